@@ -1,0 +1,1 @@
+"""Turns ChatAgents into the objects that serve them, and moves new revisions out gradually."""

@@ -1,0 +1,39 @@
+"""`chatagent-operator`: run the operator until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+import kopf
+import prometheus_client
+
+from chatagent_operator.handlers import Shell
+from chatagent_operator.metrics import Metrics
+from chatagent_operator.settings import SettingsError, from_environment
+
+
+def main() -> None:
+    """Run the operator."""
+    try:
+        settings = from_environment(os.environ)
+    except SettingsError as error:
+        sys.exit(f"chatagent-operator: {error}")
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    prometheus_client.start_http_server(settings.metrics_port)
+    registry = kopf.OperatorRegistry()
+    Shell(settings, Metrics(prometheus_client.REGISTRY)).register(registry)
+    kopf.run(
+        registry=registry,
+        clusterwide=not settings.namespaces,
+        namespaces=settings.namespaces,
+        standalone=True,
+        liveness_endpoint=f"http://0.0.0.0:{settings.probe_port}/healthz",
+    )
+
+
+if __name__ == "__main__":
+    main()

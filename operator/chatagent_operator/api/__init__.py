@@ -1,0 +1,1 @@
+"""The resource as types: what a person writes, what the operator answers, and the CRD of both."""

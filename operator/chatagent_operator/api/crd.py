@@ -1,0 +1,206 @@
+"""The CRD, derived from the models: a structural schema with defaults, CEL rules and texts.
+
+`python -m chatagent_operator.api.crd` writes it to `crds/` and the chart and the reference page
+to `docs/`; with `--check` it only says whether they differ, for CI.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from pydantic import BaseModel
+
+from chatagent_operator.api import reference
+from chatagent_operator.api.v1alpha1 import (
+    GROUP,
+    KIND,
+    MAX_NAME_LENGTH,
+    PLURAL,
+    VERSION,
+    ChatAgentSpec,
+    ChatAgentStatus,
+)
+
+Schema = dict[str, Any]
+
+_ROOT_RULES = [
+    {
+        "rule": f"self.metadata.name.size() <= {MAX_NAME_LENGTH}",
+        "message": f"metadata.name must have at most {MAX_NAME_LENGTH} characters, "
+        "since the names of pods are made from it",
+    },
+    {
+        "rule": "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        "message": "metadata.name must be lower-case letters, digits and '-', "
+        "and begin with a letter, since a Service is named after it",
+    },
+]
+
+_COLUMNS = [
+    ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status'),
+    ("Phase", "string", ".status.phase"),
+    ("Stable", "string", ".status.stableRevision"),
+    ("Canary", "string", ".status.canaryRevision"),
+    ("Weight", "integer", ".status.rollout.weight"),
+    ("URL", "string", ".status.url"),
+    ("Age", "date", ".metadata.creationTimestamp"),
+]
+
+
+def structural(model: type[BaseModel]) -> Schema:
+    """The model's JSON Schema as Kubernetes wants it: no references, no unions, no nulls."""
+    schema = model.model_json_schema(by_alias=True)
+    return _inline(schema, cast(Schema, schema.get("$defs", {})))
+
+
+def _inline(schema: Schema, definitions: Schema) -> Schema:
+    if "$ref" in schema:
+        target = definitions[str(schema["$ref"]).rsplit("/", 1)[-1]]
+        own = {k: v for k, v in schema.items() if k != "$ref"}
+        return _inline(target | own, definitions)
+    if options := schema.get("anyOf"):
+        chosen = [o for o in options if o.get("type") != "null"]
+        own = {k: v for k, v in schema.items() if k != "anyOf"}
+        if schema.get("x-kubernetes-int-or-string") or any(
+            o.get("x-kubernetes-int-or-string") for o in chosen
+        ):
+            merged = {k: v for o in chosen for k, v in o.items() if k != "type"}
+            return _keep(merged | own)
+        (option,) = chosen
+        return _inline(option | own, definitions)
+    return _keep(_children(schema, definitions))
+
+
+def _children(schema: Schema, definitions: Schema) -> Schema:
+    result = dict(schema)
+    if "properties" in schema:
+        properties = cast(dict[str, Schema], schema["properties"])
+        result["properties"] = {k: _inline(v, definitions) for k, v in properties.items()}
+        result.pop("additionalProperties", None)
+    elif isinstance(schema.get("additionalProperties"), dict):
+        result["additionalProperties"] = _inline(schema["additionalProperties"], definitions)
+    else:
+        result.pop("additionalProperties", None)
+    if "items" in schema:
+        result["items"] = _inline(schema["items"], definitions)
+    if "const" in schema:
+        result["enum"] = [result.pop("const")]
+    if isinstance(result.get("default"), dict) and "properties" in result:
+        result["default"] = {}  # the defaults within fill it
+    return result
+
+
+def _keep(schema: Schema) -> Schema:
+    # null and empty defaults say what is absent anyway and would clutter every stored object
+    dropped = {"title", "$defs", "anyOf"}
+    if "default" in schema and (
+        schema["default"] in (None, [], ())
+        or (schema["default"] == {} and "properties" not in schema)
+    ):
+        dropped.add("default")
+    result = {k: v for k, v in schema.items() if k not in dropped}
+    if isinstance(text := result.get("description"), str):
+        result["description"] = " ".join(text.split())
+    return result
+
+
+def manifest() -> Schema:
+    """The CustomResourceDefinition."""
+    spec = structural(ChatAgentSpec) | {"description": "What you ask for."}
+    status = structural(ChatAgentStatus) | {"description": "What the operator found and did."}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{PLURAL}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": KIND,
+                "listKind": f"{KIND}List",
+                "plural": PLURAL,
+                "singular": KIND.lower(),
+                "shortNames": ["ca"],
+                "categories": ["all"],
+            },
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": _root(spec, status)},
+                    "subresources": {
+                        "status": {},
+                        "scale": {
+                            "specReplicasPath": ".spec.replicas",
+                            "statusReplicasPath": ".status.replicas",
+                            "labelSelectorPath": ".status.selector",
+                        },
+                    },
+                    "additionalPrinterColumns": [
+                        {"name": name, "type": kind, "jsonPath": path}
+                        for name, kind, path in _COLUMNS
+                    ],
+                }
+            ],
+        },
+    }
+
+
+def _root(spec: Schema, status: Schema) -> Schema:
+    return {
+        "type": "object",
+        "description": "A retrieval-augmented chat agent: its pods, its vector store with your "
+        "documents, and a gateway that takes new revisions out gradually.",
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            "spec": spec,
+            "status": status,
+        },
+        "x-kubernetes-validations": _ROOT_RULES,
+    }
+
+
+def files(root: Path) -> dict[Path, str]:
+    """Every generated file and what it should hold."""
+    crd = "# Generated by `make generate`; do not edit.\n" + yaml.safe_dump(
+        manifest(), sort_keys=False, allow_unicode=True, width=100
+    )
+    name = f"{GROUP}_{PLURAL}.yaml"
+    return {
+        root / "crds" / name: crd,
+        root / "charts" / "chatagent-operator" / "files" / name: crd,
+        root / "docs" / "reference" / "chatagent.md": reference.page(manifest()),
+    }
+
+
+def main() -> None:
+    """Write the generated files, or check them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="only say what differs")
+    parser.add_argument("--root", type=Path, default=Path.cwd())
+    arguments = parser.parse_args()
+    stale = [
+        path
+        for path, text in files(arguments.root).items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
+    for path in stale:
+        if arguments.check:
+            print(f"{path} differs from the models: run `make generate`", file=sys.stderr)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(files(arguments.root)[path], encoding="utf-8")
+            print(f"wrote {path}")
+    sys.exit(1 if stale and arguments.check else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""Every object that an agent should have, given which revisions are live and their weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from chatagent_operator.core import agent as agent_objects
+from chatagent_operator.core import gateway, knowledge, names, vector_store
+from chatagent_operator.core.agent import Agent, Manifest, Platform
+from chatagent_operator.core.revision import Revision
+from chatagent_operator.core.routes import Routes
+
+
+@dataclass(frozen=True)
+class Desired:
+    """One object: what identifies its content, and how to make it.
+
+    It is made only where the digest differs from the one that was last applied. The digest of a
+    revision's objects is that of what goes into them, not of what comes out: a later operator
+    that renders them differently restarts no pod.
+    """
+
+    kind: str
+    name: str
+    digest: str
+    render: Callable[[], Manifest]
+    replaceable: bool = False
+    """Cannot be changed, only made anew (a Job)."""
+
+    frozen: bool = False
+    """Made once, never touched again."""
+
+    replicas: int | None = None
+    """Replicas that it should have, where these change on their own."""
+
+
+def objects(
+    agent: Agent,
+    live: list[Revision],
+    ingestions: list[knowledge.Ingestion],
+    routes: Routes,
+    numbers: dict[str, int],
+    platform: Platform,
+) -> list[Desired]:
+    """All objects, in the order in which they are applied: weights last.
+
+    Args:
+        live: revisions that have pods, the stable one first.
+        numbers: number of each live revision, counting up in the agent's history.
+    """
+    store = vector_store.address(agent, platform)
+    result = [
+        _whole(agent_objects.service_account(agent, agent.name, names.ROLE_AGENT)),
+    ]
+    if settings := vector_store.managed(agent):
+        result += [_whole(m) for m in vector_store.objects(agent, settings, platform)]
+    for revision in live:
+        result += _of_revision(agent, revision, store, numbers[revision.name], platform)
+    for ingestion in ingestions:
+        inputs = [ingestion.job, ingestion.revision.content, store.url]
+        result.append(
+            Desired(
+                "Job",
+                ingestion.job,
+                names.digest(inputs),
+                lambda i=ingestion: knowledge.job(agent, i, store, platform),
+                replaceable=True,
+            )
+        )
+    result += [_whole(m) for m in gateway.objects(agent, platform)]
+    result.append(_whole(gateway.routes_config_map(agent, routes)))
+    return result
+
+
+def _of_revision(
+    agent: Agent,
+    revision: Revision,
+    store: agent_objects.Store,
+    number: int,
+    platform: Platform,
+) -> list[Desired]:
+    name = names.of_revision(agent.name, revision.name)
+    token = store.token.model_dump(mode="json") if store.token else None
+    inputs = names.digest([revision.name, store.url, token])
+    return [
+        Desired(
+            "ControllerRevision",
+            name,
+            revision.name,
+            lambda: agent_objects.controller_revision(agent, revision, number),
+            frozen=True,
+        ),
+        Desired(
+            "ConfigMap",
+            name,
+            revision.name,
+            lambda: agent_objects.config_map(agent, revision),
+            frozen=True,
+        ),
+        Desired("Service", name, revision.name, lambda: agent_objects.service(agent, revision)),
+        Desired(
+            "Deployment",
+            name,
+            inputs,
+            lambda: agent_objects.deployment(agent, revision, store, platform),
+            replicas=agent.spec.replicas,
+        ),
+    ]
+
+
+def _whole(manifest: Manifest) -> Desired:
+    content = json.loads(json.dumps(manifest))
+    return Desired(
+        manifest["kind"], manifest["metadata"]["name"], names.digest(content), lambda: manifest
+    )

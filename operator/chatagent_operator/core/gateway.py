@@ -1,0 +1,192 @@
+"""The gateway's objects: HAProxy, the sidecar that follows the operator's intent, and the Service
+that clients talk to."""
+
+from __future__ import annotations
+
+from chatagent_operator.core import names
+from chatagent_operator.core.agent import (
+    RESTRICTED_CONTAINER,
+    RESTRICTED_POD,
+    Agent,
+    Manifest,
+    Platform,
+    pull_secrets,
+    service_account,
+)
+from chatagent_operator.core.routes import ROUTES_KEY, Routes
+from chatagent_operator.gateway.haproxy import (
+    CONFIG_FILE,
+    SLOTS_MAP_FILE,
+    GatewaySettings,
+    render_haproxy_config,
+    render_slots_map,
+)
+
+SYNC_PORT = 8405
+
+
+def routes_config_map(agent: Agent, routes: Routes) -> Manifest:
+    """The weights, for the sidecar."""
+    return agent.child(
+        "v1",
+        "ConfigMap",
+        names.routes(agent.name),
+        names.ROLE_GATEWAY,
+        data={ROUTES_KEY: routes.to_json()},
+    )
+
+
+def objects(agent: Agent, platform: Platform) -> list[Manifest]:
+    """Everything but the weights."""
+    settings = GatewaySettings(affinity_ttl_seconds=agent.spec.gateway.affinity_ttl_seconds)
+    config = agent.child(
+        "v1",
+        "ConfigMap",
+        names.gateway(agent.name),
+        names.ROLE_GATEWAY,
+        data={
+            CONFIG_FILE: render_haproxy_config(settings),
+            SLOTS_MAP_FILE: render_slots_map(),
+        },
+    )
+    return [
+        service_account(agent, names.gateway(agent.name), names.ROLE_GATEWAY),
+        *_rights(agent),
+        config,
+        _deployment(agent, platform, settings, config["data"]),
+        _service(agent),
+    ]
+
+
+def _rights(agent: Agent) -> list[Manifest]:
+    name = names.gateway(agent.name)
+    role = agent.child(
+        "rbac.authorization.k8s.io/v1",
+        "Role",
+        name,
+        names.ROLE_GATEWAY,
+        rules=[
+            {
+                "apiGroups": [""],
+                "resources": ["configmaps"],
+                "resourceNames": [names.routes(agent.name)],
+                "verbs": ["get", "list", "watch"],
+            }
+        ],
+    )
+    binding = agent.child(
+        "rbac.authorization.k8s.io/v1",
+        "RoleBinding",
+        name,
+        names.ROLE_GATEWAY,
+        roleRef={"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+        subjects=[{"kind": "ServiceAccount", "name": name, "namespace": agent.namespace}],
+    )
+    return [role, binding]
+
+
+def _deployment(
+    agent: Agent, platform: Platform, settings: GatewaySettings, config: Manifest
+) -> Manifest:
+    selector = names.selector(agent.name, names.ROLE_GATEWAY)
+    return agent.child(
+        "apps/v1",
+        "Deployment",
+        names.gateway(agent.name),
+        names.ROLE_GATEWAY,
+        spec={
+            "replicas": 1,
+            "revisionHistoryLimit": 0,
+            "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "selector": {"matchLabels": selector},
+            "template": {
+                "metadata": {
+                    "labels": names.labels(agent.name, names.ROLE_GATEWAY),
+                    # a changed configuration is read by new pods, one after the other
+                    "annotations": {"chatagent.dev/config": names.digest(config)},
+                },
+                "spec": {
+                    "serviceAccountName": names.gateway(agent.name),
+                    "automountServiceAccountToken": True,
+                    "enableServiceLinks": False,
+                    "terminationGracePeriodSeconds": settings.drain_seconds,
+                    "securityContext": RESTRICTED_POD,
+                    "containers": [_haproxy(platform, settings), _sync(agent, platform, settings)],
+                    "volumes": [
+                        {"name": "config", "configMap": {"name": names.gateway(agent.name)}},
+                        {"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": "8Mi"}},
+                    ],
+                    **pull_secrets(platform),
+                },
+            },
+        },
+    )
+
+
+def _haproxy(platform: Platform, settings: GatewaySettings) -> Manifest:
+    return {
+        "name": "haproxy",
+        "image": platform.haproxy_image,
+        "imagePullPolicy": platform.image_pull_policy,
+        "command": ["haproxy", "-db", "-f", f"{settings.config_dir}/{CONFIG_FILE}"],
+        "ports": [
+            {"name": "http", "containerPort": settings.http_port},
+            {"name": "ops", "containerPort": settings.ops_port},
+        ],
+        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
+        "securityContext": RESTRICTED_CONTAINER,
+        "readinessProbe": {"httpGet": {"path": "/readyz", "port": "ops"}, "periodSeconds": 1},
+        "livenessProbe": {
+            "httpGet": {"path": "/livez", "port": "ops"},
+            "periodSeconds": 10,
+            "failureThreshold": 6,
+        },
+        "volumeMounts": _mounts(settings),
+    }
+
+
+def _sync(agent: Agent, platform: Platform, settings: GatewaySettings) -> Manifest:
+    return {
+        "name": "sync",
+        "image": platform.operator_image,
+        "imagePullPolicy": platform.image_pull_policy,
+        "command": ["python3", "-m", "chatagent_operator.gateway.sync"],
+        "env": [
+            {"name": "ROUTES_NAMESPACE", "value": agent.namespace},
+            {"name": "ROUTES_CONFIG_MAP", "value": names.routes(agent.name)},
+        ],
+        "ports": [{"name": "sync", "containerPort": SYNC_PORT}],
+        "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+        "securityContext": RESTRICTED_CONTAINER,
+        "livenessProbe": {
+            "httpGet": {"path": "/livez", "port": "sync"},
+            "periodSeconds": 10,
+            "failureThreshold": 6,
+        },
+        "volumeMounts": _mounts(settings),
+    }
+
+
+def _mounts(settings: GatewaySettings) -> list[Manifest]:
+    return [
+        {"name": "config", "mountPath": settings.config_dir, "readOnly": True},
+        {"name": "run", "mountPath": settings.socket.rsplit("/", 1)[0]},
+    ]
+
+
+def _service(agent: Agent) -> Manifest:
+    settings = agent.spec.gateway.service
+    manifest = agent.child(
+        "v1",
+        "Service",
+        agent.name,
+        names.ROLE_GATEWAY,
+        spec={
+            "type": settings.type,
+            "selector": names.selector(agent.name, names.ROLE_GATEWAY),
+            "ports": [{"name": "http", "port": 80, "targetPort": "http"}],
+        },
+    )
+    if settings.annotations:
+        manifest["metadata"]["annotations"] = dict(settings.annotations)
+    return manifest

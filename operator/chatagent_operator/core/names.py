@@ -1,0 +1,76 @@
+"""Names and labels of everything that an agent is made of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from chatagent_operator.api.v1alpha1 import GROUP
+
+MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
+MANAGED_BY = "chatagent-operator"
+AGENT_LABEL = f"{GROUP}/agent"
+ROLE_LABEL = f"{GROUP}/role"
+REVISION_LABEL = f"{GROUP}/revision"
+
+APPLIED_ANNOTATION = f"{GROUP}/applied"
+"""Digest of what the operator last applied to a child; equal digests need no write."""
+
+COMMAND_ANNOTATION = f"{GROUP}/command"
+"""A person's command: JSON with `id`, `action` and the `revision` that it is about."""
+
+ROLE_AGENT = "agent"
+ROLE_GATEWAY = "gateway"
+ROLE_INGESTION = "ingestion"
+ROLE_VECTOR_STORE = "vector-store"
+
+
+def digest(value: Any, length: int = 8) -> str:
+    """Hexadecimal digest of a JSON value; the same for equal values whatever their key order."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def of_revision(agent: str, revision: str) -> str:
+    """ControllerRevision, ConfigMap, Deployment and Service of one revision."""
+    return f"{agent}-{revision}"
+
+
+def gateway(agent: str) -> str:
+    """Deployment, ConfigMap, ServiceAccount, Role and RoleBinding of the gateway."""
+    return f"{agent}-gateway"
+
+
+def routes(agent: str) -> str:
+    """ConfigMap that tells the gateway its weights."""
+    return f"{agent}-routes"
+
+
+def vector_store(agent: str) -> str:
+    """StatefulSet and headless Service of the managed store."""
+    return f"{agent}-chroma"
+
+
+def ingestion(agent: str, content: str) -> str:
+    """Job that indexes one content of the knowledge sources."""
+    return f"{agent}-ingest-{content}"
+
+
+def labels(agent: str, role: str, revision: str | None = None) -> dict[str, str]:
+    """Labels of a child."""
+    result = {
+        "app.kubernetes.io/name": "chatagent",
+        "app.kubernetes.io/instance": agent,
+        "app.kubernetes.io/component": role,
+        MANAGED_BY_LABEL: MANAGED_BY,
+        AGENT_LABEL: agent,
+        ROLE_LABEL: role,
+    }
+    return result | ({REVISION_LABEL: revision} if revision else {})
+
+
+def selector(agent: str, role: str, revision: str | None = None) -> dict[str, str]:
+    """Labels that select the pods of a child; these never change."""
+    result = {AGENT_LABEL: agent, ROLE_LABEL: role}
+    return result | ({REVISION_LABEL: revision} if revision else {})

@@ -1,0 +1,207 @@
+"""What the operator has seen of an agent's children: small projections of API objects.
+
+A stored object has tens of kilobytes; what a decision needs of it has a few hundred bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from chatagent_operator.core import names
+from chatagent_operator.core.trouble import Trouble, of_pod
+
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadFacts:
+    """A Deployment or StatefulSet."""
+
+    replicas: int
+    available: int
+    settled: bool
+    """Every pod is of the present template, and the controller has seen the present spec."""
+
+    failure: str | None = None
+    """Why pods cannot even be made: a quota, a missing ServiceAccount or RuntimeClass."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobFacts:
+    """A Job."""
+
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PodFacts:
+    """A Pod."""
+
+    ready: bool
+    running: bool
+    """Its containers run, ready or not."""
+
+    ip: str | None
+    trouble: Trouble | None
+    report: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What its first container wrote when it ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFacts:
+    """A Service."""
+
+    cluster_ip: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DataFacts:
+    """A ConfigMap's or ControllerRevision's data, where the operator reads it back."""
+
+    data: Mapping[str, Any]
+    revision: int = 0
+
+
+Facts = WorkloadFacts | JobFacts | PodFacts | ServiceFacts | DataFacts | None
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """An object that the operator made, or a pod of one."""
+
+    kind: str
+    name: str
+    role: str
+    revision: str | None
+    applied: str | None
+    """Digest of what was last applied to it."""
+
+    resource_version: int
+    """Later versions of the same object have higher ones."""
+
+    facts: Facts
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything seen of one agent."""
+
+    children: Mapping[tuple[str, str], Child] = field(default_factory=dict[tuple[str, str], Child])
+    """By kind and name."""
+
+    sources: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Digest of the content of each ConfigMap in the namespace, by name."""
+
+    unready: Mapping[str, Trouble] = field(default_factory=dict[str, Trouble])
+    """Why running pods are not ready, in their own words, by pod name."""
+
+    def get(self, kind: str, name: str) -> Child | None:
+        """One child."""
+        return self.children.get((kind, name))
+
+    def of_kind(self, kind: str) -> Iterator[Child]:
+        """All children of a kind, in the order of their names."""
+        return (self.children[key] for key in sorted(self.children) if key[0] == kind)
+
+    def pods(self, role: str, revision: str | None = None) -> list[tuple[Child, PodFacts]]:
+        """Pods of a role, and of a revision where one is given."""
+        return [
+            (child, child.facts)
+            for child in self.of_kind("Pod")
+            if isinstance(child.facts, PodFacts)
+            and child.role == role
+            and (revision is None or child.revision == revision)
+        ]
+
+    def workload(self, kind: str, name: str) -> WorkloadFacts | None:
+        """Facts of a Deployment or StatefulSet."""
+        child = self.get(kind, name)
+        return child.facts if child and isinstance(child.facts, WorkloadFacts) else None
+
+
+def project(kind: str, body: Body) -> Child | None:
+    """The projection of an API object; None for one that is being deleted or is not ours."""
+    metadata = body["metadata"]
+    labels = metadata.get("labels") or {}
+    if metadata.get("deletionTimestamp") or names.AGENT_LABEL not in labels:
+        return None
+    if labels.get(names.MANAGED_BY_LABEL) != names.MANAGED_BY:
+        return None
+    return Child(
+        kind=kind,
+        name=metadata["name"],
+        role=labels.get(names.ROLE_LABEL, ""),
+        revision=labels.get(names.REVISION_LABEL),
+        applied=(metadata.get("annotations") or {}).get(names.APPLIED_ANNOTATION),
+        resource_version=int(metadata.get("resourceVersion", 0)),
+        facts=_facts(kind, body),
+    )
+
+
+def content_digest(body: Body) -> str:
+    """Digest of a ConfigMap's content."""
+    return names.digest([body.get("data") or {}, body.get("binaryData") or {}], 16)
+
+
+def _facts(kind: str, body: Body) -> Facts:
+    status = body.get("status") or {}
+    match kind:
+        case "Deployment" | "StatefulSet":
+            return _workload(body, status)
+        case "Job":
+            conditions = status.get("conditions") or []
+            complete = any(c["type"] == "Complete" and c["status"] == "True" for c in conditions)
+            return JobFacts(complete)
+        case "Pod":
+            return _pod(status, body)
+        case "Service":
+            return ServiceFacts(body["spec"].get("clusterIP"))
+        case "ConfigMap" | "ControllerRevision":
+            return DataFacts(body.get("data") or {}, body.get("revision", 0))
+        case _:
+            return None
+
+
+def _workload(body: Body, status: Body) -> WorkloadFacts:
+    replicas = body["spec"].get("replicas", 1)
+    return WorkloadFacts(
+        replicas=replicas,
+        available=status.get("availableReplicas", 0),
+        settled=status.get("observedGeneration") == body["metadata"].get("generation")
+        and status.get("updatedReplicas", 0) == status.get("replicas", 0) == replicas,
+        failure=next(
+            (
+                condition.get("message")
+                for condition in status.get("conditions") or []
+                if condition["type"] == "ReplicaFailure" and condition["status"] == "True"
+            ),
+            None,
+        ),
+    )
+
+
+def _pod(status: Body, body: Body) -> PodFacts:
+    conditions = {c["type"]: c for c in status.get("conditions") or []}
+    containers = status.get("containerStatuses") or []
+    return PodFacts(
+        ready=conditions.get("Ready", {}).get("status") == "True",
+        running=bool(containers) and all("running" in c.get("state", {}) for c in containers),
+        ip=status.get("podIP"),
+        trouble=of_pod(body),
+        report=_report(containers),
+    )
+
+
+def _report(containers: list[Any]) -> Mapping[str, Any]:
+    for container in containers:
+        ended = container.get("state", {}).get("terminated") or {}
+        try:
+            report = json.loads(ended.get("message") or "{}")
+        except ValueError:
+            continue
+        if isinstance(report, dict):
+            return report
+    return {}

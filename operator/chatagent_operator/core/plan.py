@@ -1,0 +1,265 @@
+"""`plan(agent, status, observed, now)`: what to write now, and what to say of it.
+
+Pure: whole rollouts run through it in unit tests. The order of its actions is part of its
+meaning: what carries traffic is made before it is weighed, and taken away after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from chatagent_operator.api.v1alpha1 import ChatAgentStatus
+from chatagent_operator.core import names, revision, rollout, status
+from chatagent_operator.core.agent import PORT, Agent, Platform
+from chatagent_operator.core.desired import Desired, objects
+from chatagent_operator.core.knowledge import Ingestion, ingestions, missing_sources
+from chatagent_operator.core.observed import DataFacts, Observed, ServiceFacts
+from chatagent_operator.core.revision import Revision
+from chatagent_operator.core.rollout import Command, Decision, Notice, State
+from chatagent_operator.core.routes import (
+    ROUTES_KEY,
+    Backend,
+    Routes,
+    RoutesError,
+    assign_slots,
+    parse_routes,
+)
+
+POLL_SECONDS = 2.0
+"""How often pods that run but are not ready are asked why."""
+
+
+@dataclass(frozen=True)
+class Apply:
+    """Make an object, or change it to what it should be."""
+
+    desired: Desired
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Change the replicas of a Deployment and nothing else of it."""
+
+    name: str
+    replicas: int
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Take an object away, with what belongs to it."""
+
+    kind: str
+    name: str
+
+
+Action = Apply | Scale | Delete
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one look came to."""
+
+    actions: tuple[Action, ...]
+    status: ChatAgentStatus
+    notices: tuple[Notice, ...] = ()
+    requeue_after: float | None = None
+    """Look again after so many seconds even if nothing is reported."""
+
+
+def plan(
+    agent: Agent,
+    previous: ChatAgentStatus,
+    observed: Observed,
+    command: Command | None,
+    platform: Platform,
+    now: str,
+    rejected: Mapping[str, str] | None = None,
+) -> Plan:
+    """Decide on one agent.
+
+    Args:
+        previous: its status as last written.
+        command: the command in its annotation, whether new or not.
+        now: RFC 3339, UTC.
+        rejected: what the API server said of objects that it would not take, by kind and name.
+    """
+    if agent.spec.suspend:
+        return Plan((), status.suspended(agent, previous, now))
+    target = revision.of(agent.spec.versioned())
+    known = _known(observed) | {target.name: target}
+    before = state_of(previous)
+    candidates = [known[n] for n in (before.stable, target.name) if n and n in known]
+    indexing = ingestions(agent, candidates, observed.sources)
+    ready = frozenset(
+        candidate.name
+        for candidate in candidates
+        if _is_ready(agent, candidate, previous, indexing, observed)
+    )
+    decision = rollout.advance(
+        before, target.name, ready, command, agent.spec.rollout.canary_weight, now
+    )
+    live = [known[name] for name in decision.live if name in known]
+    indexing = ingestions(agent, live, observed.sources)
+    routes = _routes(agent, decision, observed)
+    wanted = objects(agent, live, indexing, routes, _numbers(live, observed), platform)
+    actions = _writes(wanted, observed) + _deletions(agent, decision, wanted, observed)
+    written = status.after(
+        agent, previous, decision, indexing, routes, observed, rejected or {}, now
+    )
+    return Plan(
+        tuple(actions),
+        written,
+        decision.notices + status.notices(previous, written),
+        POLL_SECONDS if _is_waiting(observed) else None,
+    )
+
+
+def state_of(previous: ChatAgentStatus) -> State:
+    """The rollout's state as remembered in the status."""
+    going = previous.rollout
+    return State(
+        previous.stable_revision,
+        previous.canary_revision,
+        previous.failed_revision,
+        going.started_at,
+        going.last_command_id,
+        going.last_command_result,
+    )
+
+
+def _known(observed: Observed) -> dict[str, Revision]:
+    return {
+        child.revision: revision.restore(child.revision, dict(child.facts.data))
+        for child in observed.of_kind("ControllerRevision")
+        if child.revision and isinstance(child.facts, DataFacts)
+    }
+
+
+def _numbers(live: list[Revision], observed: Observed) -> dict[str, int]:
+    numbers = {
+        child.revision: child.facts.revision
+        for child in observed.of_kind("ControllerRevision")
+        if child.revision and isinstance(child.facts, DataFacts)
+    }
+    for item in live:
+        numbers.setdefault(item.name, max(numbers.values(), default=0) + 1)
+    return numbers
+
+
+def _is_ready(
+    agent: Agent,
+    candidate: Revision,
+    previous: ChatAgentStatus,
+    indexing: list[Ingestion],
+    observed: Observed,
+) -> bool:
+    """It could serve. One that serves already stays ready while any of its pods is."""
+    name = names.of_revision(agent.name, candidate.name)
+    workload = observed.workload("Deployment", name)
+    if not workload or not _cluster_ip(observed, name):
+        return False
+    if candidate.name == previous.canary_revision and previous.rollout.weight:
+        return workload.available > 0
+    place = revision.collection(agent.namespace, agent.name, candidate)
+    indexed = all(i.is_complete(observed) for i in indexing if i.collection == place)
+    return indexed and workload.settled and workload.available >= agent.spec.replicas
+
+
+def _cluster_ip(observed: Observed, service: str) -> str | None:
+    child = observed.get("Service", service)
+    return child.facts.cluster_ip if child and isinstance(child.facts, ServiceFacts) else None
+
+
+def _routes(agent: Agent, decision: Decision, observed: Observed) -> Routes:
+    present = _present_routes(agent, observed)
+    slots = assign_slots(present.slots(), decision.live if decision.state.stable else ())
+    backends: list[Backend] = []
+    for name, slot in slots.items():
+        address = _cluster_ip(observed, names.of_revision(agent.name, name))
+        if not address:
+            continue
+        stable = name == decision.state.stable
+        weight = 100 - decision.weight if stable else decision.weight
+        backends.append(
+            Backend(
+                slot=slot,
+                revision=name,
+                address=address,
+                port=PORT,
+                weight=weight,
+                state="ready" if weight else "maint",
+            )
+        )
+    wanted = Routes(generation=present.generation, backends=tuple(backends))
+    if wanted.to_json() == present.to_json():
+        return present
+    return wanted.model_copy(update={"generation": present.generation + 1})
+
+
+def _present_routes(agent: Agent, observed: Observed) -> Routes:
+    child = observed.get("ConfigMap", names.routes(agent.name))
+    if child and isinstance(child.facts, DataFacts):
+        try:
+            return parse_routes(child.facts.data.get(ROUTES_KEY, ""))
+        except RoutesError:
+            pass  # somebody wrote into it: it is written anew
+    return Routes(generation=0)
+
+
+def _writes(wanted: list[Desired], observed: Observed) -> list[Action]:
+    actions: list[Action] = []
+    for item in wanted:
+        child = observed.get(item.kind, item.name)
+        if child is None:
+            actions.append(Apply(item))
+        elif item.frozen:
+            continue
+        elif item.replaceable:
+            if child.applied != item.digest and not _is_complete(item, observed):
+                actions.append(Delete(item.kind, item.name))
+        elif child.applied != item.digest:
+            actions.append(Apply(item))
+        elif item.replicas is not None:
+            workload = observed.workload(item.kind, item.name)
+            if workload and workload.replicas != item.replicas:
+                actions.append(Scale(item.name, item.replicas))
+    return actions
+
+
+def _is_complete(item: Desired, observed: Observed) -> bool:
+    child = observed.get(item.kind, item.name)
+    return bool(child and getattr(child.facts, "complete", False))
+
+
+def _deletions(
+    agent: Agent, decision: Decision, wanted: list[Desired], observed: Observed
+) -> list[Action]:
+    keep = {(item.kind, item.name) for item in wanted}
+    live = set(decision.live)
+    doomed: list[Action] = []
+    for kind in ("Job", "Deployment", "Service", "ConfigMap", "StatefulSet"):
+        for child in observed.of_kind(kind):
+            if (kind, child.name) in keep or (kind != "Job" and child.revision in live):
+                continue
+            if kind == "Job" and missing_sources(agent, observed.sources):
+                continue  # what it indexed is all that there is
+            doomed.append(Delete(kind, child.name))
+    return doomed + _forgotten(agent, live, observed)
+
+
+def _forgotten(agent: Agent, live: set[str], observed: Observed) -> list[Action]:
+    history = sorted(
+        (
+            (child.facts.revision, child.name)
+            for child in observed.of_kind("ControllerRevision")
+            if child.revision not in live and isinstance(child.facts, DataFacts)
+        ),
+        reverse=True,
+    )
+    limit = agent.spec.rollout.revision_history_limit
+    return [Delete("ControllerRevision", name) for _, name in history[limit:]]
+
+
+def _is_waiting(observed: Observed) -> bool:
+    return any(pod.running and not pod.ready for _, pod in observed.pods(names.ROLE_AGENT))

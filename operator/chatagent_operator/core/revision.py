@@ -1,0 +1,53 @@
+"""Revisions: the versioned part of a spec, named by its hash."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from chatagent_operator.api.v1alpha1 import VersionedSpec
+from chatagent_operator.core import names
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One state of the versioned spec."""
+
+    name: str
+    """Its hash: eight hexadecimal digits."""
+
+    spec: VersionedSpec
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What differs from the defaults, as stored in the ControllerRevision."""
+        return _content(self.spec)
+
+
+def of(spec: VersionedSpec) -> Revision:
+    """The revision of a spec.
+
+    Defaults are left out of the hash, so that a field that a later operator adds does not make
+    a new revision of every agent.
+    """
+    return Revision(names.digest(_content(spec)), spec)
+
+
+def restore(name: str, content: dict[str, Any]) -> Revision:
+    """A revision from its ControllerRevision. It keeps its name, whatever the hash is today.
+
+    Raises:
+        pydantic.ValidationError: the content is not one that this operator understands.
+    """
+    return Revision(name, VersionedSpec.model_validate(content))
+
+
+def collection(namespace: str, agent: str, revision: Revision) -> str:
+    """Collection in the vector store: one for each embedding model and chunking."""
+    retrieval = revision.spec.pipeline.retrieval
+    key = [retrieval.embedding_model, retrieval.chunking.model_dump(mode="json")]
+    return f"{namespace}.{agent}.{names.digest(key)}"
+
+
+def _content(spec: VersionedSpec) -> dict[str, Any]:
+    return spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)

@@ -1,0 +1,96 @@
+"""What is wrong with a pod, in one reason for programs and one sentence for people.
+
+The kubelet and the scheduler say it in a dozen places; the runtime says it in the message that
+it leaves when it ends (`{"reason": …, "message": …}`). This is the one place that reads them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Body = Mapping[str, Any]
+
+_PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
+_REFERENCES = {"secret": "SecretNotFound", "configmap": "ConfigMapNotFound"}
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One thing that is wrong."""
+
+    reason: str
+    message: str
+
+    @property
+    def is_reference(self) -> bool:
+        """A Secret, ConfigMap or key that the pod needs is not there."""
+        return self.reason in {*_REFERENCES.values(), "ReferenceNotFound"}
+
+    @property
+    def is_store(self) -> bool:
+        """The vector store does not answer."""
+        return self.reason == "VectorStoreUnavailable"
+
+
+def of_pod(body: Body) -> Trouble | None:
+    """The first trouble of a pod, the most telling one first."""
+    status: Body = body.get("status") or {}
+    for container in _containers(status):
+        if found := _of_container(container):
+            return found
+    for condition in status.get("conditions") or []:
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return Trouble("Unschedulable", condition.get("message", ""))
+    return None
+
+
+def of_report(report: Body) -> Trouble | None:
+    """Trouble in the words of the runtime: `{"reason": …, "message": …}`."""
+    reason = report.get("reason")
+    return Trouble(str(reason), str(report.get("message", ""))) if reason else None
+
+
+def _containers(status: Body) -> Iterator[Body]:
+    yield from status.get("initContainerStatuses") or []
+    yield from status.get("containerStatuses") or []
+
+
+def _of_container(container: Body) -> Trouble | None:
+    state: Body = container.get("state") or {}
+    ended: Body = (
+        state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
+    )
+    waiting: Body = state.get("waiting") or {}
+    reason = waiting.get("reason", "")
+    if reason in _PULL:
+        text = waiting.get("message", "")
+        return Trouble("ImagePullFailed", f"image {container.get('image')!r}: {text}")
+    if reason in {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}:
+        return _of_configuration(waiting.get("message", reason))
+    if "running" in state or ended.get("exitCode", 0) == 0:
+        return None
+    return _own_words(ended) or Trouble(
+        "ContainerFailed",
+        f"container {container['name']!r} ended with exit code {ended.get('exitCode')} "
+        f"({ended.get('reason', 'Error')}); see its log with kubectl logs --previous",
+    )
+
+
+def _of_configuration(message: str) -> Trouble:
+    for word, reason in _REFERENCES.items():
+        if message.lower().startswith(word) and "not found" in message:
+            return Trouble(reason, message)
+    if "couldn't find key" in message:
+        return Trouble("ReferenceNotFound", message)
+    return Trouble("ContainerFailed", message)
+
+
+def _own_words(ended: Body) -> Trouble | None:
+    try:
+        report = json.loads(ended.get("message") or "{}")
+    except ValueError:
+        return None
+    return of_report(report) if isinstance(report, dict) else None

@@ -1,0 +1,150 @@
+"""kopf as the shell: it logs in, watches and shuts down. Its handlers only mark agents as dirty.
+
+Indices hold small projections of everything watched; they are full before the first handler runs,
+so that no decision is made on half a picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+import kopf
+
+from chatagent_operator.api.v1alpha1 import GROUP, PLURAL, VERSION
+from chatagent_operator.core import names
+from chatagent_operator.core.observed import Child, content_digest, project
+from chatagent_operator.kube.client import Kube
+from chatagent_operator.kube.store import AgentRecord, Index, Key, Store, record
+from chatagent_operator.metrics import Metrics
+from chatagent_operator.queue import KeyedQueue
+from chatagent_operator.reconcile import Reconciler
+from chatagent_operator.settings import Settings
+from chatagent_operator.signals.readiness import Readiness
+
+CHILDREN: dict[str, tuple[str, str, str]] = {
+    "ConfigMap": ("", "v1", "configmaps"),
+    "ControllerRevision": ("apps", "v1", "controllerrevisions"),
+    "Deployment": ("apps", "v1", "deployments"),
+    "Job": ("batch", "v1", "jobs"),
+    "Pod": ("", "v1", "pods"),
+    "Role": ("rbac.authorization.k8s.io", "v1", "roles"),
+    "RoleBinding": ("rbac.authorization.k8s.io", "v1", "rolebindings"),
+    "Service": ("", "v1", "services"),
+    "ServiceAccount": ("", "v1", "serviceaccounts"),
+    "StatefulSet": ("apps", "v1", "statefulsets"),
+}
+_AGENTS = "agents"
+_SOURCES = "sources"
+
+
+class Shell:
+    """What lives as long as the operator does: connections, the queue, the view of the cluster."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._queue: KeyedQueue[Key] | None = None
+        self._store: Store | None = None
+        self._agents: Mapping[Key, Any] = {}
+
+    def register(self, registry: kopf.OperatorRegistry) -> None:
+        """Register every handler."""
+        kopf.on.startup(registry=registry)(self.start)
+        kopf.on.cleanup(registry=registry)(self.stop)
+        agents = (GROUP, VERSION, PLURAL)
+        kopf.index(*agents, id=_AGENTS, registry=registry)(_index_agent)
+        kopf.on.event(*agents, registry=registry)(self.agent_changed)
+        kopf.index("", "v1", "configmaps", id=_SOURCES, registry=registry)(_index_source)
+        kopf.on.event("", "v1", "configmaps", id="source", registry=registry)(self.source_changed)
+        for kind, resource in CHILDREN.items():
+            selection: dict[str, Any] = {
+                "labels": {names.MANAGED_BY_LABEL: names.MANAGED_BY},
+                "registry": registry,
+            }
+            kopf.index(*resource, id=kind, **selection)(_index_child(kind))
+            kopf.on.event(*resource, id=f"child-{kind}", **selection)(self._child_changed(kind))
+
+    async def start(self, settings: kopf.OperatorSettings, **kwargs: Any) -> None:
+        """Configure kopf and connect."""
+        settings.posting.enabled = False  # Events are ours, one for each thing worth telling
+        settings.scanning.disabled = True  # the CRD is there before the operator is
+        settings.watching.inactivity_timeout = 75
+        settings.networking.request_timeout = 30
+        self._session = aiohttp.ClientSession()
+        self._kube = await Kube.connect()
+        children: dict[str, Index] = {kind: kwargs[kind] for kind in CHILDREN}
+        self._agents = kwargs[_AGENTS]
+        self._store = Store(kwargs[_AGENTS], kwargs[_SOURCES], children)
+        reconciler = Reconciler(
+            self._store,
+            self._kube,
+            Readiness(self._session),
+            self._settings.platform,
+            self._metrics,
+        )
+        self._queue = KeyedQueue(reconciler.reconcile)
+
+    async def stop(self, **_: Any) -> None:
+        """Finish what is under way and disconnect."""
+        if self._queue:
+            await self._queue.close()
+            await self._kube.close()
+            await self._session.close()
+
+    async def agent_changed(self, namespace: str | None, name: str, **_: Any) -> None:
+        """A ChatAgent is new, changed or gone."""
+        self._mark((namespace or "", name))
+
+    async def source_changed(self, namespace: str | None, name: str, **_: Any) -> None:
+        """A ConfigMap changed: it may be somebody's knowledge source."""
+        for key, records in self._agents.items():
+            if key[0] == namespace and any(_reads(record, name) for record in records):
+                self._mark(key)
+
+    def _child_changed(self, kind: str) -> Any:
+        async def changed(
+            event: kopf.RawEvent, namespace: str | None, name: str, labels: kopf.Labels, **_: Any
+        ) -> None:
+            if agent := labels.get(names.AGENT_LABEL):
+                key = (namespace or "", agent)
+                if event["type"] == "DELETED" and self._store:
+                    self._store.deleted_child(key, kind, name)
+                self._mark(key)
+
+        return changed
+
+    def _mark(self, key: Key) -> None:
+        if self._queue:
+            self._queue.mark(key)
+
+
+def _index_agent(
+    namespace: str | None, name: str, body: kopf.Body, **_: Any
+) -> dict[Key, AgentRecord]:
+    return {(namespace or "", name): record(body)}
+
+
+def _index_source(
+    namespace: str | None, name: str, body: kopf.Body, **_: Any
+) -> dict[str, tuple[str, str]]:
+    return {namespace or "": (name, content_digest(body))}
+
+
+def _index_child(kind: str) -> Any:
+    def index(
+        namespace: str | None, body: kopf.Body, labels: kopf.Labels, **_: Any
+    ) -> dict[Key, Child]:
+        child = project(kind, body)
+        # an empty mapping takes the object out of the index; None would leave its old state there
+        if child is None:
+            return {}
+        return {(namespace or "", labels[names.AGENT_LABEL]): child}
+
+    return index
+
+
+def _reads(agent: AgentRecord, config_map: str) -> bool:
+    sources = (agent.spec.get("knowledge") or {}).get("sources") or []
+    return any((source.get("configMap") or {}).get("name") == config_map for source in sources)

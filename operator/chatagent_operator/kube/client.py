@@ -1,0 +1,169 @@
+"""Writes to the API server: server-side apply, deletion, scale, status and Events, as raw JSON.
+
+Everything is idempotent and nothing is retried here: the queue tries again with back-off.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import aiohttp
+from kubernetes.aio import client, config  # pyright: ignore[reportMissingTypeStubs]
+
+from chatagent_operator.api.v1alpha1 import API_VERSION, GROUP, KIND, PLURAL, VERSION
+from chatagent_operator.core import names
+from chatagent_operator.core.agent import Manifest
+from chatagent_operator.core.rollout import Notice
+from chatagent_operator.kube.errors import ApiError, NotFoundError, from_response
+
+FIELD_MANAGER = names.MANAGED_BY
+TIMEOUT_SECONDS = 15.0
+
+_RESOURCES = {
+    "ConfigMap": ("/api/v1", "configmaps"),
+    "ControllerRevision": ("/apis/apps/v1", "controllerrevisions"),
+    "Deployment": ("/apis/apps/v1", "deployments"),
+    "Event": ("/api/v1", "events"),
+    "Job": ("/apis/batch/v1", "jobs"),
+    "Role": ("/apis/rbac.authorization.k8s.io/v1", "roles"),
+    "RoleBinding": ("/apis/rbac.authorization.k8s.io/v1", "rolebindings"),
+    "Service": ("/api/v1", "services"),
+    "ServiceAccount": ("/api/v1", "serviceaccounts"),
+    "StatefulSet": ("/apis/apps/v1", "statefulsets"),
+    KIND: (f"/apis/{GROUP}/{VERSION}", PLURAL),
+}
+
+_APPLY = "application/apply-patch+yaml"
+_MERGE = "application/merge-patch+json"
+
+
+class Kube:
+    """One connection to one API server."""
+
+    def __init__(self, api: client.ApiClient) -> None:
+        self._api = api
+
+    @classmethod
+    async def connect(cls, kubeconfig: str | None = None, context: str | None = None) -> Kube:
+        """Connect as a pod does where nothing is named, or else as kubectl does.
+
+        Raises:
+            ConfigException: there is no configuration, or no such context in it.
+        """
+        configuration = client.Configuration()
+        if kubeconfig is None and context is None:
+            try:
+                config.load_incluster_config(client_configuration=configuration)
+                return cls(client.ApiClient(configuration))
+            except config.ConfigException:
+                pass  # not in a pod
+        await config.load_kube_config(
+            config_file=kubeconfig, context=context, client_configuration=configuration
+        )
+        return cls(client.ApiClient(configuration))
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._api.close()
+
+    async def apply(self, manifest: Manifest, digest: str) -> Manifest:
+        """Server-side apply; returns the object as stored.
+
+        Args:
+            digest: remembered on the object, so that the next look can tell that it is current.
+        """
+        metadata = manifest["metadata"]
+        annotated = manifest | {
+            "metadata": metadata
+            | {"annotations": metadata.get("annotations", {}) | {names.APPLIED_ANNOTATION: digest}}
+        }
+        path = _path(manifest["kind"], metadata["namespace"], metadata["name"])
+        query = f"?fieldManager={FIELD_MANAGER}&force=true"
+        return await self.request("PATCH", path + query, annotated, _APPLY)
+
+    async def scale(self, namespace: str, name: str, replicas: int) -> Manifest:
+        """Change the replicas of a Deployment; returns the Deployment."""
+        path = _path("Deployment", namespace, name) + f"?fieldManager={FIELD_MANAGER}"
+        return await self.request("PATCH", path, {"spec": {"replicas": replicas}}, _MERGE)
+
+    async def delete(self, kind: str, namespace: str, name: str) -> None:
+        """Delete an object and, in the background, what it owns. One that is gone is fine."""
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        try:
+            await self.request("DELETE", _path(kind, namespace, name), options)
+        except NotFoundError:
+            return
+
+    async def get_agent(self, namespace: str, name: str) -> Manifest:
+        """A ChatAgent.
+
+        Raises:
+            NotFoundError: there is none of that name.
+        """
+        return await self.request("GET", _path(KIND, namespace, name))
+
+    async def patch_agent(self, namespace: str, name: str, patch: Manifest) -> Manifest:
+        """Merge a patch into a ChatAgent; returns it."""
+        path = _path(KIND, namespace, name) + "?fieldManager=kubectl-chatagent"
+        return await self.request("PATCH", path, patch, _MERGE)
+
+    async def write_status(self, namespace: str, name: str, status: Manifest) -> Manifest:
+        """Replace the fields of a ChatAgent's status; returns the ChatAgent."""
+        path = _path(KIND, namespace, name) + f"/status?fieldManager={FIELD_MANAGER}"
+        return await self.request("PATCH", path, {"status": status}, _MERGE)
+
+    async def tell(self, namespace: str, name: str, uid: str, notice: Notice) -> None:
+        """Post an Event about a ChatAgent."""
+        now = datetime.now(UTC)
+        stamp = now.isoformat(timespec="seconds").replace("+00:00", "Z")
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"generateName": f"{name}.", "namespace": namespace},
+            "involvedObject": {
+                "apiVersion": API_VERSION,
+                "kind": KIND,
+                "namespace": namespace,
+                "name": name,
+                "uid": uid,
+            },
+            "type": notice.type,
+            "reason": notice.reason,
+            "message": notice.message[:1024],
+            "source": {"component": FIELD_MANAGER},
+            "firstTimestamp": stamp,
+            "lastTimestamp": stamp,
+            "count": 1,
+        }
+        await self.request("POST", _path("Event", namespace), event)
+
+    async def request(
+        self, method: str, path: str, body: Any = None, content_type: str = "application/json"
+    ) -> Manifest:
+        """One request; returns the answer's JSON.
+
+        Raises:
+            ApiError: the server refused or did not answer.
+        """
+        headers: dict[str, str] = {"Content-Type": content_type, "Accept": "application/json"}
+        query: list[tuple[str, str]] = []
+        await self._api.update_params_for_auth(headers, query, ["BearerToken"], path, method, body)
+        url = self._api.configuration.host + path
+        try:
+            response = await self._api.call_api(
+                method, url, headers, body, _request_timeout=TIMEOUT_SECONDS, _preload_content=False
+            )
+            text: bytes = await response.read()
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise ApiError(0, f"{method} {path}: {error or type(error).__name__}") from error
+        if response.status >= 400:
+            raise from_response(response.status, text)
+        return cast(Manifest, json.loads(text))
+
+
+def _path(kind: str, namespace: str, name: str | None = None) -> str:
+    prefix, plural = _RESOURCES[kind]
+    path = f"{prefix}/namespaces/{namespace}/{plural}"
+    return f"{path}/{name}" if name else path

@@ -1,0 +1,36 @@
+"""What the API server answers, sorted by what the operator can do about it."""
+
+from __future__ import annotations
+
+import json
+
+
+class ApiError(Exception):
+    """The API server refused, or did not answer. Worth another try, with back-off."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"{status}: {message}")
+        self.status = status
+        self.message = message
+
+
+class NotFoundError(ApiError):
+    """The object is not there."""
+
+
+class RejectedError(ApiError):
+    """The API server will not take this object as it is; only another one helps."""
+
+
+_REJECTED = {400, 403, 409, 422}
+
+
+def from_response(status: int, body: bytes) -> ApiError:
+    """The error of a response with a status of 400 or above."""
+    try:
+        message = str(json.loads(body).get("message") or body[:500].decode(errors="replace"))
+    except (ValueError, AttributeError):
+        message = body[:500].decode(errors="replace")
+    if status == 404:
+        return NotFoundError(status, message)
+    return (RejectedError if status in _REJECTED else ApiError)(status, message)

@@ -1,0 +1,156 @@
+"""One look at one agent: observe, plan, write. The only place where the three meet."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pydantic
+
+from chatagent_operator.api.v1alpha1 import ChatAgentSpec, ChatAgentStatus
+from chatagent_operator.core import status as core_status
+from chatagent_operator.core.agent import Agent, Platform
+from chatagent_operator.core.names import COMMAND_ANNOTATION
+from chatagent_operator.core.observed import Observed
+from chatagent_operator.core.plan import Action, Apply, Delete, Plan, Scale, plan
+from chatagent_operator.core.rollout import (
+    Command,
+    InvalidCommandError,
+    Notice,
+    parse_command,
+)
+from chatagent_operator.kube.client import Kube
+from chatagent_operator.kube.errors import NotFoundError, RejectedError
+from chatagent_operator.kube.store import AgentRecord, Key, Store
+from chatagent_operator.metrics import Metrics
+from chatagent_operator.signals.readiness import Readiness
+
+REJECTED_RETRY_SECONDS = 30.0
+"""When an object that the API server refused is tried again: a quota may have grown."""
+
+_log = logging.getLogger(__name__)
+
+
+def utc_now() -> str:
+    """The time as the API server writes it."""
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+class Reconciler:
+    """Brings one agent after the other to what its spec asks for."""
+
+    def __init__(
+        self,
+        store: Store,
+        kube: Kube,
+        readiness: Readiness,
+        platform: Platform,
+        metrics: Metrics,
+        now: Callable[[], str] = utc_now,
+    ) -> None:
+        self._store = store
+        self._kube = kube
+        self._readiness = readiness
+        self._platform = platform
+        self._metrics = metrics
+        self._now = now
+
+    async def reconcile(self, key: Key) -> float | None:
+        """One look. Returns seconds until the next one, where one is due without a cause."""
+        seen = self._store.agent(key)
+        if seen is None:
+            return None
+        with self._metrics.reconciling():
+            return await self._reconcile(key, seen)
+
+    async def _reconcile(self, key: Key, seen: AgentRecord) -> float | None:
+        previous = ChatAgentStatus.model_validate(seen.status)
+        try:
+            spec = ChatAgentSpec.model_validate(seen.spec)
+        except pydantic.ValidationError as error:
+            status = core_status.invalid(previous, seen.generation, _sentence(error), self._now())
+            await self._report(key, seen, previous, status, core_status.notices(previous, status))
+            return None
+        agent = Agent(key[0], key[1], seen.uid, seen.generation, spec)
+        command, refused = _command(seen)
+        unready = await self._readiness.ask(self._store.observed(key, {}))
+        observed = self._store.observed(key, unready)
+        made = self._plan(agent, previous, observed, command, {})
+        rejected = await self._execute(key, made.actions)
+        if rejected:
+            made = self._plan(agent, previous, observed, command, rejected)
+        await self._report(key, seen, previous, made.status, (*made.notices, *refused))
+        return REJECTED_RETRY_SECONDS if rejected else made.requeue_after
+
+    def _plan(
+        self,
+        agent: Agent,
+        previous: ChatAgentStatus,
+        observed: Observed,
+        command: Command | None,
+        rejected: dict[str, str],
+    ) -> Plan:
+        return plan(agent, previous, observed, command, self._platform, self._now(), rejected)
+
+    async def _execute(self, key: Key, actions: tuple[Action, ...]) -> dict[str, str]:
+        rejected: dict[str, str] = {}
+        for action in actions:
+            try:
+                await self._write(key, action)
+            except RejectedError as error:
+                what = action.desired if isinstance(action, Apply) else action
+                name = f"{getattr(what, 'kind', 'Deployment')} {what.name}"
+                rejected[name] = error.message
+                _log.warning("%s: %s was refused: %s", key, name, error.message)
+        return rejected
+
+    async def _write(self, key: Key, action: Action) -> None:
+        namespace, _ = key
+        self._metrics.write(action)
+        match action:
+            case Apply(desired):
+                body = await self._kube.apply(desired.render(), desired.digest)
+                self._store.wrote_child(key, body)
+            case Scale(name, replicas):
+                self._store.wrote_child(key, await self._kube.scale(namespace, name, replicas))
+            case Delete(kind, name):
+                await self._kube.delete(kind, namespace, name)
+                self._store.deleted_child(key, kind, name)
+
+    async def _report(
+        self,
+        key: Key,
+        seen: AgentRecord,
+        previous: ChatAgentStatus,
+        status: ChatAgentStatus,
+        notices: tuple[Notice, ...],
+    ) -> None:
+        """Write the status if it changed, then tell. An Event that is lost is not told again."""
+        if status != previous:
+            try:
+                body = await self._kube.write_status(
+                    *key, status.model_dump(mode="json", by_alias=True)
+                )
+            except NotFoundError:
+                return  # deleted meanwhile; its children go with it
+            self._store.wrote_agent(key, body)
+        for notice in notices:
+            _log.info("%s: %s: %s", key, notice.reason, notice.message)
+            await self._kube.tell(*key, seen.uid, notice)
+
+
+def _command(seen: AgentRecord) -> tuple[Command | None, tuple[Notice, ...]]:
+    try:
+        return parse_command(seen.annotations.get(COMMAND_ANNOTATION)), ()
+    except InvalidCommandError as error:
+        # Told in the log only: the annotation stays, and an Event at every look would be a flood.
+        _log.warning("annotation %s is not a command: %s", COMMAND_ANNOTATION, error)
+        return None, ()
+
+
+def _sentence(error: pydantic.ValidationError) -> str:
+    return "; ".join(
+        f"spec.{'.'.join(str(part) for part in found['loc'])}: {found['msg']}"
+        for found in error.errors(include_url=False)
+    )

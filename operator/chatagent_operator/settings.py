@@ -1,0 +1,63 @@
+"""The operator's own settings. The environment is read here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from chatagent_operator.core.agent import Platform
+
+
+class SettingsError(ValueError):
+    """A setting is missing or wrong; the message names it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an installation decides."""
+
+    platform: Platform
+    namespaces: tuple[str, ...]
+    """Namespaces to look after; empty: all."""
+
+    probe_port: int
+    metrics_port: int
+    log_level: str
+
+
+def from_environment(environment: Mapping[str, str]) -> Settings:
+    """Read the settings.
+
+    Raises:
+        SettingsError: a setting is missing or wrong.
+    """
+
+    def words(name: str) -> tuple[str, ...]:
+        return tuple(environment.get(name, "").replace(",", " ").split())
+
+    def needed(name: str) -> str:
+        if not (value := environment.get(name)):
+            raise SettingsError(f"{name} is not set; the chart sets it")
+        return value
+
+    def port(name: str, default: int) -> int:
+        text = environment.get(name, str(default))
+        if not text.isdecimal() or not 0 < int(text) < 65536:
+            raise SettingsError(f"{name} must be a port, not {text!r}")
+        return int(text)
+
+    return Settings(
+        platform=Platform(
+            operator_image=needed("OPERATOR_IMAGE"),
+            haproxy_image=needed("HAPROXY_IMAGE"),
+            chroma_image=needed("CHROMA_IMAGE"),
+            gpu_runtime_class=environment.get("GPU_RUNTIME_CLASS") or None,
+            cluster_domain=environment.get("CLUSTER_DOMAIN") or "cluster.local",
+            image_pull_secrets=words("IMAGE_PULL_SECRETS"),
+            image_pull_policy=environment.get("IMAGE_PULL_POLICY") or "IfNotPresent",
+        ),
+        namespaces=words("WATCH_NAMESPACES"),
+        probe_port=port("PROBE_PORT", 8080),
+        metrics_port=port("METRICS_PORT", 9090),
+        log_level=environment.get("LOG_LEVEL", "INFO").upper(),
+    )

@@ -1,0 +1,51 @@
+"""Why a pod that runs is not ready: it says so itself at `/readyz`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, cast
+
+import aiohttp
+
+from chatagent_operator.core import names
+from chatagent_operator.core.agent import PORT
+from chatagent_operator.core.observed import Observed
+from chatagent_operator.core.trouble import Trouble, of_report
+
+TIMEOUT_SECONDS = 1.0
+
+_IN_ORDER = {"Starting", "Draining", "IndexMissing"}
+"""Reasons that pass by themselves and are no trouble: a pod starts, stops, or waits for the
+ingestion Job, which has a condition of its own."""
+
+
+class Readiness:
+    """Asks pods over HTTP."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def ask(self, observed: Observed) -> Mapping[str, Trouble]:
+        """Trouble of each running pod that is not ready, by its name."""
+        waiting = [
+            (child.name, pod.ip)
+            for child, pod in observed.pods(names.ROLE_AGENT)
+            if pod.running and not pod.ready and pod.ip
+        ]
+        answers = await asyncio.gather(*(self._ask(ip) for _, ip in waiting))
+        return {
+            name: trouble
+            for (name, _), trouble in zip(waiting, answers, strict=True)
+            if trouble and trouble.reason not in _IN_ORDER
+        }
+
+    async def _ask(self, ip: str) -> Trouble | None:
+        host = f"[{ip}]" if ":" in ip else ip
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+        try:
+            async with self._session.get(f"http://{host}:{PORT}/readyz", timeout=timeout) as answer:
+                body: Any = await answer.json(content_type=None)
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
+            return None  # it will, or its probes will end it
+        return of_report(cast(Mapping[str, Any], body)) if isinstance(body, dict) else None

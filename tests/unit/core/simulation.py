@@ -1,0 +1,154 @@
+"""A cluster in memory, for stories about the plan: it does what the controllers would do.
+
+It is a fake and only for unit tests: objects are stored as applied, pods become ready when the
+story says so. What the real controllers do is tested in `tests/cluster` and `tests/e2e`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from chatagent_operator.api.v1alpha1 import ChatAgentSpec, ChatAgentStatus
+from chatagent_operator.core import names
+from chatagent_operator.core.agent import Agent, Platform
+from chatagent_operator.core.observed import Observed, project
+from chatagent_operator.core.plan import Apply, Delete, Plan, Scale, plan
+from chatagent_operator.core.rollout import Command
+from chatagent_operator.core.trouble import Trouble
+
+PLATFORM = Platform("operator:1", "haproxy:1", "chroma:1")
+
+
+def spec(image: str = "runtime:1", **changes: Any) -> dict[str, Any]:
+    """A minimal spec."""
+    sources = [{"name": "help", "configMap": {"name": "help"}}]
+    return {"image": image, "knowledge": {"sources": sources}} | changes
+
+
+@dataclass
+class Cluster:
+    """One ChatAgent named `shop` in namespace `demo`, and everything made for it."""
+
+    spec: dict[str, Any] = field(default_factory=spec)
+    status: ChatAgentStatus = field(default_factory=ChatAgentStatus)
+    objects: dict[tuple[str, str], dict[str, Any]] = field(
+        default_factory=dict[tuple[str, str], dict[str, Any]]
+    )
+    sources: dict[str, str] = field(default_factory=lambda: {"help": "c0ffee"})
+    unready: dict[str, Trouble] = field(default_factory=dict[str, Trouble])
+    command: Command | None = None
+    broken_images: set[str] = field(default_factory=set[str])
+    story: list[str] = field(default_factory=list[str])
+    clock: int = 0
+    version: int = 0
+
+    def look(self) -> Plan:
+        """One reconcile: plan and write."""
+        made = self.plan()
+        for action in made.actions:
+            self._write(action)
+        for notice in made.notices:
+            self.story.append(f"{notice.type} {notice.reason}: {notice.message}")
+        self.status = made.status
+        return made
+
+    def plan(self) -> Plan:
+        """What a reconcile would do now."""
+        agent = Agent("demo", "shop", "uid-1", 1, ChatAgentSpec.model_validate(self.spec))
+        children = {
+            key: child
+            for key, body in self.objects.items()
+            if (child := project(key[0], body)) is not None
+        }
+        observed = Observed(children, self.sources, self.unready)
+        self.clock += 1
+        now = f"2026-01-01T00:{self.clock // 60:02}:{self.clock % 60:02}Z"
+        return plan(agent, self.status, observed, self.command, PLATFORM, now)
+
+    def settle(self) -> Plan:
+        """Look until nothing is left to write; pods become ready and Jobs complete meanwhile.
+
+        Returns the last plan.
+        """
+        for _ in range(20):
+            made = self.look()
+            moved = self._controllers()
+            if not made.actions and not moved:
+                return made
+        raise AssertionError("it never settles")
+
+    def revisions(self) -> list[str]:
+        """Revisions that have a Deployment."""
+        return sorted(
+            body["metadata"]["labels"][names.REVISION_LABEL]
+            for (kind, _), body in self.objects.items()
+            if kind == "Deployment" and names.REVISION_LABEL in body["metadata"]["labels"]
+        )
+
+    def weights(self) -> dict[str, int]:
+        """Weight of each revision that takes conversations, as the gateway is told."""
+        text = self.objects["ConfigMap", "shop-routes"]["data"]["routes.json"]
+        return {
+            backend["revision"]: backend["weight"]
+            for backend in json.loads(text)["backends"]
+            if backend["state"] == "ready"
+        }
+
+    def condition(self, kind: str) -> tuple[str, str]:
+        """Status and reason of a condition."""
+        (found,) = [c for c in self.status.conditions if c.type == kind]
+        return found.status, found.reason
+
+    def _write(self, action: Apply | Scale | Delete) -> None:
+        self.version += 1
+        match action:
+            case Apply(desired):
+                body = desired.render()
+                metadata = body["metadata"]
+                key = (desired.kind, desired.name)
+                old = self.objects.get(key, {})
+                metadata = metadata | {
+                    "annotations": {names.APPLIED_ANNOTATION: desired.digest},
+                    "generation": old.get("metadata", {}).get("generation", 0) + 1,
+                    "resourceVersion": str(self.version),
+                    "creationTimestamp": "2026-01-01T00:00:00Z",
+                }
+                self.objects[key] = (
+                    json.loads(json.dumps(body))
+                    | {"metadata": metadata}
+                    | ({"status": old["status"]} if "status" in old else {})
+                )
+                if desired.kind == "Service":
+                    self.objects[key]["spec"].setdefault("clusterIP", f"10.96.0.{self.version}")
+            case Scale(name, replicas):
+                self.objects["Deployment", name]["spec"]["replicas"] = replicas
+                self.objects["Deployment", name]["metadata"]["generation"] += 1
+            case Delete(kind, name):
+                self.objects.pop((kind, name), None)
+                self.story.append(f"deleted {kind} {name}")
+
+    def _controllers(self) -> bool:
+        """Deployments, StatefulSets and Jobs reach what they should, if their image can run."""
+        moved = False
+        for (kind, name), body in self.objects.items():
+            if kind not in {"Deployment", "StatefulSet", "Job"}:
+                continue
+            image = body["spec"]["template"]["spec"]["containers"][0]["image"]
+            if image in self.broken_images:
+                continue
+            replicas = body["spec"].get("replicas", 1)
+            generation = body["metadata"]["generation"]
+            status: dict[str, Any] = {
+                "observedGeneration": generation,
+                "replicas": replicas,
+                "updatedReplicas": replicas,
+                "availableReplicas": replicas,
+            }
+            if kind == "Job":
+                status = {"conditions": [{"type": "Complete", "status": "True"}]}
+            if body.get("status") != status:
+                self.objects[kind, name]["status"] = status
+                moved = True
+        return moved

@@ -1,0 +1,264 @@
+"""Stories of whole rollouts, told by the pure plan against a cluster in memory."""
+
+from __future__ import annotations
+
+from chatagent_operator.api.v1alpha1 import ChatAgentSpec
+from chatagent_operator.core import revision
+from chatagent_operator.core.plan import Apply, Delete
+from chatagent_operator.core.rollout import Command
+
+from tests.unit.core.simulation import Cluster, spec
+
+
+def name_of(image: str, **changes: object) -> str:
+    return revision.of(ChatAgentSpec.model_validate(spec(image, **changes)).versioned()).name
+
+
+def serving(image: str = "runtime:1") -> Cluster:
+    cluster = Cluster(spec(image))
+    cluster.settle()
+    return cluster
+
+
+def with_canary() -> Cluster:
+    cluster = serving()
+    cluster.spec = spec("runtime:2")
+    cluster.settle()
+    return cluster
+
+
+def test_first_revision_becomes_stable_once_it_is_ready() -> None:
+    cluster = Cluster()
+    cluster.look()
+    assert cluster.status.stable_revision is None
+    assert cluster.status.phase == "Pending"
+    cluster.settle()
+    one = name_of("runtime:1")
+    assert cluster.status.stable_revision == one
+    assert cluster.weights() == {one: 100}
+    assert cluster.condition("Ready") == ("True", "Serving")
+    assert cluster.status.phase == "Ready"
+
+
+def test_a_second_look_writes_nothing() -> None:
+    for cluster in (serving(), with_canary()):
+        before = cluster.status
+        made = cluster.plan()
+        assert made.actions == ()
+        assert made.status == before
+        assert made.notices == ()
+
+
+def test_a_new_tag_gets_five_percent_and_touches_nothing_of_the_stable_revision() -> None:
+    cluster = serving()
+    one, two = name_of("runtime:1"), name_of("runtime:2")
+    stable = cluster.objects["Deployment", f"shop-{one}"].copy()
+    cluster.spec = spec("runtime:2")
+    cluster.look()
+    assert cluster.weights() == {one: 100}, "no weight before it is ready"
+    cluster.settle()
+    assert cluster.weights() == {one: 95, two: 5}
+    assert cluster.status.phase == "Canary"
+    assert cluster.status.canary_revision == two
+    assert cluster.objects["Deployment", f"shop-{one}"] == stable
+
+
+def test_a_changed_pipeline_is_a_new_revision_too() -> None:
+    cluster = serving()
+    cluster.spec = spec("runtime:1", pipeline={"retrieval": {"topK": 9}})
+    cluster.settle()
+    assert len(cluster.weights()) == 2
+
+
+def test_an_operational_change_is_applied_in_place() -> None:
+    cluster = serving()
+    cluster.spec = spec("runtime:1", replicas=3)
+    cluster.settle()
+    one = name_of("runtime:1")
+    assert cluster.revisions() == [one]
+    assert cluster.objects["Deployment", f"shop-{one}"]["spec"]["replicas"] == 3
+
+
+def test_promotion_makes_the_canary_stable_and_takes_the_old_revision_away() -> None:
+    cluster = with_canary()
+    one, two = name_of("runtime:1"), name_of("runtime:2")
+    canary = cluster.objects["Deployment", f"shop-{two}"].copy()
+    cluster.command = Command("id-1", "promote", two)
+    cluster.settle()
+    assert cluster.weights() == {two: 100}
+    assert cluster.revisions() == [two]
+    assert cluster.objects["Deployment", f"shop-{two}"] == canary, "no pod of it restarts"
+    assert ("ControllerRevision", f"shop-{one}") in cluster.objects, "history is kept"
+    assert cluster.status.rollout.last_command_result == f"promoted {two}"
+
+
+def test_weights_move_before_pods_go() -> None:
+    cluster = with_canary()
+    cluster.command = Command("id-1", "promote")
+    actions = [
+        (type(a).__name__, a.desired.name if isinstance(a, Apply) else a.name)
+        for a in cluster.plan().actions
+    ]
+    one = name_of("runtime:1")
+    assert actions.index(("Apply", "shop-routes")) < actions.index(("Delete", f"shop-{one}"))
+
+
+def test_abort_takes_the_weight_away_at_once_and_stays() -> None:
+    cluster = with_canary()
+    one, two = name_of("runtime:1"), name_of("runtime:2")
+    cluster.command = Command("id-1", "abort", two)
+    cluster.look()
+    assert cluster.weights() == {one: 100}
+    cluster.settle()
+    assert cluster.status.failed_revision == two
+    assert cluster.revisions() == [one]
+    assert cluster.condition("Progressing") == ("False", "Aborted")
+    assert cluster.plan().actions == (), "it does not come back by itself"
+    cluster.spec = spec("runtime:1")
+    cluster.settle()
+    assert cluster.status.failed_revision is None
+    cluster.spec = spec("runtime:2")
+    cluster.settle()
+    assert cluster.weights() == {one: 95, two: 5}, "a changed spec is a new try"
+
+
+def test_a_broken_revision_never_takes_traffic() -> None:
+    cluster = serving()
+    one = name_of("runtime:1")
+    cluster.broken_images.add("runtime:2")
+    cluster.spec = spec("runtime:2")
+    cluster.settle()
+    assert cluster.weights() == {one: 100}
+    cluster.command = Command("id-1", "promote")
+    cluster.settle()
+    assert cluster.weights() == {one: 100}
+    assert (cluster.status.rollout.last_command_result or "").startswith("refused")
+
+
+def test_a_canary_that_loses_its_pods_loses_its_weight() -> None:
+    cluster = with_canary()
+    one, two = name_of("runtime:1"), name_of("runtime:2")
+    cluster.objects["Deployment", f"shop-{two}"]["status"]["availableReplicas"] = 0
+    cluster.look()
+    assert cluster.weights() == {one: 100}
+
+
+def test_a_first_revision_that_never_served_is_replaced_not_kept() -> None:
+    cluster = Cluster(spec("runtime:broken"), broken_images={"runtime:broken"})
+    cluster.settle()
+    assert cluster.weights() == {}
+    cluster.spec = spec("runtime:1")
+    cluster.settle()
+    one = name_of("runtime:1")
+    assert cluster.weights() == {one: 100}
+    assert cluster.revisions() == [one]
+
+
+def test_going_back_withdraws_the_canary() -> None:
+    cluster = with_canary()
+    cluster.spec = spec("runtime:1")
+    cluster.settle()
+    assert cluster.weights() == {name_of("runtime:1"): 100}
+    assert cluster.status.failed_revision is None
+
+
+def test_an_old_command_is_not_carried_out_again() -> None:
+    cluster = with_canary()
+    cluster.command = Command("id-1", "promote")
+    cluster.settle()
+    cluster.spec = spec("runtime:3")
+    cluster.settle()
+    assert cluster.weights()[name_of("runtime:3")] == 5
+
+
+def test_a_command_for_another_canary_is_refused() -> None:
+    cluster = with_canary()
+    cluster.command = Command("id-1", "promote", "0badcafe")
+    cluster.settle()
+    assert "is not the canary" in (cluster.status.rollout.last_command_result or "")
+    assert cluster.weights()[name_of("runtime:2")] == 5
+
+
+def test_changed_documents_make_a_new_job_and_a_new_tag_does_not() -> None:
+    cluster = serving()
+    jobs = {key for key in cluster.objects if key[0] == "Job"}
+    cluster.spec = spec("runtime:2")
+    cluster.settle()
+    assert {key for key in cluster.objects if key[0] == "Job"} == jobs
+    cluster.sources = {"help": "other"}
+    cluster.settle()
+    now = {key for key in cluster.objects if key[0] == "Job"}
+    assert len(now) == 1
+    assert now != jobs
+
+
+def test_another_embedding_model_builds_its_own_index_before_it_serves() -> None:
+    cluster = serving()
+    cluster.spec = spec("runtime:1", pipeline={"retrieval": {"embeddingModel": "other/model"}})
+    cluster.look()
+    assert len([key for key in cluster.objects if key[0] == "Job"]) == 2
+    assert len(cluster.weights()) == 1
+    cluster.settle()
+    assert len(cluster.weights()) == 2
+
+
+def test_a_job_whose_image_was_broken_is_made_anew_with_the_next_one() -> None:
+    cluster = Cluster(spec("runtime:broken"), broken_images={"runtime:broken"})
+    cluster.settle()
+    cluster.spec = spec("runtime:1")
+    cluster.settle()
+    (job,) = [body for key, body in cluster.objects.items() if key[0] == "Job"]
+    assert job["spec"]["template"]["spec"]["containers"][0]["image"] == "runtime:1"
+
+
+def test_missing_documents_are_named_and_heal() -> None:
+    cluster = Cluster(sources={})
+    cluster.settle()
+    assert cluster.condition("ResolvedRefs") == ("False", "ConfigMapNotFound")
+    (message,) = [c.message for c in cluster.status.conditions if c.type == "ResolvedRefs"]
+    assert "spec.knowledge.sources[0].configMap" in message
+    cluster.sources = {"help": "c0ffee"}
+    cluster.settle()
+    assert cluster.condition("ResolvedRefs") == ("True", "Resolved")
+    assert cluster.status.phase == "Ready"
+
+
+def test_documents_that_go_missing_take_nothing_away() -> None:
+    cluster = serving()
+    cluster.sources = {}
+    made = cluster.look()
+    assert not [a for a in made.actions if isinstance(a, Delete)]
+    assert cluster.condition("Ready") == ("True", "Serving")
+    assert cluster.status.phase == "Degraded"
+
+
+def test_suspend_changes_nothing() -> None:
+    cluster = serving()
+    cluster.spec = spec("runtime:2", suspend=True)
+    assert cluster.look().actions == ()
+    assert cluster.status.phase == "Suspended"
+    cluster.spec = spec("runtime:2")
+    cluster.settle()
+    assert cluster.status.phase == "Canary"
+
+
+def test_history_is_limited() -> None:
+    cluster = Cluster(spec("runtime:0", rollout={"revisionHistoryLimit": 2}))
+    cluster.settle()
+    for number in range(1, 6):
+        cluster.spec = spec(f"runtime:{number}", rollout={"revisionHistoryLimit": 2})
+        cluster.settle()
+        cluster.command = Command(f"id-{number}", "promote")
+        cluster.settle()
+    kept = [key[1] for key in cluster.objects if key[0] == "ControllerRevision"]
+    assert len(kept) == 3
+
+
+def test_a_deleted_child_comes_back() -> None:
+    cluster = serving()
+    for key in list(cluster.objects):
+        if key[0] == "ControllerRevision":
+            continue
+        del cluster.objects[key]
+        cluster.settle()
+        assert key in cluster.objects
