@@ -1,0 +1,3 @@
+module chatagent.dev/dev/pause
+
+go 1.26.0
