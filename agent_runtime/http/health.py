@@ -1,0 +1,64 @@
+"""GET /livez, /readyz and /metrics. The operator reads `reason` and `message` of /readyz."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from agent_runtime.errors import AgentError
+from agent_runtime.retrieval.follower import IndexFollower
+from agent_runtime.telemetry import Telemetry
+
+
+class Health:
+    """Whether this process should get requests."""
+
+    def __init__(self, follower: IndexFollower, revision: str) -> None:
+        self._follower = follower
+        self._revision = revision
+        self._draining = False
+
+    def drain(self) -> None:
+        """From now on the process only finishes what it began."""
+        self._draining = True
+
+    def readiness(self) -> tuple[int, dict[str, object]]:
+        """Return the status code and body of /readyz."""
+        if self._draining:
+            return _unready("Draining", "the runtime is stopping")
+        try:
+            info = self._follower.ready().info
+        except AgentError as error:
+            return _unready(error.reason, str(error))
+        return 200, {
+            "ready": True,
+            "revision": self._revision,
+            "collection": info.collection,
+            "documents": info.documents,
+            "indexVersion": info.version,
+        }
+
+
+def _unready(reason: str, message: str) -> tuple[int, dict[str, object]]:
+    return 503, {"ready": False, "reason": reason, "message": message}
+
+
+def health_routes(health: Health, telemetry: Telemetry) -> APIRouter:
+    """Return the routes for the kubelet, the operator and Prometheus."""
+    router = APIRouter()
+
+    @router.get("/livez")
+    async def livez() -> Response:  # pyright: ignore[reportUnusedFunction]
+        return PlainTextResponse("ok")
+
+    @router.get("/readyz")
+    async def readyz() -> Response:  # pyright: ignore[reportUnusedFunction]
+        code, body = health.readiness()
+        return JSONResponse(body, code)
+
+    @router.get("/metrics")
+    async def metrics() -> Response:  # pyright: ignore[reportUnusedFunction]
+        return Response(telemetry.text(), media_type=CONTENT_TYPE_LATEST)
+
+    return router

@@ -1,0 +1,1 @@
+"""Ingestion: from files to a published index. It never answers a question."""

@@ -1,0 +1,1 @@
+"""Generators: what writes the reply from the passages."""

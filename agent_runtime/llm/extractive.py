@@ -1,0 +1,125 @@
+"""The embedded generator: it answers in the documents' own sentences, or says that it cannot.
+
+Every sentence of a reply is a verbatim quote with its citation. It writes nothing of its own but
+the reply for "nothing found".
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+
+from agent_runtime.config import LLMConfig
+from agent_runtime.domain import Chunk, Citation, Evidence, Passage, Piece
+from agent_runtime.llm.scoring import COSINE_SHARE, combine, cosines, coverage
+from agent_runtime.text.language import Language, language_of
+from agent_runtime.text.terms import Analyzer
+
+NO_ANSWER: dict[Language, str] = {
+    "en": "I could not find an answer to that in the documents I have.",
+    "zh": "在现有的资料里没有找到答案。",
+}
+NEAR_BEST = 0.85
+"""A sentence joins the answer if it scores at least this share of the best one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A sentence of a passage. `rank` is the passage's place in the retrieval."""
+
+    chunk: Chunk
+    start: int
+    end: int
+    score: float
+    rank: int
+
+    @property
+    def text(self) -> str:
+        return self.chunk.text[self.start : self.end]
+
+
+class ExtractiveGenerator:
+    """Chooses sentences by `scoring`, at most `max_sentences` that reach `min_score`."""
+
+    def __init__(self, config: LLMConfig) -> None:
+        self._config = config
+        self._analyzer = Analyzer()
+
+    async def generate(self, evidence: Evidence) -> AsyncIterator[Piece]:
+        chosen = choose(self._candidates(evidence), self._config)
+        if not chosen:
+            text = self._config.no_answer or NO_ANSWER[language_of(evidence.question)]
+            yield Piece(text, refusal=True)
+            return
+        written = 0
+        for before, sentence in zip([None, *chosen], chosen, strict=False):
+            gap = "" if before is None else separator(before, sentence)
+            start = written + len(gap)
+            written = start + len(sentence.text)
+            cited = Citation(start, written, sentence.text, sentence.score, sentence.chunk)
+            yield Piece(gap + sentence.text, cited)
+
+    def _candidates(self, evidence: Evidence) -> list[Candidate]:
+        share = 0.0 if language_of(evidence.question) == "zh" else COSINE_SHARE
+        return [
+            candidate
+            for rank, passage in enumerate(evidence.passages)
+            for candidate in self._scored(evidence, passage, rank, share)
+        ]
+
+    def _scored(
+        self, evidence: Evidence, passage: Passage, rank: int, share: float
+    ) -> Iterable[Candidate]:
+        chunk = passage.indexed.chunk
+        sentences = [frozenset(self._analyzer.terms(chunk.text[a:b])) for a, b in chunk.sentences]
+        above = frozenset(self._analyzer.terms("\n".join((chunk.title, *chunk.headings))))
+        near = frozenset[str]().union(*sentences)
+        covered = [coverage(evidence.weights, terms, above, near) for terms in sentences]
+        cosine = cosines(evidence.vector, passage.indexed.sentence_vectors)
+        scores = combine(covered, cosine, share).tolist()
+        for (start, end), score in zip(chunk.sentences, scores, strict=True):
+            yield Candidate(chunk, start, end, score, rank)
+
+
+def choose(candidates: Iterable[Candidate], config: LLMConfig) -> list[Candidate]:
+    """Pick the sentences of the answer, in reading order, best document first."""
+    picked: list[Candidate] = []
+    for candidate in sorted(candidates, key=lambda each: (-each.score, each.rank)):
+        enough = max(config.min_score, NEAR_BEST * picked[0].score if picked else 0.0)
+        if candidate.score < enough or len(picked) == config.max_sentences:
+            break
+        if not any(_same(candidate, other) for other in picked):
+            picked.append(candidate)
+    return _in_reading_order(picked)
+
+
+def separator(before: Candidate, after: Candidate) -> str:
+    """Return what stands between two quotes: a line break between documents and blocks."""
+    if before.chunk.key.fingerprint != after.chunk.key.fingerprint:
+        return "\n\n"
+    if "\n" in _between(before, after) or before.text.startswith("|"):
+        return "\n"
+    return "" if language_of(before.text) == "zh" else " "
+
+
+def _between(before: Candidate, after: Candidate) -> str:
+    """Return the document's text between two sentences if one chunk holds both."""
+    if before.chunk is not after.chunk:
+        return "\n"
+    return before.chunk.text[before.end : after.start]
+
+
+def _same(one: Candidate, other: Candidate) -> bool:
+    """Passages overlap, and documents repeat each other."""
+    return " ".join(one.text.split()) == " ".join(other.text.split())
+
+
+def _in_reading_order(picked: Sequence[Candidate]) -> list[Candidate]:
+    documents = list(dict.fromkeys(each.chunk.key.fingerprint for each in picked))
+    return sorted(
+        picked,
+        key=lambda each: (
+            documents.index(each.chunk.key.fingerprint),
+            each.chunk.start + each.start,
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Embedding models: what an image holds, the adapters that run them, and their conversion."""

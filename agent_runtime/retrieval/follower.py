@@ -1,0 +1,123 @@
+"""Follows a collection: loads each published version as a whole and says whether it is usable.
+
+Level-triggered: every round compares what the store says with what is loaded. A store that is
+away for a moment changes nothing; for longer it makes the runtime not ready, until it is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from agent_runtime.domain import IndexInfo
+from agent_runtime.errors import (
+    AgentError,
+    IndexMismatch,
+    IndexMissing,
+    NotReady,
+    VectorStoreUnavailable,
+)
+from agent_runtime.ports import Embedder, IndexReader
+from agent_runtime.retrieval.snapshot import Snapshot, build
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+GRACE_SECONDS = 3.0
+"""How long the store may be away before the runtime says that it is not ready."""
+
+
+class IndexFollower:
+    """Holds the current snapshot, or the error that keeps the runtime from being ready."""
+
+    def __init__(
+        self,
+        reader: IndexReader,
+        embedder: Embedder,
+        on_version: Callable[[Snapshot], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._reader = reader
+        self._embedder = embedder
+        self._on_version = on_version
+        self._clock = clock
+        self._snapshot: Snapshot | None = None
+        self._error: AgentError | None = NotReady("loading the index")
+        self._failing_since: float | None = None
+
+    def ready(self) -> Snapshot:
+        """Return the snapshot. Raises the AgentError that says why there is none to be used."""
+        if self._error is not None:
+            raise self._error
+        return self.loaded()
+
+    def loaded(self) -> Snapshot:
+        """Return the snapshot even while the store is away. Raises AgentError before the first."""
+        if self._snapshot is None:
+            raise self._error or NotReady("loading the index")
+        return self._snapshot
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        while True:
+            await self.follow()
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def follow(self) -> None:
+        """Do one round. Never raises an AgentError: it is kept for `ready`."""
+        try:
+            await self._refresh()
+        except VectorStoreUnavailable as error:
+            now = self._clock()
+            since = self._failing_since = self._failing_since or now
+            if self._snapshot is None or now - since >= GRACE_SECONDS:
+                self._fail(error)
+        except AgentError as error:
+            self._failing_since = None
+            self._fail(error)
+        else:
+            self._failing_since = None
+            if self._error is not None:
+                log.info("ready: %s", _described(self.loaded().info))
+            self._error = None
+
+    async def _refresh(self) -> None:
+        info = await self._reader.describe()
+        if info is None or info.version == 0:
+            raise IndexMissing(
+                "the collection does not exist yet"
+                if info is None
+                else f"collection {info.collection!r} has no published index yet"
+            )
+        if info.embedding_model != self._embedder.model:
+            raise IndexMismatch(
+                f"collection {info.collection!r} was built with {info.embedding_model!r}, "
+                f"not with {self._embedder.model!r}"
+            )
+        if self._snapshot is None or _identity(info) != _identity(self._snapshot.info):
+            await self._load(info)
+
+    async def _load(self, info: IndexInfo) -> None:
+        chunks = [each async for page in self._reader.read() for each in page]
+        snapshot = await asyncio.to_thread(build, info, chunks)
+        # A search of the new version, before anybody's question meets it.
+        vector = (await asyncio.to_thread(self._embedder.embed, ["warm-up"]))[0]
+        await self._reader.search(vector, 1)
+        self._snapshot = snapshot
+        self._on_version(snapshot)
+        log.info("loaded %s", _described(info))
+
+    def _fail(self, error: AgentError) -> None:
+        if self._error is None or str(error) != str(self._error):
+            log.warning("not ready: %s: %s", error.reason, error)
+        self._error = error
+
+
+def _identity(info: IndexInfo) -> tuple[str, int]:
+    return info.collection_id, info.version
+
+
+def _described(info: IndexInfo) -> str:
+    return f"collection {info.collection} version {info.version}, {info.documents} documents"

@@ -1,0 +1,44 @@
+"""One version of a collection in memory: its chunks and their lexical index. Immutable."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from agent_runtime.domain import Chunk, IndexedChunk, IndexInfo
+from agent_runtime.retrieval.lexical import LexicalIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What readers search until the next version has been loaded as a whole."""
+
+    info: IndexInfo
+    chunks: Mapping[str, IndexedChunk]
+    lexical: LexicalIndex
+
+
+def build(info: IndexInfo, chunks: Iterable[IndexedChunk]) -> Snapshot:
+    """Index the complete documents among the chunks. Slow for large collections: use a thread."""
+    kept = {each.chunk.key.id: each for each in complete(chunks)}
+    texts = {id: searchable(each.chunk) for id, each in kept.items()}
+    return Snapshot(info, kept, LexicalIndex(texts))
+
+
+def complete(chunks: Iterable[IndexedChunk]) -> list[IndexedChunk]:
+    """Leave out documents that an ingestion is just writing, or left half-written.
+
+    Of two complete versions of a document both are kept: the older one is about to go.
+    """
+    versions: defaultdict[tuple[str, str, str], list[IndexedChunk]] = defaultdict(list)
+    for each in chunks:
+        key = each.chunk.key
+        versions[key.source, key.path, key.fingerprint].append(each)
+    whole = (found for found in versions.values() if len(found) >= found[0].chunk.key.total)
+    return [each for found in whole for each in found]
+
+
+def searchable(chunk: Chunk) -> str:
+    """Return what lexical search sees of a chunk: where it stands, and its text."""
+    return "\n".join((*dict.fromkeys((chunk.title, *chunk.headings)), chunk.text))

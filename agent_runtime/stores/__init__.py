@@ -1,0 +1,1 @@
+"""Vector stores: adapters behind the IndexReader and IndexWriter ports."""

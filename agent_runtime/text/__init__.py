@@ -1,0 +1,1 @@
+"""Language-dependent text processing shared by ingestion, retrieval and generation. Pure."""
