@@ -1,0 +1,106 @@
+"""What HAProxy does at this moment, read from the answers of its runtime socket. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+
+from chatagent_operator.core.routes import SLOTS, BackendState, Slot
+from chatagent_operator.gateway.haproxy import BACKEND, NO_REVISION, NOWHERE
+
+# Bits of srv_admin_state, from HAProxy's management guide, "show servers state".
+_MAINT = 0x01 | 0x02 | 0x20 | 0x40
+_DRAIN = 0x08 | 0x10
+
+
+class UnreadableAnswerError(Exception):
+    """HAProxy did not answer as its management guide says."""
+
+
+@dataclass(frozen=True)
+class SlotInForce:
+    """One server of HAProxy. The revision is the one its pins are for, None if never used."""
+
+    revision: str | None
+    address: str
+    port: int
+    weight: int
+    state: BackendState
+
+
+@dataclass(frozen=True)
+class InForce:
+    """One HAProxy process."""
+
+    pid: int
+    uptime_seconds: int
+    generation: int | None
+    """Of the last intent applied in full; None in a process that has had none yet."""
+    slots: Mapping[Slot, SlotInForce]
+    pins: int
+    """Conversations remembered."""
+
+    def to_json(self) -> dict[str, Any]:
+        """What `/applied` answers, in the form of routes.json."""
+        return {
+            "generation": self.generation,
+            "backends": [
+                {"slot": name} | vars(slot) for name, slot in self.slots.items() if slot.revision
+            ],
+            "pins": self.pins,
+            "haproxy": {"pid": self.pid, "uptimeSeconds": self.uptime_seconds},
+        }
+
+
+def questions(slots_map: str) -> list[str]:
+    """The commands whose answers `read_in_force` takes, in its order."""
+    return ["show info", f"show servers state {BACKEND}", f"show map {slots_map}", "show table"]
+
+
+def read_in_force(answer: str) -> InForce:
+    """Read the joint answer to `questions`. Raises UnreadableAnswerError."""
+    blocks = [block for block in answer.split("\n\n") if block.strip()]
+    try:
+        info, servers, slots_map, table = blocks
+        numbers = dict(line.split(": ", 1) for line in info.splitlines() if ": " in line)
+        remembered = dict(line.split()[1:3] for line in slots_map.splitlines() if line.strip())
+        generation = int(remembered["generation"])
+        found = dict(_servers(servers, remembered))
+        slots: dict[Slot, SlotInForce] = {slot: found[slot] for slot in SLOTS}
+        used = re.search(rf"^# table: {BACKEND},.* used:(\d+)", table, re.MULTILINE)
+        return InForce(
+            pid=int(numbers["Pid"]),
+            uptime_seconds=int(numbers["Uptime_sec"]),
+            generation=generation if generation >= 0 else None,
+            slots=slots,
+            pins=int(used[1]) if used else 0,
+        )
+    except (ValueError, KeyError, IndexError) as error:
+        raise UnreadableAnswerError(f"{error!r} in {answer[:200]!r}") from error
+
+
+def _servers(block: str, remembered: Mapping[str, str]) -> Iterator[tuple[str, SlotInForce]]:
+    # The first line is the format's version, the second names the columns.
+    header = block.splitlines()[1].lstrip("# ").split()
+    for line in block.splitlines()[2:]:
+        row = dict(zip(header, line.split(), strict=False))
+        revision = remembered[row["srv_name"]]
+        yield (
+            row["srv_name"],
+            SlotInForce(
+                revision=None if revision == NO_REVISION else revision,
+                address=NOWHERE if row["srv_addr"] == "-" else str(ip_address(row["srv_addr"])),
+                port=int(row["srv_port"]),
+                weight=int(row["srv_uweight"]),
+                state=_state(int(row["srv_admin_state"])),
+            ),
+        )
+
+
+def _state(admin: int) -> BackendState:
+    if admin & _MAINT:
+        return "maint"
+    return "drain" if admin & _DRAIN else "ready"

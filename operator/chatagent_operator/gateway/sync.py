@@ -1,0 +1,99 @@
+"""The gateway's sidecar: `python -m chatagent_operator.gateway.sync`.
+
+It follows the agent's routes ConfigMap and holds HAProxy to it. It writes nothing to the API
+server and restarts nothing. The only place here that reads the environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from aiohttp import web
+from kubernetes.aio import client, config
+
+from chatagent_operator.core.routes import ROUTES_KEY
+from chatagent_operator.gateway.haproxy import GatewaySettings
+from chatagent_operator.gateway.measures import Measures
+from chatagent_operator.gateway.pages import build_pages
+from chatagent_operator.gateway.runtime_socket import RuntimeSocket
+from chatagent_operator.gateway.synchroniser import Synchroniser
+from chatagent_operator.gateway.watch import ConfigMapKey, Watch
+
+_DEFAULTS = GatewaySettings()
+
+
+@dataclass(frozen=True)
+class SidecarSettings:
+    """Where the intent is, where HAProxy is, and where this listens."""
+
+    routes: ConfigMapKey
+    socket: RuntimeSocket
+    host: str
+    port: int
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> SidecarSettings:
+        """ROUTES_NAMESPACE and ROUTES_CONFIGMAP must be set. Raises KeyError."""
+        return cls(
+            routes=ConfigMapKey(
+                environment["ROUTES_NAMESPACE"], environment["ROUTES_CONFIGMAP"], ROUTES_KEY
+            ),
+            socket=RuntimeSocket(
+                environment.get("HAPROXY_SOCKET", _DEFAULTS.socket),
+                environment.get("HAPROXY_SLOTS_MAP", _DEFAULTS.slots_map),
+            ),
+            host=environment.get("LISTEN_HOST", ""),
+            port=int(environment.get("LISTEN_PORT", "8405")),
+        )
+
+
+async def run_sidecar(settings: SidecarSettings, api: client.CoreV1Api) -> None:
+    """Run until cancelled. A part that fails beyond its own retries ends the whole."""
+    measures = Measures()
+    synchroniser = Synchroniser(settings.socket, measures)
+    watch = Watch(api, settings.routes, on_failure=measures.errors.labels("api").inc)
+    runner = web.AppRunner(build_pages(synchroniser), access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.host or None, settings.port).start()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(synchroniser.run())
+            tasks.create_task(_follow(watch, synchroniser))
+    finally:
+        await runner.cleanup()
+
+
+async def _follow(watch: Watch, synchroniser: Synchroniser) -> None:
+    async with aclosing(watch.texts()) as texts:
+        async for text in texts:
+            synchroniser.offer(text)
+
+
+async def _main() -> None:
+    settings = SidecarSettings.from_environment(os.environ)
+    configuration = client.Configuration()
+    config.load_incluster_config(client_configuration=configuration)
+    async with client.ApiClient(configuration) as api_client:
+        sidecar = asyncio.create_task(run_sidecar(settings, client.CoreV1Api(api_client)))
+        for name in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(name, sidecar.cancel)
+        await sidecar
+
+
+def main() -> None:
+    """Run the sidecar until SIGTERM."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        asyncio.run(_main())
+    except asyncio.CancelledError:
+        logging.getLogger(__name__).info("stopped; HAProxy goes on with what it has")
+
+
+if __name__ == "__main__":
+    main()

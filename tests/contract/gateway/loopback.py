@@ -1,0 +1,221 @@
+"""A real HAProxy on loopback, small real agents behind it, and the real synchroniser beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from chatagent_operator.core.routes import Backend, BackendState, Routes, Slot
+from chatagent_operator.gateway.haproxy import (
+    CONFIG_FILE,
+    REVISION_HEADER,
+    GatewaySettings,
+    render_config_files,
+)
+from chatagent_operator.gateway.in_force import InForce
+from chatagent_operator.gateway.measures import Measures
+from chatagent_operator.gateway.runtime_socket import RuntimeSocket
+from chatagent_operator.gateway.synchroniser import Synchroniser
+
+CLIENTS = 16
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    with socket.socket() as listener:
+        listener.bind((host, 0))
+        return listener.getsockname()[1]
+
+
+async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 10) -> None:
+    """Wait for a condition; fail after `seconds`."""
+    async with asyncio.timeout(seconds):
+        while True:
+            met = condition()
+            if met if isinstance(met, bool) else await met:
+                return
+            await asyncio.sleep(0.005)
+
+
+@dataclass
+class Agent:
+    """A revision's Service: it says which revision it is, and does as the query asks."""
+
+    revision: str
+    host: str
+    port: int
+    asked: int = 0
+    given_up: int = 0
+    release: asyncio.Event = field(default_factory=asyncio.Event)
+    """Ends what waits in /stream and /slow."""
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        self.asked += 1
+        body = await request.read()
+        answer = {
+            "revision": self.revision,
+            "bytes": len(body),
+            "headers": {name.lower(): value for name, value in request.headers.items()},
+        }
+        headers = {"X-Conversation-ID": name} if (name := request.query.get("names")) else {}
+        try:
+            if request.path == "/slow":
+                await self.release.wait()
+        except asyncio.CancelledError:
+            self.given_up += 1
+            raise
+        return web.json_response(answer, headers=headers)
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b"data: first\n\n")
+        await self.release.wait()
+        await response.write(b"data: [DONE]\n\n")
+        return response
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    revision: str, host: str = "127.0.0.1", port: int | None = None
+) -> AsyncGenerator[Agent]:
+    agent = Agent(revision, host, port or free_port(host))
+    application = web.Application(client_max_size=2**24)
+    application.router.add_route("*", "/stream", agent.stream)
+    application.router.add_route("*", "/{path:.*}", agent.chat)
+    runner = web.AppRunner(
+        application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1
+    )
+    await runner.setup()
+    await web.TCPSite(runner, host, agent.port).start()
+    try:
+        yield agent
+    finally:
+        agent.release.set()
+        await runner.cleanup()
+
+
+def backend(
+    slot: Slot, agent: Agent, weight: int = 0, state: BackendState = "ready", revision: str = ""
+) -> Backend:
+    return Backend(
+        slot=slot,
+        revision=revision or agent.revision,
+        address=agent.host,
+        port=agent.port,
+        weight=weight,
+        state=state,
+    )
+
+
+class RecordingSocket(RuntimeSocket):
+    """The real socket; it remembers what was sent."""
+
+    @property
+    def sent(self) -> list[str]:
+        return self.__dict__.setdefault("_sent", [])
+
+    async def execute(self, commands: Sequence[str]) -> None:
+        self.sent.extend(commands)
+        await super().execute(commands)
+
+
+class Sidecar:
+    """The synchroniser as the sidecar runs it, given its texts by the test and not by a watch."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self.socket = RecordingSocket(settings.socket, settings.slots_map)
+        self.synchroniser = Synchroniser(self.socket, Measures())
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self.synchroniser.run())
+
+    async def stop(self) -> None:
+        if self._task:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def applies(self, intent: Routes) -> None:
+        self.synchroniser.offer(intent.to_json())
+        await until(lambda: self.synchroniser.applied)
+
+
+class Gateway:
+    """One HAProxy process, its sidecar, and a client."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.settings = GatewaySettings(
+            http_port=free_port(),
+            ops_port=free_port(),
+            bind_address="127.0.0.1",
+            socket=str(folder / "admin.sock"),
+            config_dir=str(folder),
+            **settings,
+        )
+        for name, text in render_config_files(self.settings).items():
+            (folder / name).write_text(text, encoding="utf-8")
+        self.folder = folder
+        self.url = f"http://127.0.0.1:{self.settings.http_port}"
+        self.ops = f"http://127.0.0.1:{self.settings.ops_port}"
+        self.sidecar = Sidecar(self.settings)
+        self._generation = 0
+
+    async def start(self) -> None:
+        # To a file: a pipe that nobody reads would stop HAProxy when it is full.
+        with (self.folder / "log").open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                "haproxy", "-db", "-f", str(self.folder / CONFIG_FILE), stdout=log, stderr=log
+            )
+
+    async def stop(self) -> None:
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+
+    async def intends(self, *backends: Backend) -> None:
+        """Apply an intent and wait until it is in force."""
+        self._generation += 1
+        await self.sidecar.applies(Routes(generation=self._generation, backends=backends))
+
+    async def in_force(self) -> InForce:
+        return await self.sidecar.socket.in_force()
+
+
+class Chats:
+    """A client with some connections, as patient as a user."""
+
+    def __init__(self, gateway: Gateway, http: aiohttp.ClientSession) -> None:
+        self.gateway = gateway
+        self.http = http
+
+    async def ask(self, conversation: str | None = None, **request: Any) -> str:
+        """One request; which revision answered, or the status."""
+        headers = {} if conversation is None else {"X-Conversation-ID": conversation}
+        async with self.http.post(f"{self.gateway.url}/chat", headers=headers, **request) as answer:
+            await answer.read()
+            return answer.headers[REVISION_HEADER] if answer.ok else str(answer.status)
+
+    async def ask_all(self, conversations: Sequence[str]) -> dict[str, str]:
+        """One request each, some at a time; conversation → revision."""
+        answers: dict[str, str] = {}
+        waiting = iter(conversations)
+
+        async def client() -> None:
+            for conversation in waiting:
+                answers[conversation] = await self.ask(conversation)
+
+        await asyncio.gather(*(client() for _ in range(CLIENTS)))
+        return answers
+
+    async def shares(self, conversations: Sequence[str]) -> Counter[str]:
+        return Counter((await self.ask_all(conversations)).values())
