@@ -49,7 +49,6 @@ def run(options: argparse.Namespace, paths: Paths) -> int:
     steps = [base, *_tasks(builder, wanted, after, (base.name,))]
     with locked(paths.image_storage / "lock"):
         run_tasks(steps, Progress(len(steps)), runner)
-        image_loading.collect_garbage(paths)
     return 0
 
 
@@ -84,10 +83,5 @@ def _tasks(
 
 
 def print_size(options: argparse.Namespace, paths: Paths) -> int:
-    found = [image for image in images.project() if image.name == options.name]
-    if options.name == "base":
-        found = [images.base(paths)]
-    if not found:
-        raise DevError(f"no image {options.name}")
-    print(round(image_loading.unpacked_size(paths, found[0].references[0]) / 10**6))
+    print(round(image_loading.unpacked_size(paths, options.name) / 10**6))
     return 0

@@ -80,7 +80,6 @@ class ImageBuilder:
         self._paths = paths
         self._runner = runner
         self._mutex = threading.Lock()
-        self._layout = threading.Lock()
 
     def build(self, image: Image, note: Note) -> str:
         reference, digest = image.references[0], self.digest(image)
@@ -100,10 +99,9 @@ class ImageBuilder:
             arguments=image.build_arguments(),
             log=log,
         )
-        with self._layout:
-            image_loading.export(self._paths, self._runner, reference, log)
+        image_loading.export(self._paths, self._runner, image.name, reference, log)
         self._record(self._built, {reference: digest})
-        size = image_loading.unpacked_size(self._paths, reference) / 10**6
+        size = image_loading.unpacked_size(self._paths, image.name) / 10**6
         return f"built, {size:.0f} MB,"
 
     def load(self, image: Image) -> str:
@@ -114,8 +112,7 @@ class ImageBuilder:
         present = containers.image_names(self._paths)
         if all(recorded.get(name) == digest and name in present for name in wanted):
             return "already loaded"
-        with self._layout:
-            image_loading.load(self._paths, image.references[0], image.references)
+        image_loading.load(self._paths, image.name, image.references)
         self._record(self._loaded, wanted)
         return "loaded"
 
