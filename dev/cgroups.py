@@ -9,7 +9,6 @@ from pathlib import Path
 from dev.conditions import wait_for
 
 ROOT = Path("/sys/fs/cgroup")
-CGROUP = "chatagent-dev"
 
 
 def hierarchies() -> list[Path]:
@@ -19,16 +18,16 @@ def hierarchies() -> list[Path]:
     return sorted(path for path in ROOT.iterdir() if path.is_dir() and not path.is_symlink())
 
 
-def ensure() -> None:
+def ensure(name: str) -> None:
     for hierarchy in hierarchies():
         controllers = hierarchy / "cgroup.controllers"
         if hierarchy == ROOT and controllers.exists():
             _delegate(hierarchy, controllers.read_text().split())
-        (hierarchy / CGROUP).mkdir(exist_ok=True)
+        (hierarchy / name).mkdir(exist_ok=True)
         if hierarchy.name == "cpuset":
-            _inherit_cpuset(hierarchy)
+            _inherit_cpuset(hierarchy, hierarchy / name)
         if hierarchy == ROOT:
-            _delegate(hierarchy / CGROUP, controllers.read_text().split())
+            _delegate(hierarchy / name, controllers.read_text().split())
 
 
 def _delegate(group: Path, controllers: list[str]) -> None:
@@ -39,28 +38,28 @@ def _delegate(group: Path, controllers: list[str]) -> None:
             continue  # not every controller can be delegated, and the kubelet needs but a few
 
 
-def _inherit_cpuset(hierarchy: Path) -> None:
+def _inherit_cpuset(parent: Path, group: Path) -> None:
     """A new cpuset of version 1 is empty, and no process may enter an empty one."""
     for name in ("cpuset.cpus", "cpuset.mems"):
-        (hierarchy / CGROUP / name).write_text((hierarchy / name).read_text())
+        (group / name).write_text((parent / name).read_text())
 
 
-def processes() -> set[int]:
+def processes(name: str) -> set[int]:
     pids: set[int] = set()
     for hierarchy in hierarchies():
-        for folder, _, files in os.walk(hierarchy / CGROUP):
+        for folder, _, files in os.walk(hierarchy / name):
             if "cgroup.procs" in files:
                 pids.update(map(int, Path(folder, "cgroup.procs").read_text().split()))
     return pids
 
 
-def end_processes() -> int:
+def end_processes(name: str) -> int:
     """Kill all that runs in the pods and wait until it is gone."""
     ended = 0
 
     def none_left() -> bool:
         nonlocal ended
-        left = processes()
+        left = processes(name)
         for pid in left:
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -73,7 +72,7 @@ def end_processes() -> int:
     return ended
 
 
-def remove() -> None:
+def remove(name: str) -> None:
     for hierarchy in hierarchies():
-        for folder, _, _ in os.walk(hierarchy / CGROUP, topdown=False):
+        for folder, _, _ in os.walk(hierarchy / name, topdown=False):
             os.rmdir(folder)

@@ -115,7 +115,7 @@ class Cluster:
         return network.ensure(self.paths)
 
     def _configuration(self, _: Note) -> str:
-        cgroups.ensure()
+        cgroups.ensure(self.paths.cgroup)
         for folder in (self.paths.cluster, self.paths.run):
             folder.mkdir(parents=True, exist_ok=True)
         (self.paths.cluster / "volumes").mkdir(exist_ok=True)

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 from dev import credentials as users
-from dev.cgroups import CGROUP
 from dev.settings import (
     CLUSTER_DOMAIN,
     DNS_SERVICE_ADDRESS,
@@ -88,7 +87,7 @@ def kubelet_configuration(paths: Paths, resolver: Path) -> Json:
         },
         "authorization": {"mode": "Webhook"},
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{CGROUP}",
+        "cgroupRoot": f"/{paths.cgroup}",
         "clusterDNS": [DNS_SERVICE_ADDRESS],
         "clusterDomain": CLUSTER_DOMAIN,
         "containerRuntimeEndpoint": f"unix://{paths.containerd_socket}",

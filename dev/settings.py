@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 from dataclasses import dataclass
@@ -40,6 +41,9 @@ def go_architecture() -> str:
     return GO_ARCHITECTURES.get(platform.machine(), platform.machine())
 
 
+DEFAULT_STATE = Path("/var/lib/chatagent-dev")
+
+
 @dataclass(frozen=True)
 class Paths:
     """Cache: what can be had again, shared by checkouts. State: this machine's cluster."""
@@ -50,7 +54,7 @@ class Paths:
     @classmethod
     def from_environment(cls) -> Paths:
         cache_home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        state = os.environ.get("CHATAGENT_DEV_STATE") or "/var/lib/chatagent-dev"
+        state = os.environ.get("CHATAGENT_DEV_STATE") or DEFAULT_STATE
         return cls(Path(cache_home).resolve() / "chatagent-dev", Path(state).resolve())
 
     @property
@@ -73,6 +77,14 @@ class Paths:
     def marker(self) -> Path:
         """Says that the state folder is ours, and so may be emptied."""
         return self.state / ".chatagent-dev"
+
+    @property
+    def cgroup(self) -> str:
+        """Below which all pods run. Of its own for each state folder, so that no `down` ends pods
+        of another cluster."""
+        if self.state == DEFAULT_STATE:
+            return "chatagent-dev"
+        return f"chatagent-dev-{hashlib.sha256(str(self.state).encode()).hexdigest()[:8]}"
 
     @property
     def lock(self) -> Path:

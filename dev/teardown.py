@@ -29,7 +29,7 @@ def down(paths: Paths, progress: Progress, *, purge: bool) -> None:
     processes = Processes(paths)
     stopped = [name for name in (*FIRST, *THEN) if processes.stop(name)]
     progress.finished("processes", f"ended {len(stopped)}")
-    ended = cgroups.end_processes()
+    ended = cgroups.end_processes(paths.cgroup)
     removed = containers.remove_containers(paths) if containers.answers(paths) else 0
     processes.stop("containerd")
     for name in processes.names():
@@ -40,7 +40,7 @@ def down(paths: Paths, progress: Progress, *, purge: bool) -> None:
     count += mounts.unmount_below(paths.containerd)
     progress.finished("mounts", f"undid {count}")
     network.remove(paths)
-    cgroups.remove()
+    cgroups.remove(paths.cgroup)
     rootfs.remove_leftovers(paths)
     debian.remove_guard()
     progress.finished("network and cgroups", "removed")
