@@ -1,4 +1,4 @@
-"""`agent-runtime serve | ingest | convert`: flags, exit codes and the container's last words."""
+"""`agent-runtime serve | ingest | convert | check`: flags, exit codes and the container's last words."""
 
 from __future__ import annotations
 
@@ -46,6 +46,8 @@ def _run(arguments: argparse.Namespace, environment: settings.Environment) -> di
     if arguments.command == "convert":
         name = wiring.convert(arguments.model, arguments.output, arguments.format)
         return {"model": name, "folder": str(arguments.output / name)}
+    if arguments.command == "check":
+        return {"models": wiring.check(arguments.models)}
     config = _config(arguments.config)
     if not arguments.vector_store:
         raise InvalidConfig("--vector-store or AGENT_VECTOR_STORE is needed")
@@ -117,6 +119,9 @@ def _parser(environment: settings.Environment) -> argparse.ArgumentParser:
     convert.add_argument("model", help="name on the Hugging Face Hub, or a folder …/ORG/NAME")
     convert.add_argument("--output", type=Path, required=True, metavar="DIR")
     convert.add_argument("--format", choices=("onnx", "sentence-transformers"), default="onnx")
+
+    check = commands.add_parser("check", help="see whether this image is whole: a build's last step")
+    check.add_argument("--models", type=Path, default=environment.models, metavar="DIR")
     return parser
 
 

@@ -14,26 +14,32 @@ from pathlib import Path
 
 from agent_runtime.config import AgentConfig
 from agent_runtime.errors import InvalidConfig
-from agent_runtime.models.catalogue import find
+from agent_runtime.models.catalogue import find, names
 from agent_runtime.ports import Embedder
 from agent_runtime.settings import cpus
 from agent_runtime.stores import address
 
 
 def embedder(config: AgentConfig, models: Path, threads: int) -> Embedder:
-    """Load the embedding model.
+    """Load the embedding model of an agent.
 
     Raises:
         ModelNotFound: the image does not hold it.
         InvalidConfig: passages may be longer than it reads, or the image cannot run its format.
     """
-    folder, manifest = find(models, config.retrieval.embedding_model)
+    model = load_model(config.retrieval.embedding_model, models, threads)
     longest = config.retrieval.chunking.max_tokens
-    if longest > manifest.max_tokens:
+    if longest > model.max_tokens:
         raise InvalidConfig(
             f"pipeline.retrieval.chunking.maxTokens: {longest} is more than the "
-            f"{manifest.max_tokens} tokens that {manifest.name!r} reads"
+            f"{model.max_tokens} tokens that {model.model!r} reads"
         )
+    return model
+
+
+def load_model(name: str, models: Path, threads: int) -> Embedder:
+    """Load a model of the image. Raises ModelNotFound, or InvalidConfig as `embedder` does."""
+    folder, manifest = find(models, name)
     if manifest.format == "onnx":
         from agent_runtime.models.onnx import OnnxEmbedder
 
@@ -129,3 +135,21 @@ def convert(model: str, output: Path, format: str) -> str:
     from agent_runtime.models.convert import convert as run
 
     return run(model, output, format).name
+
+
+def check(models: Path) -> list[str]:
+    """Load everything that serving and ingesting need, and name the models: a build's last step.
+
+    Raises:
+        ImportError: a package is missing from the image.
+        AgentError: a model does not load.
+    """
+    from agent_runtime.http import app  # noqa: F401
+    from agent_runtime.knowledge import ingest  # noqa: F401
+    from agent_runtime.llm import extractive  # noqa: F401
+    from agent_runtime.stores import chroma  # noqa: F401
+
+    found = names(models)
+    for name in found:
+        load_model(name, models, threads=1).embed(["loads"])
+    return found

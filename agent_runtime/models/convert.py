@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -120,3 +121,7 @@ def _pooling(model: SentenceTransformer) -> str:
     """Name the pooling for the manifest; `none` where the model has no such module."""
     modes = (getattr(module, "pooling_mode", None) for module in model)
     return next((str(mode) for mode in modes if mode), "none")
+
+
+if __name__ == "__main__":  # for image builds, which have nothing but this package at hand
+    convert(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
