@@ -1,7 +1,7 @@
 """From what HAProxy does to what it shall do: the commands of one pass, in their order. Pure.
 
-The order is the point. What must stop, stops first; at no moment is there no revision that takes
-new conversations, if there is one before and after; and no revision inherits pins.
+The order is the point. What must stop, stops first, but for a revision that stays taking over from
+the last one that takes new conversations; and no revision inherits pins.
 """
 
 from __future__ import annotations
@@ -25,8 +25,12 @@ def plan_commands(intent: Routes, now: InForce, slots_map: str) -> list[str]:
     opening = [b for b in _backends(intent) if _opens(b, now.slots[b.slot])]
     moving = [b for b in opening if _takes(now, b.slot)]
 
-    commands = [f"set server {BACKEND}/{slot} state maint" for slot in stopping]
-    commands += [c for b in staying for c in _more(b, now.slots[b.slot])]
+    stops = [f"set server {BACKEND}/{slot} state maint" for slot in stopping]
+    rises = [c for b in staying for c in _more(b, now.slots[b.slot])]
+    # HAProxy serves requests between two commands. Where all that take new conversations stop,
+    # those that stay must take over a moment before, or requests fail in between.
+    bridged = any(_takes_new(now, slot) for slot in SLOTS if slot not in stopping)
+    commands = stops + rises if bridged else rises + stops
     commands += [f"set server {BACKEND}/{b.slot} state maint" for b in moving]
     commands += [c for b in opening for c in _reopen(b, now.slots[b.slot], slots_map)]
     commands += [_clear(slot) for slot in stopping]
@@ -48,6 +52,10 @@ def _open(intent: Routes, slot: Slot) -> bool:
 
 def _takes(now: InForce, slot: Slot) -> bool:
     return now.slots[slot].state != "maint"
+
+
+def _takes_new(now: InForce, slot: Slot) -> bool:
+    return now.slots[slot].state == "ready" and now.slots[slot].weight > 0
 
 
 def _opens(backend: Backend, slot: SlotInForce) -> bool:

@@ -21,7 +21,7 @@ CONFIG_FILE = "haproxy.cfg"
 SLOTS_MAP_FILE = "slots.map"
 """Keys of the gateway's ConfigMap, and names of the files in the directory it is mounted at."""
 
-REVISION_HEADER = "X-ChatAgent-Revision"
+REVISION_HEADER = "X-Agent-Revision"
 """Response header that names the revision which answered."""
 
 NOWHERE = "0.0.0.0"  # noqa: S104  an address that no slot in use has

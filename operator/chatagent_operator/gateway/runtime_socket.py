@@ -37,7 +37,7 @@ class RuntimeSocket:
             raise HAProxyError(f"HAProxy answered something else: {error}") from error
 
     async def execute(self, commands: Sequence[str]) -> None:
-        """Run commands in their order, as one line: with one thread they take effect together.
+        """Run commands in their order, as one line. HAProxy serves requests between them.
 
         Raises HAProxyError where one is refused; those after it have been run all the same.
         """

@@ -63,7 +63,9 @@ class Agent:
         answer = {
             "revision": self.revision,
             "bytes": len(body),
-            "headers": {name.lower(): value for name, value in request.headers.items()},
+            "headers": {
+                name.lower(): ", ".join(request.headers.getall(name)) for name in request.headers
+            },
         }
         headers = {"X-Conversation-ID": name} if (name := request.query.get("names")) else {}
         try:
