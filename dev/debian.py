@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dev.commands import CommandRunner, output
+from dev.commands import CommandRunner, output, succeeds
 from dev.errors import DevError
 
 # Each package with a file that proves that it, or another package that does the same, is there.
@@ -27,6 +27,14 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "python3-venv": ("/usr/lib/python3.11/ensurepip/__init__.py",),
     "redis-server": ("/usr/bin/redis-server",),
     "runc": ("/usr/sbin/runc",),
+}
+
+# Daemons that these packages would have start at the next boot.
+UNITS = {
+    "containerd": "containerd.service",
+    "docker-registry": "docker-registry.service",
+    "haproxy": "haproxy.service",
+    "redis-server": "redis-server.service",
 }
 
 GUARD = Path("/usr/sbin/policy-rc.d")
@@ -63,6 +71,9 @@ def ensure_packages(runner: CommandRunner, log: Path, note: Callable[[str], None
             note("the package lists are too old; updating them")
             _apt([*APT, "update"], runner, log)
             _apt(install, runner, log)
+    if Path("/run/systemd/system").exists():
+        for unit in (UNITS[package] for package in packages if package in UNITS):
+            succeeds(["systemctl", "disable", unit])
     if still := missing():
         raise DevError(f"installed, but not where expected: {', '.join(still)}; see {log}")
     return f"installed {len(packages)} packages"

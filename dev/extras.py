@@ -21,9 +21,9 @@ FAKE_NODE = {"type": "kwok"}
 def status(_: argparse.Namespace, paths: Paths) -> int:
     """Exit code 0 only if the cluster can be used."""
     processes = Processes(paths)
-    for name in processes.names():
-        record = processes.running(name)
-        print(f"{name:<26}{f'pid {record.pid}' if record else 'ended'}")
+    records = {name: processes.running(name) for name in processes.names()}
+    for name, record in records.items():
+        print(f"{name:<40}{f'pid {record.pid}' if record else 'ended'}")
     if not paths.kubeconfig.exists():
         print("no cluster; `python3 -m dev up` makes one")
         return 1
@@ -35,7 +35,7 @@ def status(_: argparse.Namespace, paths: Paths) -> int:
     }
     for name, works in checks.items():
         print(f"{name:<40}{'ready' if works else 'not ready'}")
-    return 0 if all(checks.values()) else 1
+    return 0 if all(checks.values()) and all(records.values()) else 1
 
 
 def print_kubeconfig(_: argparse.Namespace, paths: Paths) -> int:
