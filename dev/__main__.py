@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from dev import cluster, extras, image_commands, teardown
+from dev import cluster, demo, extras, image_commands, teardown
 from dev.commands import CommandRunner, explain
 from dev.errors import DevError
 from dev.lock import locked
@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     program.add_argument("program")
     program.set_defaults(run=extras.print_program)
     image_commands.add_parsers(commands)
+    demo.add_parsers(commands)
     gpus = commands.add_parser("gpus", help="let the node claim to have N GPUs (0: none)")
     gpus.add_argument("count", type=int, metavar="N")
     gpus.set_defaults(run=extras.gpus)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
+from typing import Any, cast
 
 import kopf
 import prometheus_client
@@ -23,6 +25,8 @@ def main() -> None:
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
+    for chatty in ("aiohttp.access", "kopf.objects"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     prometheus_client.start_http_server(settings.metrics_port)
     registry = kopf.OperatorRegistry()
     Shell(settings, Metrics(prometheus_client.REGISTRY)).register(registry)
@@ -31,6 +35,7 @@ def main() -> None:
         clusterwide=not settings.namespaces,
         namespaces=settings.namespaces,
         standalone=True,
+        identity=cast(Any, socket.gethostname()),  # kopf asks for a user's name, there is none
         liveness_endpoint=f"http://0.0.0.0:{settings.probe_port}/healthz",
     )
 

@@ -117,6 +117,7 @@ async def _answer(kube: Kube, namespace: str, name: str, identifier: str) -> str
 
 
 def _default_namespace(kubeconfig: str | None, context: str | None) -> str:
-    contexts, active = config.list_kube_config_contexts(config_file=kubeconfig)
+    listed: Any = config.list_kube_config_contexts(config_file=kubeconfig)
+    contexts, active = listed
     chosen = next((c for c in contexts if c["name"] == context), active)
     return str(chosen["context"].get("namespace") or "default")

@@ -51,6 +51,7 @@ class Shell:
 
     def register(self, registry: kopf.OperatorRegistry) -> None:
         """Register every handler."""
+        kopf.on.login(registry=registry)(_login)
         kopf.on.startup(registry=registry)(self.start)
         kopf.on.cleanup(registry=registry)(self.stop)
         agents = (GROUP, VERSION, PLURAL)
@@ -118,6 +119,10 @@ class Shell:
     def _mark(self, key: Key) -> None:
         if self._queue:
             self._queue.mark(key)
+
+
+def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
 
 def _index_agent(

@@ -100,7 +100,7 @@ class Store:
     """How a pod reaches the vector store."""
 
     url: str
-    """`chroma+http://HOST:PORT` or `chroma+https://HOST:PORT`; the collection follows."""
+    """`chroma://HOST:PORT` or `chroma+https://HOST:PORT`; the collection follows."""
 
     token: SecretKeyRef | None = None
 

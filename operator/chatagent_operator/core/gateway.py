@@ -153,7 +153,7 @@ def _sync(agent: Agent, platform: Platform, settings: GatewaySettings) -> Manife
         "command": ["python3", "-m", "chatagent_operator.gateway.sync"],
         "env": [
             {"name": "ROUTES_NAMESPACE", "value": agent.namespace},
-            {"name": "ROUTES_CONFIG_MAP", "value": names.routes(agent.name)},
+            {"name": "ROUTES_CONFIGMAP", "value": names.routes(agent.name)},
         ],
         "ports": [{"name": "sync", "containerPort": SYNC_PORT}],
         "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},

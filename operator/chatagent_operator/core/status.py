@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from chatagent_operator.api.conditions import ConditionType, Finding, merge
@@ -34,21 +35,31 @@ def after(
     """The status after a look."""
     state = decision.state
     serving = state.stable or state.canary or ""
+    store = _vector_store(agent, observed)
+    if vector_store.managed(agent) and not store.is_true:
+        # that they wait for it goes without saying
+        unready = {
+            pod: trouble for pod, trouble in observed.unready.items() if not trouble.is_store
+        }
+        observed = replace(observed, unready=unready)
+    index = _index(agent, indexing, observed)
     workload = observed.workload("Deployment", names.of_revision(agent.name, serving))
     workloads = _workloads(agent, serving, observed)
     gateway = _gateway(agent, observed)
-    degraded = _degraded(agent, decision, observed, rejected, now)
+    degraded = _degraded(agent, decision, store, observed, rejected, now)
     progressing = _progressing(decision, observed, degraded)
     findings = [
         Finding(ConditionType.ACCEPTED, "True", "Accepted"),
         _references(agent, observed),
         workloads,
-        _vector_store(agent, observed),
-        _index(agent, indexing, observed),
+        store,
+        index,
         gateway,
         progressing,
         degraded,
-        _ready(state.stable, workload.available if workload else 0, gateway, workloads, routes),
+        _ready(
+            state.stable, (workloads, index, gateway), bool(workload and workload.available), routes
+        ),
     ]
     return ChatAgentStatus(
         observed_generation=agent.generation,
@@ -81,7 +92,7 @@ def notices(before: ChatAgentStatus, now: ChatAgentStatus) -> tuple[Notice, ...]
         if not present or (was and (was.status, was.reason) == (present.status, present.reason)):
             continue
         bad = "True" if aspect == ConditionType.DEGRADED else "False"
-        if aspect == ConditionType.READY and present.status == "False" and not was:
+        if aspect == ConditionType.READY and not (was and was.status != present.status):
             continue  # nobody expects a new agent to be ready at once
         if present.status == bad:
             told.append(Notice("Warning", present.reason, present.message))
@@ -234,7 +245,12 @@ def _progressing(decision: Decision, observed: Observed, degraded: Finding) -> F
 
 
 def _degraded(
-    agent: Agent, decision: Decision, observed: Observed, rejected: Mapping[str, str], now: str
+    agent: Agent,
+    decision: Decision,
+    store: Finding,
+    observed: Observed,
+    rejected: Mapping[str, str],
+    now: str,
 ) -> Finding:
     aspect = ConditionType.DEGRADED
     for what, message in rejected.items():
@@ -247,6 +263,8 @@ def _degraded(
     for role in (names.ROLE_VECTOR_STORE, names.ROLE_INGESTION, names.ROLE_GATEWAY):
         if trouble := next(_troubles(observed, role), None):
             return Finding(aspect, "True", trouble.reason, f"{role}: {trouble.message}")
+    if decision.state.stable and store.status == "False":
+        return Finding(aspect, "True", store.reason, f"vector store: {store.message}")
     if _is_late(agent, decision, now):
         seconds = agent.spec.rollout.progress_deadline_seconds
         message = f"revision {decision.state.canary} is not ready after {seconds} s"
@@ -263,15 +281,15 @@ def _is_late(agent: Agent, decision: Decision, now: str) -> bool:
 
 
 def _ready(
-    stable: str | None, available: int, gateway: Finding, workloads: Finding, routes: Routes
+    stable: str | None, needs: tuple[Finding, ...], available: bool, routes: Routes
 ) -> Finding:
-    if not stable:
-        return Finding(ConditionType.READY, "False", workloads.reason, workloads.message)
-    if not available:
-        return Finding(ConditionType.READY, "False", workloads.reason, workloads.message)
-    if not gateway.is_true:
-        return Finding(ConditionType.READY, "False", gateway.reason, gateway.message)
-    if not any(backend.state == "ready" for backend in routes.backends):
+    """It answers: one pod and the gateway are enough, and an index of before is too."""
+    workloads, _, gateway = needs
+    needed = needs if not stable else (gateway,) if available else (workloads, gateway)
+    for finding in needed:
+        if not finding.is_true:
+            return Finding(ConditionType.READY, "False", finding.reason, finding.message)
+    if not stable or not any(backend.state == "ready" for backend in routes.backends):
         return Finding(ConditionType.READY, "False", "NoRoute", "the gateway has no address yet")
     return Finding(ConditionType.READY, "True", "Serving", f"revision {stable} serves")
 

@@ -42,7 +42,8 @@ def of_pod(body: Body) -> Trouble | None:
         if found := _of_container(container):
             return found
     for condition in status.get("conditions") or []:
-        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+        # a SchedulerError passes by itself: two writers met
+        if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
             return Trouble("Unschedulable", condition.get("message", ""))
     return None
 

@@ -15,6 +15,8 @@ from chatagent_operator.core.agent import (
 )
 
 PORT = 8000
+_SCHEMES = {"http": "chroma", "https": "chroma+https"}
+_PORTS = {"http": 80, "https": 443}
 
 
 def managed(agent: Agent) -> ManagedStore | None:
@@ -26,9 +28,11 @@ def managed(agent: Agent) -> ManagedStore | None:
 def address(agent: Agent, platform: Platform) -> Store:
     """Where the store answers."""
     if external := agent.spec.vector_store.external:
-        return Store(f"chroma+{external.url}", external.token_secret_ref)
+        scheme, _, server = external.url.partition("://")
+        default = "" if ":" in server else f":{_PORTS[scheme]}"
+        return Store(f"{_SCHEMES[scheme]}://{server}{default}", external.token_secret_ref)
     host = f"{names.vector_store(agent.name)}.{agent.namespace}.svc.{platform.cluster_domain}"
-    return Store(f"chroma+http://{host}:{PORT}")
+    return Store(f"chroma://{host}:{PORT}")
 
 
 def objects(agent: Agent, settings: ManagedStore, platform: Platform) -> list[Manifest]:

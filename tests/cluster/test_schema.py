@@ -1,0 +1,94 @@
+"""What the API server itself rejects: the message must name the field and say what is wanted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.cluster.kubectl import Kubectl, KubectlError, manifest
+
+MANAGED_AND_EXTERNAL = {"managed": {}, "external": {"url": "http://chroma:8000"}}
+SAME_NAME = [{"name": "a", "configMap": {"name": "x"}}, {"name": "a", "configMap": {"name": "y"}}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "wanted"),
+    [
+        ({"image": ""}, "spec.image", "should be at least 1 chars long"),
+        ({"image": "a b"}, "spec.image", "should match"),
+        ({"image": None}, "spec.image", "Required value"),
+        ({"replicas": 0}, "spec.replicas", "greater than or equal to 1"),
+        ({"replicas": "two"}, "spec.replicas", "must be of type integer"),
+        ({"knowledge": {"sources": []}}, "spec.knowledge.sources", "at least 1"),
+        ({"knowledge": {"sources": SAME_NAME}}, "spec.knowledge.sources[1]", "Duplicate value"),
+        ({"rollout": {"canaryWeight": 90}}, "spec.rollout.canaryWeight", "less than or equal"),
+        ({"pipeline": {"llm": {"model": "gpt"}}}, "spec.pipeline.llm.model", '"extractive"'),
+        (
+            {"pipeline": {"retrieval": {"topK": 500}}},
+            "spec.pipeline.retrieval.topK",
+            "less than or equal to 50",
+        ),
+        ({"vectorStore": MANAGED_AND_EXTERNAL}, "spec.vectorStore", "not both"),
+        (
+            {"vectorStore": {"external": {"url": "chroma:8000"}}},
+            "spec.vectorStore.external.url",
+            "should match",
+        ),
+        (
+            {"resources": {"limits": {"memory": "much"}}},
+            "spec.resources.limits.memory",
+            "should match",
+        ),
+        (
+            {"pod": {"env": [{"name": "AGENT_REVISION", "value": "x"}]}},
+            "spec.pod.env[0].name",
+            "belong to the operator",
+        ),
+        ({"replcas": 2}, 'unknown field "spec.replcas"', ""),
+    ],
+)
+def test_a_wrong_field_is_named(
+    namespace: Kubectl, changes: dict[str, Any], field: str, wanted: str
+) -> None:
+    body = manifest("wrong", **changes)
+    body["spec"] = {key: value for key, value in body["spec"].items() if value is not None}
+    with pytest.raises(KubectlError) as refused:
+        namespace.apply(body)
+    assert field in str(refused.value).replace('"wrong": ', "") or field.split('"')[1] in str(
+        refused.value
+    )
+    assert wanted in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [("a" * 41, "at most 40 characters"), ("1shop", "begin with a letter"), ("a.b", "lower-case")],
+)
+def test_a_name_that_children_cannot_have(namespace: Kubectl, name: str, wanted: str) -> None:
+    with pytest.raises(KubectlError, match=wanted):
+        namespace.apply(manifest(name))
+
+
+def test_a_volume_cannot_be_changed_later(namespace: Kubectl) -> None:
+    sized = manifest("sized", suspend=True, vectorStore={"managed": {"storage": {"size": "1Gi"}}})
+    namespace.apply(sized)
+    sized["spec"]["vectorStore"] = {"managed": {"storage": {"size": "2Gi"}}}
+    with pytest.raises(KubectlError, match="the volume of a vector store cannot be changed"):
+        namespace.apply(sized)
+
+
+def test_every_field_is_explained(namespace: Kubectl) -> None:
+    text = namespace.run("explain", "chatagent", "--recursive")
+    assert "canaryWeight" in text
+    for field in ("spec.pipeline.llm.minScore", "spec.rollout.canaryWeight", "status.conditions"):
+        explained = namespace.run("explain", f"chatagent.{field}")
+        assert "DESCRIPTION" in explained
+        assert "<empty>" not in explained.split("FIELDS")[0]
+
+
+def test_the_table_has_its_columns(namespace: Kubectl) -> None:
+    namespace.apply(manifest("listed", suspend=True))
+    header = namespace.run("get", "ca").splitlines()[0].split()
+    wanted = ["NAME", "READY", "PHASE", "STABLE", "CANARY", "WEIGHT", "URL", "AGE"]
+    assert header == wanted

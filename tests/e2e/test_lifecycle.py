@@ -1,0 +1,184 @@
+"""One ChatAgent from apply to delete on the real node; then the same with an operator that dies.
+
+The story is one test, because each step starts where the one before it ended.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.cluster.installation import await_operator, kill_operator, metric, writes
+from tests.cluster.kubectl import (
+    FIRST_TAG,
+    ROOT,
+    SECOND_TAG,
+    AgentUnderTest,
+    Kubectl,
+    Reply,
+    ask_at,
+    until,
+)
+
+CONVERSATIONS = 1000
+Disturb = Callable[[], None]
+
+EVERYTHING = (
+    "deployments,statefulsets,jobs,pods,services,configmaps,controllerrevisions,"
+    "serviceaccounts,roles,rolebindings,persistentvolumeclaims"
+)
+
+
+def knowledge(kubectl: Kubectl, name: str) -> None:
+    folder = ROOT / "examples" / "quickstart" / "knowledge"
+    words = ("create", "configmap", name, f"--from-file={folder}", "--dry-run=client", "-o", "yaml")
+    kubectl.run("apply", "--server-side", "-f", "-", stdin=kubectl.run(*words))
+
+
+def restarts(pods: list[dict[str, Any]]) -> dict[str, int]:
+    return {
+        pod["metadata"]["uid"]: sum(c["restartCount"] for c in pod["status"]["containerStatuses"])
+        for pod in pods
+    }
+
+
+def binomial_interval(trials: int, share: float) -> tuple[float, float]:
+    """The 99 % interval of the count, by the normal approximation with continuity correction."""
+    spread = 2.576 * math.sqrt(trials * share * (1 - share)) + 0.5
+    return trials * share - spread, trials * share + spread
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("killed", [False, True], ids=["operator-stays", "operator-killed"])
+def test_from_apply_to_delete(operator: Kubectl, namespace: Kubectl, killed: bool) -> None:
+    def disturb() -> None:
+        if killed:
+            kill_operator(operator)
+
+    agent = AgentUnderTest(namespace, "killed" if killed else "calm")
+    knowledge(namespace, agent.name)
+    first = create(agent, disturb)
+    ask(agent, first)
+    second = bump(agent, first, disturb)
+    converse(agent, {first: 0.95, second: 0.05})
+    promote(agent, second, disturb)
+    third = bump(agent, second, disturb, FIRST_TAG, {"retrieval": {"topK": 6}})
+    abort(agent, second, third, disturb)
+    await_operator(operator)
+    rest(agent, operator)
+    delete(agent, disturb)
+
+
+def create(agent: AgentUnderTest, disturb: Disturb) -> str:
+    agent.apply()
+    disturb()
+    agent.await_condition("Ready", seconds=180)
+    status = agent.status
+    for kind in ("Accepted", "ResolvedRefs", "WorkloadsReady", "VectorStoreReady", "IndexReady"):
+        agent.await_condition(kind, seconds=30)
+    assert status["phase"] == "Ready"
+    assert agent.status["knowledge"]["documents"] == 43
+    return status["stableRevision"]
+
+
+def ask(agent: AgentUnderTest, revision: str) -> None:
+    english = agent.ask("How long do I have to send something back if I don't like it?")
+    assert "30 days" in english.text
+    assert "en-returns.md" in " ".join(english.filenames)
+    chinese = agent.ask("新柜子少了几颗螺丝，补寄收钱吗？", english.conversation)
+    assert any(name.rsplit("/", 1)[-1].startswith("zh-") for name in chinese.filenames)
+    assert english.revision == chinese.revision == revision
+    assert english.conversation == chinese.conversation
+
+
+def bump(
+    agent: AgentUnderTest,
+    stable: str,
+    disturb: Disturb,
+    tag: str = SECOND_TAG,
+    pipeline: dict[str, Any] | None = None,
+) -> str:
+    before = restarts(agent.pods(stable))
+    agent.apply(tag, **({"pipeline": pipeline} if pipeline else {}))
+    disturb()
+    agent.await_weight(5)
+    assert agent.status["stableRevision"] == stable
+    assert restarts(agent.pods(stable)) == before, "no pod of the stable revision restarts"
+    return agent.status["canaryRevision"]
+
+
+def converse(agent: AgentUnderTest, shares: dict[str, float]) -> None:
+    url = agent.url
+
+    def two_turns(_: int) -> tuple[Reply, Reply]:
+        opening = ask_at(url, "Can I return a mattress?")
+        return opening, ask_at(url, "And a lamp?", opening.conversation)
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        turns = list(pool.map(two_turns, range(CONVERSATIONS)))
+    assert [a.revision for a, _ in turns] == [b.revision for _, b in turns]
+    counts = Counter(a.revision for a, _ in turns)
+    assert set(counts) <= set(shares)
+    for revision, share in shares.items():
+        low, high = binomial_interval(CONVERSATIONS, share)
+        assert low <= counts[revision] <= high, counts
+
+
+def promote(agent: AgentUnderTest, canary: str, disturb: Disturb) -> None:
+    before = restarts(agent.pods(canary))
+    command(agent, "promote", disturb)
+    until(lambda: agent.status.get("stableRevision") == canary, "the promotion")
+    agent.await_condition("Progressing", "False", "Completed")
+    until(agent.in_force, "the weights in force", 30)
+    assert {agent.ask("Can I return a lamp?").revision for _ in range(50)} == {canary}
+    assert restarts(agent.pods(canary)) == before, "promotion restarts nothing"
+
+
+def abort(agent: AgentUnderTest, stable: str, canary: str, disturb: Disturb) -> None:
+    before = restarts(agent.pods(stable))
+    command(agent, "abort", disturb)
+    until(lambda: agent.status.get("failedRevision") == canary, "the abort")
+    agent.await_condition("Progressing", "False", "Aborted")
+    until(agent.in_force, "the weights in force", 30)
+    assert {agent.ask("Can I return a lamp?").revision for _ in range(50)} == {stable}
+    assert restarts(agent.pods(stable)) == before
+    until(lambda: not agent.pods(canary), "the canary's pods are gone")
+
+
+def command(agent: AgentUnderTest, action: str, disturb: Disturb) -> None:
+    disturb()  # the command is given while nobody listens, and is carried out all the same
+    done = agent.kubectl.plugin(action, agent.name, "--timeout", "90")
+    assert done.returncode == 0, done.stderr
+
+
+def rest(agent: AgentUnderTest, operator: Kubectl) -> None:
+    """A ConfigMap that nobody reads wakes nobody; a touched agent is looked at without a write."""
+    agent.await_condition("Ready")
+    until(lambda: len(agent.pods(agent.status["stableRevision"])) == 1, "one pod is left")
+    version = agent.body["metadata"]["resourceVersion"]
+    before = writes(operator)
+    agent.kubectl.run("annotate", "chatagent", agent.name, "touched=yes", "--overwrite")
+    looked = until(lambda: looks(operator) or None, "a look")
+    agent.kubectl.run("annotate", "chatagent", agent.name, "touched=again", "--overwrite")
+    until(lambda: looks(operator) > looked, "another look")
+    assert writes(operator) == before, "a second look writes nothing"
+    fields = agent.body["metadata"]["managedFields"]
+    assert version != agent.body["metadata"]["resourceVersion"], "the annotation was written"
+    assert all(f["manager"] != "chatagent-operator" or f.get("subresource") for f in fields)
+
+
+def looks(operator: Kubectl) -> float:
+    return metric(operator, "chatagent_operator_reconcile_seconds_count")
+
+
+def delete(agent: AgentUnderTest, disturb: Disturb) -> None:
+    disturb()
+    agent.kubectl.run("delete", "chatagent", agent.name)
+    selector = f"chatagent.dev/agent={agent.name}"
+    until(lambda: not agent.kubectl.list(EVERYTHING, selector), "nothing is left", 180)
+    agent.kubectl.get("configmap", agent.name)  # the user's own documents stay
