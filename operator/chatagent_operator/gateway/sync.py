@@ -53,7 +53,7 @@ class SidecarSettings:
         )
 
 
-async def run_sidecar(settings: SidecarSettings, api: client.CoreV1Api) -> None:
+async def run_sidecar(settings: SidecarSettings, api: client.ApiClient) -> None:
     """Run until cancelled. A part that fails beyond its own retries ends the whole."""
     measures = Measures()
     synchroniser = Synchroniser(settings.socket, measures)
@@ -80,7 +80,7 @@ async def _main() -> None:
     configuration = client.Configuration()
     config.load_incluster_config(client_configuration=configuration)
     async with client.ApiClient(configuration) as api_client:
-        sidecar = asyncio.create_task(run_sidecar(settings, client.CoreV1Api(api_client)))
+        sidecar = asyncio.create_task(run_sidecar(settings, api_client))
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, sidecar.cancel)
         await sidecar

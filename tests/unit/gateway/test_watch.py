@@ -54,14 +54,14 @@ async def server() -> ApiServer:
 
 
 @pytest.fixture
-async def api(server: ApiServer) -> AsyncIterator[client.CoreV1Api]:
+async def api(server: ApiServer) -> AsyncIterator[client.ApiClient]:
     application = web.Application()
     application.router.add_get("/api/v1/namespaces/shop/configmaps", server.config_maps)
     runner = TestServer(application)
     await runner.start_server(shutdown_timeout=0.1)
     configuration = client.Configuration(host=f"http://127.0.0.1:{runner.port}")
     async with client.ApiClient(configuration) as api_client:
-        yield client.CoreV1Api(api_client)
+        yield api_client
     await runner.close()
 
 
@@ -84,7 +84,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_texts_as_they_change(server: ApiServer, api: client.CoreV1Api) -> None:
+async def test_texts_as_they_change(server: ApiServer, api: client.ApiClient) -> None:
     async with following(Watch(api, TARGET)) as texts:
         server.events.put_nowait(event("ADDED", "one"))
         assert await anext(texts) == "one"
@@ -101,7 +101,7 @@ async def test_texts_as_they_change(server: ApiServer, api: client.CoreV1Api) ->
 
 
 async def test_every_end_is_followed_by_another_watch(
-    server: ApiServer, api: client.CoreV1Api
+    server: ApiServer, api: client.ApiClient
 ) -> None:
     failures: list[int] = []
     watch = Watch(api, TARGET, on_failure=lambda: failures.append(1))
@@ -110,23 +110,33 @@ async def test_every_end_is_followed_by_another_watch(
         server.events.put_nowait(event("ADDED", "one"))
         assert await anext(texts) == "one"
         assert len(failures) == 3
-        # Its time is over: no failure.
         server.events.put_nowait(None)
         server.events.put_nowait(event("ADDED", "one"))
         assert await anext(texts) == "one"
-        assert len(failures) == 3
+        assert len(failures) == 4
         gone = {"type": "ERROR", "object": {"code": 410, "message": "too old resource version"}}
         server.events.put_nowait(gone)
         server.events.put_nowait(None)
         server.events.put_nowait(event("ADDED", "two"))
         assert await anext(texts) == "two"
-        assert len(failures) == 4
+        assert len(failures) == 5
     # None asks to go on from a version, so none can be told that it is too old.
     assert not [query for query in server.queries if "resourceVersion" in query]
 
 
+async def test_the_end_of_its_time_is_no_failure(server: ApiServer, api: client.ApiClient) -> None:
+    failures: list[int] = []
+    watch = Watch(api, TARGET, seconds=1, on_failure=lambda: failures.append(1))
+    async with following(watch) as texts:
+        for text in ("one", "two", "three"):
+            server.events.put_nowait(event("ADDED", text))
+            server.events.put_nowait(None)
+            assert await anext(texts) == text
+    assert failures == []
+
+
 async def test_a_connection_that_died_silently_is_left(
-    server: ApiServer, api: client.CoreV1Api
+    server: ApiServer, api: client.ApiClient
 ) -> None:
     watch = Watch(api, TARGET, seconds=0, slack_seconds=0.2)
     async with following(watch) as texts:
@@ -142,7 +152,7 @@ async def test_a_connection_that_died_silently_is_left(
 async def test_an_api_server_that_is_away(server: ApiServer) -> None:
     failures: list[int] = []
     async with client.ApiClient(client.Configuration(host="http://127.0.0.1:9")) as api_client:
-        watch = Watch(client.CoreV1Api(api_client), TARGET, on_failure=lambda: failures.append(1))
+        watch = Watch(api_client, TARGET, on_failure=lambda: failures.append(1))
         async with following(watch) as texts:
             follower = asyncio.ensure_future(anext(texts))
             await until(lambda: len(failures) >= 3)
@@ -152,7 +162,7 @@ async def test_an_api_server_that_is_away(server: ApiServer) -> None:
 
 
 async def test_the_sidecar_lives_on_without_haproxy(
-    server: ApiServer, api: client.CoreV1Api, unused_tcp_port: int
+    server: ApiServer, api: client.ApiClient, unused_tcp_port: int
 ) -> None:
     settings = SidecarSettings(
         TARGET, RuntimeSocket("/nonexistent.sock", "/slots.map"), "127.0.0.1", unused_tcp_port
