@@ -74,7 +74,7 @@ LOCAL_PATH_PROVISIONER = Binary(
 )
 PAUSE = Binary("pause")
 HELM = Binary("helm", "helm.sh/helm/v4/cmd/helm")
-KWOK = Binary("kwok", "sigs.k8s.io/kwok/cmd/kwok")
+KWOK = Binary("kwok")
 
 ALL = (KUBERNETES, COREDNS, LOCAL_PATH_PROVISIONER, PAUSE, HELM, KWOK)
 

@@ -168,6 +168,7 @@ def provisioner(programs: Programs, paths: Paths, helper_image: str) -> list[Arg
 
 def kwok(program: Path, paths: Paths) -> list[Argument]:
     options: dict[str, object] = {
+        "config": paths.configuration / "kwok-stages.yaml",
         "kubeconfig": users.kubeconfig_of(paths, users.KWOK),
         "manage-all-nodes": "false",
         "manage-nodes-with-label-selector": "type=kwok",

@@ -9,7 +9,7 @@ import urllib.error
 from dev import binaries, components, golang, network
 from dev.api import Api, resolves
 from dev.cluster import KUBERNETES_DEFAULT, program_environment
-from dev.commands import CommandRunner
+from dev.commands import CommandRunner, output
 from dev.errors import DevError
 from dev.processes import Processes, Program
 from dev.settings import API_URL, DNS_SERVICE_ADDRESS, NODE_NAME, Paths
@@ -73,8 +73,11 @@ def kwok(options: argparse.Namespace, paths: Paths) -> int:
         golang.ensure_binary(
             binaries.KWOK, paths, runner, lambda text: print(f"kwok: {text}", file=sys.stderr)
         )
-        argv = components.kwok(binaries.location(paths.binaries, binaries.KWOK), paths)
-        program = Program("kwok", network.inside(paths, argv), program_environment())
+        binary = binaries.location(paths.binaries, binaries.KWOK)
+        stages = output([binary, "stages"])
+        (paths.configuration / "kwok-stages.yaml").write_text(stages)
+        argv = network.inside(paths, components.kwok(binary, paths))
+        program = Program("kwok", argv, program_environment(), stages)
         print(f"kwok: {processes.ensure(program)}", file=sys.stderr)
     names = {f"kwok-{number}" for number in range(options.count)}
     listed = api.request("GET", "/api/v1/nodes?labelSelector=type%3Dkwok")["items"]

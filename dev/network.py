@@ -84,6 +84,9 @@ def _configure_node(paths: Paths) -> None:
         ["ip", "address", "replace", address, "dev", NODE_LINK],
         ["ip", "link", "set", NODE_LINK, "up"],
         ["ip", "route", "replace", "default", "via", HOST_ADDRESS],
+        # Each pod has a route of its own. Without this one, packets for a pod that is gone or fake
+        # would go back to the host and around; so a connection fails at once.
+        ["ip", "route", "replace", "unreachable", POD_CIDR],
         ["sh", "-c", f"echo 1 > {FORWARDING}"],
     ):
         output(inside(paths, [*command]))
