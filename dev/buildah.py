@@ -43,6 +43,7 @@ def build(
     runner.run(
         [
             *buildah(paths), "bud", "--isolation", "chroot", "--pull-never", "--layers",
+            "--jobs", "2",
             "--format", "oci", "--tag", tag, "--file", dockerfile, *words,
             *registry_access(paths), context,
         ],

