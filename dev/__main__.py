@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
 
 from dev import cluster, demo, extras, image_commands, teardown
-from dev.commands import CommandRunner, explain
+from dev.commands import CommandRunner, explain, require_root
 from dev.errors import DevError
 from dev.lock import locked
 from dev.progress import Progress, duration
@@ -62,13 +61,6 @@ def _parser() -> argparse.ArgumentParser:
     kwok.add_argument("count", type=int, metavar="NODES")
     kwok.set_defaults(run=extras.kwok)
     return parser
-
-
-def require_root() -> None:
-    if os.geteuid() != 0:
-        raise DevError(
-            "a node needs root: network namespaces, mounts, cgroups; run it with sudo -E"
-        )
 
 
 def _waiting(holder: str) -> None:

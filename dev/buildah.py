@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dev.commands import Argument, CommandRunner, output, succeeds
+from dev.commands import Argument, CommandRunner, output
 from dev.processes import BOOT_ID
 from dev.settings import Paths
 
@@ -52,12 +52,9 @@ def build(
     # fmt: on
 
 
-def has(paths: Paths, name: str) -> bool:
-    return succeeds([*buildah(paths), "inspect", "--type", "image", name])
-
-
-def tag(paths: Paths, name: str, other: str) -> None:
-    output([*buildah(paths), "tag", name, other])
+def prune(paths: Paths) -> None:
+    """Drop all layers that no named image is made of; build stages then start afresh once."""
+    output([*buildah(paths), "rmi", "--prune", "--force"])
 
 
 def registry_access(paths: Paths) -> list[Argument]:

@@ -40,6 +40,8 @@ from dev.settings import (
 )
 
 PATIENCE = 120.0
+LEAST_DISK = 2 * 2**30
+LONGEST_SOCKET = 100  # the kernel takes 107 bytes
 KUBERNETES_DEFAULT = f"kubernetes.default.svc.{CLUSTER_DOMAIN}"
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 
@@ -263,6 +265,12 @@ def prepare_state(paths: Paths) -> None:
     foreign = [item.name for item in paths.state.iterdir() if item.name != paths.lock.name]
     if foreign and not paths.marker.exists():
         raise DevError(f"{paths.state} is not empty and no cluster made it; name another folder")
+    if len(str(paths.containerd_socket)) > LONGEST_SOCKET:
+        raise DevError(f"the path {paths.state} is too long for the sockets below it")
+    for folder in (paths.state, paths.cache):
+        folder.mkdir(parents=True, exist_ok=True)
+        if (free := shutil.disk_usage(folder).free) < LEAST_DISK:
+            raise DevError(f"{folder} needs a few GB, and {free // 2**20} MiB are free")
     paths.marker.touch()
     for trash in paths.state.glob("trash-*"):
         shutil.rmtree(trash)

@@ -92,6 +92,13 @@ def _wait(child: subprocess.Popen[bytes], watch: Callable[[float], None] | None)
                 watch(time.monotonic() - started)
 
 
+def require_root() -> None:
+    if os.geteuid() != 0:
+        raise DevError(
+            "this needs root, for network namespaces, mounts and cgroups; run it with `sudo -E`"
+        )
+
+
 def output(argv: Sequence[Argument], *, stdin: str | None = None) -> str:
     """The standard output of a short command."""
     words = [str(word) for word in argv]

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from dev import containers, image_loading, images, rootfs
-from dev.commands import CommandRunner
+from dev import buildah, containers, debian, image_loading, images, rootfs
+from dev.commands import CommandRunner, require_root
 from dev.errors import DevError
 from dev.images import Image, ImageBuilder
 from dev.lock import locked
@@ -25,6 +25,7 @@ def add_parsers(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
     build.add_argument("--tag", action="append", dest="tags", help="a tag of the agent's image")
     build.add_argument("--operator-tag", default="0.1.0")
     build.add_argument("--push", metavar="REGISTRY", help="push there instead of loading")
+    build.add_argument("--prune", action="store_true", help="drop the layers of older builds")
     build.set_defaults(run=run)
     size = commands.add_parser("image-size", help="print an image's unpacked size in MB")
     size.add_argument("name")
@@ -38,6 +39,7 @@ def run(options: argparse.Namespace, paths: Paths) -> int:
         if unknown := set(options.names) - set(known):
             raise DevError(f"no images {sorted(unknown)}; there are {sorted(known)}")
         wanted = [known[name] for name in options.names]
+    require_root()
     runner = CommandRunner()
     builder = ImageBuilder(paths, runner)
     after: Callable[[Image], str] | None = None
@@ -45,10 +47,16 @@ def run(options: argparse.Namespace, paths: Paths) -> int:
         after = lambda image: builder.push(image, options.push)  # noqa: E731
     elif containers.answers(paths):
         after = builder.load
-    base = Task("base", lambda note: _base(paths, runner, builder, note))
-    steps = [base, *_tasks(builder, wanted, after, (base.name,))]
+    packages_log = paths.build_logs / "packages.log"
+    steps = [
+        Task("packages", lambda note: debian.ensure_packages(runner, packages_log, note)),
+        Task("base", lambda note: _base(paths, runner, builder, note), ("packages",)),
+        *_tasks(builder, wanted, after, ("base",)),
+    ]
     with locked(paths.image_storage / "lock"):
         run_tasks(steps, Progress(len(steps)), runner)
+        if options.prune:
+            buildah.prune(paths)
     return 0
 
 
@@ -56,7 +64,8 @@ def tasks(paths: Paths, runner: CommandRunner) -> list[Task]:
     """All of the project's images, as a part of `up`."""
     builder = ImageBuilder(paths, runner)
     needs = ("base image", "containerd")
-    return _tasks(builder, images.project(), builder.load, needs)
+    base = Task("image base", lambda _: builder.load(images.base(paths)), needs)
+    return [base, *_tasks(builder, images.project(), builder.load, needs)]
 
 
 def _base(paths: Paths, runner: CommandRunner, builder: ImageBuilder, note: Note) -> str:

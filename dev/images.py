@@ -12,6 +12,7 @@ from pathlib import Path
 from dev import binaries, buildah, containers, image_inputs, image_loading, rootfs
 from dev.commands import CommandRunner
 from dev.errors import DevError
+from dev.lock import locked
 from dev.settings import BASE_IMAGE, IMAGE_PREFIX, PAUSE_IMAGE, REPOSITORY, Paths
 
 Note = Callable[[str], None]
@@ -151,7 +152,7 @@ class ImageBuilder:
             return json.loads(path.read_text()) if path.exists() else {}
 
     def _record(self, path: Path, entries: Mapping[str, str]) -> None:
-        with self._mutex:
+        with self._mutex, locked(path.with_suffix(".lock")):
             known = json.loads(path.read_text()) if path.exists() else {}
             scratch = path.with_suffix(".new")
             scratch.write_text(json.dumps(known | dict(entries), indent=2))
