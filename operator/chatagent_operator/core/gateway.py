@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import (
+    DRAIN_SECONDS,
     RESTRICTED_CONTAINER,
     RESTRICTED_POD,
     Agent,
@@ -135,6 +136,13 @@ def _haproxy(platform: Platform, settings: GatewaySettings) -> Manifest:
         ],
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
         "securityContext": RESTRICTED_CONTAINER,
+        # HAProxy has no handler for SIGTERM, so the kernel keeps it from process 1. SIGUSR1 ends it
+        # once the open streams are done.
+        "lifecycle": {
+            "preStop": {
+                "exec": {"command": ["sh", "-c", f"sleep {DRAIN_SECONDS}; kill -USR1 1"]}
+            }
+        },
         "readinessProbe": {"httpGet": {"path": "/readyz", "port": "ops"}, "periodSeconds": 1},
         "livenessProbe": {
             "httpGet": {"path": "/livez", "port": "ops"},

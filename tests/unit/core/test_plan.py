@@ -6,7 +6,6 @@ from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core import revision
 from chatagent_operator.core.plan import Apply, Delete
 from chatagent_operator.core.rollout import Command
-
 from tests.unit.core.simulation import Cluster, spec
 
 
