@@ -54,11 +54,14 @@ class Agent:
     port: int
     asked: int = 0
     given_up: int = 0
+    connections: set[str] = field(default_factory=set[str])
     release: asyncio.Event = field(default_factory=asyncio.Event)
     """Ends what waits in /stream and /slow."""
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         self.asked += 1
+        assert request.transport is not None
+        self.connections.add(str(request.transport.get_extra_info("peername")))
         body = await request.read()
         answer = {
             "revision": self.revision,

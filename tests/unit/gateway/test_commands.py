@@ -82,7 +82,7 @@ def _slot(name: str) -> Slot:
 @st.composite
 def intents(draw: st.DrawFn) -> Routes:
     slots = draw(st.lists(st.sampled_from(SLOTS), unique=True))
-    names = draw(st.permutations("abcdef"))
+    names = [f"{slot}-{draw(st.sampled_from('aab'))}" for slot in slots]
     states: list[BackendState] = [draw(st.sampled_from(STATES)) for _ in slots]
     ready = states.count("ready")
     middle = max(ready - 1, 0)
@@ -94,12 +94,12 @@ def intents(draw: st.DrawFn) -> Routes:
             Backend(
                 slot=slot,
                 revision=name,
-                address=f"10.96.0.{ord(name) + draw(st.integers(0, 1))}",
+                address=draw(st.sampled_from(["10.96.0.1"] * 5 + ["10.96.0.2"])),
                 port=8080,
                 weight=next(shares) if state == "ready" else 0,
                 state=state,
             )
-            for slot, name, state in zip(slots, names, states, strict=False)
+            for slot, name, state in zip(slots, names, states, strict=True)
         ),
     )
 
