@@ -48,6 +48,7 @@ class CommandRunner:
         with log.open("ab") as out:
             out.write(f"\n$ {shlex.join(words)}\n".encode())
             out.flush()
+            start = out.tell()
             with self._mutex:
                 if self._cancelled.is_set():
                     raise DevError(f"{words[0]}: not started, another task failed")
@@ -68,7 +69,7 @@ class CommandRunner:
             with self._mutex:
                 self._children.discard(child)
         if code != 0:
-            raise DevError(failure(words, code, log))
+            raise DevError(failure(words, code, log, start))
 
     def cancel(self) -> None:
         """End all commands that run, and let no other start."""
@@ -116,19 +117,19 @@ def succeeds(argv: Sequence[Argument]) -> bool:
     return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
-def tail(log: Path, lines: int = TAIL_LINES) -> str:
+def tail(log: Path, lines: int = TAIL_LINES, start: int = 0) -> str:
     if not log.exists():
         return ""
     with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 64 * 1024))
+        file.seek(max(start, log.stat().st_size - 64 * 1024))
         text = file.read().decode(errors="replace")
     return "\n".join("    " + line for line in text.splitlines()[-lines:])
 
 
-def failure(words: Sequence[str], code: int, log: Path) -> str:
-    text = f"{words[0]} failed ({code}); the end of {log}:\n{tail(log)}"
+def failure(words: Sequence[str], code: int, log: Path, start: int) -> str:
+    text = f"{words[0]} failed ({code}); the end of {log}:\n{tail(log, start=start)}"
     free = shutil.disk_usage(log.parent).free
-    if "No space left on device" in tail(log, 200) or free < 200 * 2**20:
+    if "No space left on device" in tail(log, 200, start) or free < 200 * 2**20:
         text += f"\nThe disk is full: {free // 2**20} MiB are free below {log.parent}."
     return text
 
