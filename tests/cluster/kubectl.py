@@ -72,6 +72,10 @@ class Kubectl:
         text = "\n---\n".join(json.dumps(body) for body in objects)
         self.run("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=text)
 
+    def create(self, body: Object) -> None:
+        """Create an object, by the client that says most about what is wrong with it."""
+        self.run("create", "-f", "-", stdin=json.dumps(body))
+
     def get(self, kind: str, name: str) -> Object:
         """One object."""
         return json.loads(self.run("get", kind, name, "-o", "json"))

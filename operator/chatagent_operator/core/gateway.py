@@ -14,16 +14,14 @@ from chatagent_operator.core.agent import (
     pull_secrets,
     service_account,
 )
+from chatagent_operator.core.haproxy import CONFIG_FILE, GatewaySettings, render_config_files
 from chatagent_operator.core.routes import ROUTES_KEY, Routes
-from chatagent_operator.gateway.haproxy import (
-    CONFIG_FILE,
-    SLOTS_MAP_FILE,
-    GatewaySettings,
-    render_haproxy_config,
-    render_slots_map,
-)
 
 SYNC_PORT = 8405
+_STOP = f"sleep {DRAIN_SECONDS}; kill -USR1 1; while kill -0 1; do sleep 1; done"
+_DRAIN_SECONDS = 120
+"""How long streams may go on once the gateway's pod is told to stop. Not the pods' own time: a
+change of that would restart the gateway, which forgets its conversations then."""
 
 
 def routes_config_map(agent: Agent, routes: Routes) -> Manifest:
@@ -39,16 +37,15 @@ def routes_config_map(agent: Agent, routes: Routes) -> Manifest:
 
 def objects(agent: Agent, platform: Platform) -> list[Manifest]:
     """Everything but the weights."""
-    settings = GatewaySettings(affinity_ttl_seconds=agent.spec.gateway.affinity_ttl_seconds)
+    settings = GatewaySettings(
+        affinity_ttl_seconds=agent.spec.gateway.affinity_ttl_seconds, drain_seconds=_DRAIN_SECONDS
+    )
     config = agent.child(
         "v1",
         "ConfigMap",
         names.gateway(agent.name),
         names.ROLE_GATEWAY,
-        data={
-            CONFIG_FILE: render_haproxy_config(settings),
-            SLOTS_MAP_FILE: render_slots_map(),
-        },
+        data=render_config_files(settings),
     )
     return [
         service_account(agent, names.gateway(agent.name), names.ROLE_GATEWAY),
@@ -110,7 +107,7 @@ def _deployment(
                     "serviceAccountName": names.gateway(agent.name),
                     "automountServiceAccountToken": True,
                     "enableServiceLinks": False,
-                    "terminationGracePeriodSeconds": settings.drain_seconds,
+                    "terminationGracePeriodSeconds": DRAIN_SECONDS + settings.drain_seconds + 10,
                     "securityContext": RESTRICTED_POD,
                     "containers": [_haproxy(platform, settings), _sync(agent, platform, settings)],
                     "volumes": [
@@ -134,22 +131,20 @@ def _haproxy(platform: Platform, settings: GatewaySettings) -> Manifest:
             {"name": "http", "containerPort": settings.http_port},
             {"name": "ops", "containerPort": settings.ops_port},
         ],
-        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
+        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
         "securityContext": RESTRICTED_CONTAINER,
-        # HAProxy has no handler for SIGTERM, so the kernel keeps it from process 1. SIGUSR1 ends it
-        # once the open streams are done.
-        "lifecycle": {
-            "preStop": {
-                "exec": {"command": ["sh", "-c", f"sleep {DRAIN_SECONDS}; kill -USR1 1"]}
-            }
-        },
+        # SIGTERM would cut streams. SIGUSR1 ends HAProxy, process 1 here, once they are done.
+        "lifecycle": {"preStop": {"exec": {"command": ["/bin/sh", "-c", _STOP]}}},
         "readinessProbe": {"httpGet": {"path": "/readyz", "port": "ops"}, "periodSeconds": 1},
         "livenessProbe": {
             "httpGet": {"path": "/livez", "port": "ops"},
             "periodSeconds": 10,
             "failureThreshold": 6,
         },
-        "volumeMounts": _mounts(settings),
+        "volumeMounts": [
+            {"name": "config", "mountPath": settings.config_dir, "readOnly": True},
+            _run_directory(settings),
+        ],
     }
 
 
@@ -171,15 +166,13 @@ def _sync(agent: Agent, platform: Platform, settings: GatewaySettings) -> Manife
             "periodSeconds": 10,
             "failureThreshold": 6,
         },
-        "volumeMounts": _mounts(settings),
+        # no readiness probe: HAProxy goes on without its sidecar
+        "volumeMounts": [_run_directory(settings)],
     }
 
 
-def _mounts(settings: GatewaySettings) -> list[Manifest]:
-    return [
-        {"name": "config", "mountPath": settings.config_dir, "readOnly": True},
-        {"name": "run", "mountPath": settings.socket.rsplit("/", 1)[0]},
-    ]
+def _run_directory(settings: GatewaySettings) -> Manifest:
+    return {"name": "run", "mountPath": settings.socket.rsplit("/", 1)[0]}
 
 
 def _service(agent: Agent) -> Manifest:

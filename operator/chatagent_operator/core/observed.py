@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from chatagent_operator.core import names
 from chatagent_operator.core.trouble import Trouble, of_pod
 
 Body = Mapping[str, Any]
+
+PASSING = timedelta(seconds=5)
+"""How long a trouble that often passes by itself is not spoken of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,19 @@ class Observed:
             and (revision is None or child.revision == revision)
         ]
 
+    def without_passing_trouble(self, now: str) -> Observed:
+        """Leaves out what began less than a moment ago and often passes by itself: a pod that
+        waits for its volume claim to be made, for instance."""
+        children = {
+            key: replace(child, facts=replace(child.facts, trouble=None))
+            if isinstance(child.facts, PodFacts)
+            and child.facts.trouble
+            and _is_young(child.facts.trouble, now)
+            else child
+            for key, child in self.children.items()
+        }
+        return replace(self, children=children)
+
     def workload(self, kind: str, name: str) -> WorkloadFacts | None:
         """Facts of a Deployment or StatefulSet."""
         child = self.get(kind, name)
@@ -144,6 +161,12 @@ def project(kind: str, body: Body) -> Child | None:
 def content_digest(body: Body) -> str:
     """Digest of a ConfigMap's content."""
     return names.digest([body.get("data") or {}, body.get("binaryData") or {}], 16)
+
+
+def _is_young(trouble: Trouble, now: str) -> bool:
+    if not trouble.since:
+        return False
+    return datetime.fromisoformat(now) - datetime.fromisoformat(trouble.since) < PASSING
 
 
 def _facts(kind: str, body: Body) -> Facts:

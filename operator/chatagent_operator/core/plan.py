@@ -86,6 +86,8 @@ def plan(
     """
     if agent.spec.suspend:
         return Plan((), status.suspended(agent, previous, now))
+    seen = observed
+    observed = seen.without_passing_trouble(now)
     target = revision.of(agent.spec.versioned())
     known = _known(observed) | {target.name: target}
     before = state_of(previous)
@@ -111,7 +113,7 @@ def plan(
         tuple(actions),
         written,
         decision.notices + status.notices(previous, written),
-        POLL_SECONDS if _is_waiting(observed) else None,
+        POLL_SECONDS if _is_waiting(observed) or observed != seen else None,
     )
 
 

@@ -23,6 +23,8 @@ class Trouble:
 
     reason: str
     message: str
+    since: str = ""
+    """When it began, where that is known: a trouble that is younger than a moment may pass."""
 
     @property
     def is_reference(self) -> bool:
@@ -44,7 +46,8 @@ def of_pod(body: Body) -> Trouble | None:
     for condition in status.get("conditions") or []:
         # a SchedulerError passes by itself: two writers met
         if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
-            return Trouble("Unschedulable", condition.get("message", ""))
+            since = condition.get("lastTransitionTime", "")
+            return Trouble("Unschedulable", condition.get("message", ""), since)
     return None
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chatagent_operator.core.haproxy import BACKEND
 from chatagent_operator.core.routes import SLOTS, Backend, Routes, Slot
-from chatagent_operator.gateway.haproxy import BACKEND
 from chatagent_operator.gateway.in_force import InForce, SlotInForce
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chatagent_operator.core.haproxy import NOWHERE
 from chatagent_operator.core.routes import SLOTS, Backend, BackendState, Routes, Slot
 from chatagent_operator.gateway.commands import plan_commands
-from chatagent_operator.gateway.haproxy import NOWHERE
 from chatagent_operator.gateway.in_force import InForce, SlotInForce
 
 # The machine may be busy; how long an example takes is not what is tested.

@@ -94,9 +94,7 @@ ERRORS = (
 
 @cache
 def _template() -> Template:
-    source = (
-        files("chatagent_operator.gateway").joinpath("haproxy.cfg.j2").read_text(encoding="utf-8")
-    )
+    source = files("chatagent_operator.core").joinpath("haproxy.cfg.j2").read_text("utf-8")
     # No HTML here: the text goes to HAProxy, and every value is ours or a number.
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701
     return environment.from_string(source)
