@@ -1,4 +1,5 @@
-"""`agent-runtime serve | ingest | convert | check`: flags, exit codes and the container's last words."""
+"""The command line, `agent-runtime serve | ingest | convert | check`: flags, exit codes and the
+container's last words."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 
 from agent_runtime import settings, termination, wiring
 from agent_runtime.config import AgentConfig, load
-from agent_runtime.errors import AgentError, InvalidConfig
+from agent_runtime.errors import AgentError, InvalidConfigError
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -42,7 +43,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(json.dumps(done, ensure_ascii=False))
 
 
-def _run(arguments: argparse.Namespace, environment: settings.Environment) -> dict[str, object] | None:
+def _run(
+    arguments: argparse.Namespace, environment: settings.Environment
+) -> dict[str, object] | None:
     if arguments.command == "convert":
         name = wiring.convert(arguments.model, arguments.output, arguments.format)
         return {"model": name, "folder": str(arguments.output / name)}
@@ -50,7 +53,7 @@ def _run(arguments: argparse.Namespace, environment: settings.Environment) -> di
         return {"models": wiring.check(arguments.models)}
     config = _config(arguments.config)
     if not arguments.vector_store:
-        raise InvalidConfig("--vector-store or AGENT_VECTOR_STORE is needed")
+        raise InvalidConfigError("--vector-store or AGENT_VECTOR_STORE is needed")
     store, token = arguments.vector_store, environment.vector_store_token
     if arguments.command == "ingest":
         return wiring.ingest(
@@ -67,12 +70,12 @@ def _config(path: Path) -> AgentConfig:
     try:
         return load(path)
     except OSError as error:
-        raise InvalidConfig(f"{path}: {error.strerror or error}") from error
+        raise InvalidConfigError(f"{path}: {error.strerror or error}") from error
     except yaml.YAMLError as error:
-        raise InvalidConfig(f"{path} is not YAML: {error}") from error
+        raise InvalidConfigError(f"{path} is not YAML: {error}") from error
     except ValidationError as error:
         wrong = ((".".join(map(str, each["loc"])), each["msg"]) for each in error.errors())
-        raise InvalidConfig(
+        raise InvalidConfigError(
             "; ".join(f"{'.'.join(filter(None, ('pipeline', at)))}: {why}" for at, why in wrong)
         ) from error
 
@@ -82,7 +85,7 @@ def _sources(given: Sequence[str]) -> dict[str, Path]:
     for each in given:
         name, equals, folder = each.partition("=")
         if not (name and equals and folder) or name in sources or "/" in name:
-            raise InvalidConfig(f"--source {each!r}: NAME=DIR is needed, each name once")
+            raise InvalidConfigError(f"--source {each!r}: NAME=DIR is needed, each name once")
         sources[name] = Path(folder)
     return sources
 
@@ -120,7 +123,9 @@ def _parser(environment: settings.Environment) -> argparse.ArgumentParser:
     convert.add_argument("--output", type=Path, required=True, metavar="DIR")
     convert.add_argument("--format", choices=("onnx", "sentence-transformers"), default="onnx")
 
-    check = commands.add_parser("check", help="see whether this image is whole: a build's last step")
+    check = commands.add_parser(
+        "check", help="see whether this image is whole: a build's last step"
+    )
     check.add_argument("--models", type=Path, default=environment.models, metavar="DIR")
     return parser
 

@@ -123,8 +123,10 @@ class Evidence:
 
     question: str
     vector: Vector
+    semantic: bool
+    """The embedding model reads the question's language, so that its cosines mean something."""
     weights: Mapping[str, float]
-    """The question's search terms, each with its inverse document frequency."""
+    """The question's words, each with its inverse document frequency."""
     passages: Sequence[Passage]
 
 

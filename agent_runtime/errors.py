@@ -15,49 +15,49 @@ class AgentError(Exception):
     reason: ClassVar[str] = "InternalError"
 
 
-class InvalidConfig(AgentError):
+class InvalidConfigError(AgentError):
     """The configuration, a flag or an address is wrong; the message names the field."""
 
     reason = "InvalidConfig"
 
 
-class ModelNotFound(AgentError):
+class ModelNotFoundError(AgentError):
     """The embedding model is not in this image."""
 
     reason = "ModelNotFound"
 
 
-class NoDocuments(AgentError):
+class NoDocumentsError(AgentError):
     """The sources hold no readable document, so nothing was changed."""
 
     reason = "NoDocuments"
 
 
-class VectorStoreUnavailable(AgentError):
+class VectorStoreUnavailableError(AgentError):
     """The vector store does not answer, or answers with an error of its own."""
 
     reason = "VectorStoreUnavailable"
 
 
-class IndexMissing(AgentError):
+class IndexMissingError(AgentError):
     """The collection does not exist or was never published."""
 
     reason = "IndexMissing"
 
 
-class IndexMismatch(AgentError):
+class IndexMismatchError(AgentError):
     """The collection was built with another embedding model."""
 
     reason = "IndexMismatch"
 
 
-class NotReady(AgentError):
+class NotReadyError(AgentError):
     """The runtime is starting or stopping."""
 
     reason = "Starting"
 
 
-class InvalidRequest(AgentError):
+class InvalidRequestError(AgentError):
     """A request that can not be answered as it is. `param` names the field."""
 
     reason = "InvalidRequest"

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from agent_runtime.domain import Piece, Turn
-from agent_runtime.errors import InvalidRequest
+from agent_runtime.errors import InvalidRequestError
 from agent_runtime.ports import Generator, Retriever
 from agent_runtime.telemetry import Telemetry
 
@@ -30,7 +30,7 @@ class Pipeline:
         """Answer the last turn of the user.
 
         Raises:
-            InvalidRequest: the user said nothing.
+            InvalidRequestError: the user said nothing.
             AgentError: what retrieval raises.
         """
         question = question_of(turns)
@@ -46,8 +46,8 @@ class Pipeline:
 
 
 def question_of(turns: Sequence[Turn]) -> str:
-    """Return what the user asked last. Raises InvalidRequest."""
+    """Return what the user asked last. Raises InvalidRequestError."""
     asked = next((turn.content for turn in reversed(turns) if turn.role == "user"), "")
     if not asked.strip():
-        raise InvalidRequest("messages: the last user message is empty", "messages")
+        raise InvalidRequestError("messages: the last user message is empty", "messages")
     return asked.strip()

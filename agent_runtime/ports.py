@@ -35,6 +35,10 @@ class Embedder(Protocol):
         """Longest text it reads, in tokens; the rest is cut off."""
         ...
 
+    def reads(self, language: str) -> bool:
+        """Tell whether the model was trained on a language (ISO 639-1)."""
+        ...
+
     def embed(self, texts: Sequence[str]) -> Matrix:
         """Return one unit row of float32 for each text."""
         ...
@@ -45,29 +49,29 @@ class Embedder(Protocol):
 
 
 class IndexReader(Protocol):
-    """A collection, to be searched. Every method raises VectorStoreUnavailable."""
+    """A collection, to be searched. Every method raises VectorStoreUnavailableError."""
 
     async def describe(self) -> IndexInfo | None:
         """Return what the collection says of itself, or None where there is no such collection."""
         ...
 
     async def search(self, vector: Vector, limit: int) -> list[Hit]:
-        """Return the nearest chunks, best first. Raises IndexMissing."""
+        """Return the nearest chunks, best first. Raises IndexMissingError."""
         ...
 
     def read(self) -> AsyncIterator[list[IndexedChunk]]:
-        """Yield all chunks in pages. Raises IndexMissing."""
+        """Yield all chunks in pages. Raises IndexMissingError."""
         ...
 
 
 class IndexWriter(Protocol):
-    """A collection, to be changed by one writer. Every method raises VectorStoreUnavailable."""
+    """A collection, to be changed by one writer. Every method raises VectorStoreUnavailableError."""
 
     async def open(self, embedding_model: str, dimension: int) -> IndexInfo:
         """Create the collection unless it exists."""
         ...
 
-    def keys(self) -> AsyncIterator[list[ChunkKey]]:
+    def stored_keys(self) -> AsyncIterator[list[ChunkKey]]:
         """Yield the keys of all chunks in pages."""
         ...
 

@@ -5,7 +5,7 @@ The operator compares two revisions by these names, so a name or label is part o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -79,7 +79,7 @@ class Telemetry:
         self._version.labels(self._revision, collection).set(version)
 
     @contextmanager
-    def retrieval(self) -> Iterator[None]:
+    def retrieval(self) -> Generator[None]:
         """Time what happens inside."""
         with self._retrieval.time():
             yield

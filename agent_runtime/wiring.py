@@ -7,13 +7,14 @@ command does without.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import importlib.util
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from agent_runtime.config import AgentConfig
-from agent_runtime.errors import InvalidConfig
+from agent_runtime.errors import InvalidConfigError
 from agent_runtime.models.catalogue import find, names
 from agent_runtime.ports import Embedder
 from agent_runtime.settings import cpus
@@ -24,13 +25,13 @@ def embedder(config: AgentConfig, models: Path, threads: int) -> Embedder:
     """Load the embedding model of an agent.
 
     Raises:
-        ModelNotFound: the image does not hold it.
-        InvalidConfig: passages may be longer than it reads, or the image cannot run its format.
+        ModelNotFoundError: the image does not hold it.
+        InvalidConfigError: passages may be longer than it reads, or the image cannot run its format.
     """
     model = load_model(config.retrieval.embedding_model, models, threads)
     longest = config.retrieval.chunking.max_tokens
     if longest > model.max_tokens:
-        raise InvalidConfig(
+        raise InvalidConfigError(
             f"pipeline.retrieval.chunking.maxTokens: {longest} is more than the "
             f"{model.max_tokens} tokens that {model.model!r} reads"
         )
@@ -38,14 +39,16 @@ def embedder(config: AgentConfig, models: Path, threads: int) -> Embedder:
 
 
 def load_model(name: str, models: Path, threads: int) -> Embedder:
-    """Load a model of the image. Raises ModelNotFound, or InvalidConfig as `embedder` does."""
+    """Load a model of the image. Raises ModelNotFoundError, or InvalidConfigError as `embedder` does."""
     folder, manifest = find(models, name)
     if manifest.format == "onnx":
         from agent_runtime.models.onnx import OnnxEmbedder
 
         return OnnxEmbedder(folder, manifest, threads)
     if importlib.util.find_spec("sentence_transformers") is None:
-        raise InvalidConfig(f"{manifest.name!r} is in torch format and this image has no torch")
+        raise InvalidConfigError(
+            f"{manifest.name!r} is in torch format and this image has no torch"
+        )
     import torch
 
     from agent_runtime.models.sentence_transformer import SentenceTransformerEmbedder
@@ -144,11 +147,8 @@ def check(models: Path) -> list[str]:
         ImportError: a package is missing from the image.
         AgentError: a model does not load.
     """
-    from agent_runtime.http import app  # noqa: F401
-    from agent_runtime.knowledge import ingest  # noqa: F401
-    from agent_runtime.llm import extractive  # noqa: F401
-    from agent_runtime.stores import chroma  # noqa: F401
-
+    for module in ("http.app", "knowledge.ingest", "llm.extractive", "stores.chroma"):
+        importlib.import_module(f"agent_runtime.{module}")
     found = names(models)
     for name in found:
         load_model(name, models, threads=1).embed(["loads"])

@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from agent_runtime.errors import AgentError, InvalidRequest
+from agent_runtime.errors import AgentError, InvalidRequestError
 from agent_runtime.telemetry import Telemetry
 
 RETRY_SECONDS = "5"
@@ -21,14 +21,14 @@ def install(app: FastAPI, telemetry: Telemetry) -> None:
     def agent_error(request: Request, error: Exception) -> JSONResponse:
         failed = cast(AgentError, error)
         telemetry.error(failed.reason)
-        refused = isinstance(failed, InvalidRequest)
+        refused = isinstance(failed, InvalidRequestError)
         headers = None if refused else {"Retry-After": RETRY_SECONDS}
         return JSONResponse(body_of(failed), 400 if refused else 503, headers)
 
     def validation_error(request: Request, error: Exception) -> JSONResponse:
         first = cast(RequestValidationError, error).errors()[0]
         place = ".".join(str(part) for part in first["loc"][1:] if part != "body")
-        telemetry.error(InvalidRequest.reason)
+        telemetry.error(InvalidRequestError.reason)
         message = f"{place}: {first['msg']}" if place else str(first["msg"])
         return JSONResponse(_body(message, param=place or None), 400)
 
@@ -36,9 +36,7 @@ def install(app: FastAPI, telemetry: Telemetry) -> None:
         refused = cast(HTTPException, error)
         where = f"{request.method} {request.url.path}"
         detail = f"{where}: {refused.detail}" if refused.status_code in (404, 405) else None
-        return JSONResponse(
-            _body(detail or refused.detail), refused.status_code, refused.headers
-        )
+        return JSONResponse(_body(detail or refused.detail), refused.status_code, refused.headers)
 
     def unexpected(request: Request, error: Exception) -> JSONResponse:
         telemetry.error("InternalError")
@@ -52,7 +50,7 @@ def install(app: FastAPI, telemetry: Telemetry) -> None:
 
 def body_of(error: AgentError) -> dict[str, Any]:
     """Return the body that tells a client of an error."""
-    if isinstance(error, InvalidRequest):
+    if isinstance(error, InvalidRequestError):
         return _body(str(error), param=error.param, code=error.code)
     return _body(str(error), kind="service_unavailable", code=error.reason)
 

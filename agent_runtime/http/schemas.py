@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from agent_runtime.domain import Turn
-from agent_runtime.errors import InvalidRequest
+from agent_runtime.errors import InvalidRequestError
 
 CONVERSATION = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 MAX_QUESTION = 8000
@@ -58,13 +58,13 @@ class ChatRequest(BaseModel):
     conversation_id: str | None = None
 
     def turns(self) -> list[Turn]:
-        """Return the conversation. Raises InvalidRequest for what cannot be answered."""
+        """Return the conversation. Raises InvalidRequestError for what cannot be answered."""
         if self.n not in (None, 1):
-            raise InvalidRequest("n: this agent gives one answer to a question", "n")
+            raise InvalidRequestError("n: this agent gives one answer to a question", "n")
         turns = [turn for message in self.messages if (turn := message.turn())]
         asked = next((turn.content for turn in reversed(turns) if turn.role == "user"), "")
         if len(asked) > MAX_QUESTION:
-            raise InvalidRequest(
+            raise InvalidRequestError(
                 f"messages: the last user message is longer than {MAX_QUESTION} characters",
                 "messages",
                 "context_length_exceeded",
@@ -74,12 +74,12 @@ class ChatRequest(BaseModel):
 
 def conversation_id(header: str | None, body: str | None) -> str:
     """Return the conversation's name: from the header, as gateways read it, else from the body,
-    else a new one. Raises InvalidRequest where it could not stand in a header."""
+    else a new one. Raises InvalidRequestError where it could not stand in a header."""
     given = header or body
     if given is None:
         return str(uuid.uuid4())
     if not CONVERSATION.fullmatch(given):
-        raise InvalidRequest(
+        raise InvalidRequestError(
             "conversation_id: 1 to 128 letters, digits and . _ : -", "conversation_id"
         )
     return given

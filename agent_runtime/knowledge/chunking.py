@@ -22,7 +22,9 @@ def chunk(document: Document, count_tokens: CountTokens, config: ChunkingConfig)
     passages: list[tuple[tuple[str, ...], list[Span]]] = []
     for headings, blocks in groupby(blocks_of(document.text), key=lambda block: block.headings):
         units = list(_units(document.text, blocks, count_tokens, config.max_tokens))
-        passages += [(headings, spans) for spans in _pack(document.text, units, count_tokens, config)]
+        passages += [
+            (headings, spans) for spans in _pack(document.text, units, count_tokens, config)
+        ]
     return [
         _chunk(document, headings, spans, ordinal, len(passages))
         for ordinal, (headings, spans) in enumerate(passages)
@@ -47,7 +49,8 @@ def _halve(text: str, span: Span, count_tokens: CountTokens, limit: int) -> list
         return [span] if start < end else []
     middle = (start + end) // 2
     cut = next(
-        (at for mark in "\n 。；，、" if start < (at := text.rfind(mark, start, middle) + 1)), middle
+        (at for mark in "\n 。；，、" if start < (at := text.rfind(mark, start, middle) + 1)),
+        middle,
     )
     halves = (trim(text, (start, cut)), trim(text, (cut, end)))
     return [each for half in halves for each in _halve(text, half, count_tokens, limit)]

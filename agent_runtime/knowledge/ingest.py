@@ -15,7 +15,7 @@ import numpy as np
 
 from agent_runtime.config import ChunkingConfig
 from agent_runtime.domain import Chunk, ChunkKey, Document, EmbeddedChunk, SentenceVectors
-from agent_runtime.errors import IndexMismatch, NoDocuments
+from agent_runtime.errors import IndexMismatchError, NoDocumentsError
 from agent_runtime.knowledge.chunking import chunk
 from agent_runtime.ports import Embedder, IndexWriter
 
@@ -64,24 +64,24 @@ async def ingest(
     """Make the collection hold exactly these documents and publish it if anything changed.
 
     Raises:
-        VectorStoreUnavailable: the store failed; a rerun completes the work.
-        IndexMismatch: the collection belongs to another embedding model.
-        NoDocuments: no document has any text below its headings.
+        VectorStoreUnavailableError: the store failed; a rerun completes the work.
+        IndexMismatchError: the collection belongs to another embedding model.
+        NoDocumentsError: no document has any text below its headings.
     """
     info = await writer.open(embedder.model, embedder.dimension)
     if (info.embedding_model, info.dimension) != (embedder.model, embedder.dimension):
-        raise IndexMismatch(
+        raise IndexMismatchError(
             f"collection {info.collection!r} was built with {info.embedding_model!r} "
             f"({info.dimension} dimensions), not with {embedder.model!r} ({embedder.dimension})"
         )
-    present = [key async for page in writer.keys() for key in page]
+    present = [key async for page in writer.stored_keys() for key in page]
     changes = difference(documents, present)
     if changes.embed or changes.stale:
         await writer.begin()
     kept = len(present) - len(changes.stale)
     added = await _index(changes.embed, writer, embedder, config, progress)
     if kept + added == 0:
-        raise NoDocuments("the documents hold no text below their headings")
+        raise NoDocumentsError("the documents hold no text below their headings")
     for start in range(0, len(changes.stale), 500):
         await writer.delete(changes.stale[start : start + 500])
     version = info.version

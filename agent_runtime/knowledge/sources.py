@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_runtime.domain import Document
-from agent_runtime.errors import InvalidConfig, NoDocuments
+from agent_runtime.errors import InvalidConfigError, NoDocumentsError
 from agent_runtime.knowledge.markdown import title_of
 
 SUFFIXES = frozenset({".md", ".markdown", ".txt", ".text"})
@@ -27,9 +27,7 @@ class Skipped:
     reason: str
 
 
-def read_sources(
-    folders: Mapping[str, Path], recipe: str
-) -> tuple[list[Document], list[Skipped]]:
+def read_sources(folders: Mapping[str, Path], recipe: str) -> tuple[list[Document], list[Skipped]]:
     """Read every document below the named folders, sorted by source and path.
 
     Args:
@@ -37,14 +35,14 @@ def read_sources(
         recipe: whatever else chunks depend on (their longest length, …), for the fingerprint.
 
     Raises:
-        InvalidConfig: a folder is not there.
-        NoDocuments: nothing readable is in any of them.
+        InvalidConfigError: a folder is not there.
+        NoDocumentsError: nothing readable is in any of them.
     """
     documents: list[Document] = []
     skipped: list[Skipped] = []
     for source, folder in sorted(folders.items()):
         if not folder.is_dir():
-            raise InvalidConfig(f"source {source!r}: {folder} is not a folder")
+            raise InvalidConfigError(f"source {source!r}: {folder} is not a folder")
         for path in _files(folder):
             name = path.relative_to(folder).as_posix()
             read = _read(path)
@@ -54,7 +52,7 @@ def read_sources(
                 documents.append(_document(source, name, read, recipe))
     if not documents:
         places = ", ".join(f"{name}={folder}" for name, folder in sorted(folders.items()))
-        raise NoDocuments(f"no Markdown or text document in {places}{_listed(skipped)}")
+        raise NoDocumentsError(f"no Markdown or text document in {places}{_listed(skipped)}")
     return documents, skipped
 
 

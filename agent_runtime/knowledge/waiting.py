@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from agent_runtime.errors import VectorStoreUnavailable
+from agent_runtime.errors import VectorStoreUnavailableError
 
 FIRST_SECONDS = 0.25
 LONGEST_SECONDS = 5.0
@@ -19,7 +19,7 @@ async def wait_for(ask: Callable[[], Awaitable[object]], seconds: float) -> None
     """Ask until there is an answer, ever less often.
 
     Raises:
-        VectorStoreUnavailable: there was none for that long; the last error.
+        VectorStoreUnavailableError: there was none for that long; the last error.
     """
     deadline = time.monotonic() + seconds
     pause = FIRST_SECONDS
@@ -27,7 +27,7 @@ async def wait_for(ask: Callable[[], Awaitable[object]], seconds: float) -> None
         try:
             await ask()
             return
-        except VectorStoreUnavailable as error:
+        except VectorStoreUnavailableError as error:
             if time.monotonic() + pause > deadline:
                 raise
             log.warning("%s; asking again in %.2g s", error, pause)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from agent_runtime.config import LLMConfig
 from agent_runtime.domain import Chunk, Citation, Evidence, Passage, Piece
-from agent_runtime.llm.scoring import COSINE_SHARE, combine, cosines, coverage
+from agent_runtime.llm.amounts import asks_amount, has_amount
+from agent_runtime.llm.scoring import Words, combine, cosines, coverage
 from agent_runtime.text.language import Language, language_of
 from agent_runtime.text.terms import Analyzer
 
@@ -19,8 +21,10 @@ NO_ANSWER: dict[Language, str] = {
     "en": "I could not find an answer to that in the documents I have.",
     "zh": "在现有的资料里没有找到答案。",
 }
-NEAR_BEST = 0.85
-"""A sentence joins the answer if it scores at least this share of the best one."""
+NEAR_BEST = 0.8
+"""A sentence joins the best one if it scores at least this share of it."""
+CACHED_TEXTS = 20_000
+"""Sentences and headings whose terms are kept, about 2 KB each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,8 @@ class ExtractiveGenerator:
     def __init__(self, config: LLMConfig) -> None:
         self._config = config
         self._analyzer = Analyzer()
+        # The same passages come up again and again, and taking them apart costs the most here.
+        self._words = lru_cache(maxsize=CACHED_TEXTS)(self._take_apart)
 
     async def generate(self, evidence: Evidence) -> AsyncIterator[Piece]:
         chosen = choose(self._candidates(evidence), self._config)
@@ -60,32 +66,37 @@ class ExtractiveGenerator:
             yield Piece(gap + sentence.text, cited)
 
     def _candidates(self, evidence: Evidence) -> list[Candidate]:
-        share = 0.0 if language_of(evidence.question) == "zh" else COSINE_SHARE
+        amount = asks_amount(evidence.question)
         return [
             candidate
             for rank, passage in enumerate(evidence.passages)
-            for candidate in self._scored(evidence, passage, rank, share)
+            for candidate in self._scored(evidence, passage, rank, amount)
         ]
 
     def _scored(
-        self, evidence: Evidence, passage: Passage, rank: int, share: float
+        self, evidence: Evidence, passage: Passage, rank: int, amount: bool
     ) -> Iterable[Candidate]:
         chunk = passage.indexed.chunk
-        sentences = [frozenset(self._analyzer.terms(chunk.text[a:b])) for a, b in chunk.sentences]
-        above = frozenset(self._analyzer.terms("\n".join((chunk.title, *chunk.headings))))
-        near = frozenset[str]().union(*sentences)
-        covered = [coverage(evidence.weights, terms, above, near) for terms in sentences]
+        texts = [chunk.text[start:end] for start, end in chunk.sentences]
+        sentences = [self._words(text) for text in texts]
+        above = self._words("\n".join((chunk.title, *chunk.headings)))
+        around = Words(above.text + chunk.text, above.terms.union(*(s.terms for s in sentences)))
+        covered = [coverage(evidence.weights, each, above, around) for each in sentences]
         cosine = cosines(evidence.vector, passage.indexed.sentence_vectors)
-        scores = combine(covered, cosine, share).tolist()
+        amounts = [(1 if has_amount(text) else -1) if amount else 0 for text in texts]
+        scores = combine(covered, cosine, amounts, evidence.semantic)
         for (start, end), score in zip(chunk.sentences, scores, strict=True):
             yield Candidate(chunk, start, end, score, rank)
+
+    def _take_apart(self, text: str) -> Words:
+        return Words(text, frozenset(self._analyzer.terms(text)))
 
 
 def choose(candidates: Iterable[Candidate], config: LLMConfig) -> list[Candidate]:
     """Pick the sentences of the answer, in reading order, best document first."""
     picked: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda each: (-each.score, each.rank)):
-        enough = max(config.min_score, NEAR_BEST * picked[0].score if picked else 0.0)
+        enough = NEAR_BEST * picked[0].score if picked else config.min_score
         if candidate.score < enough or len(picked) == config.max_sentences:
             break
         if not any(_same(candidate, other) for other in picked):

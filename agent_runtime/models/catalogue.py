@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from agent_runtime.errors import InvalidConfig, ModelNotFound
+from agent_runtime.errors import InvalidConfigError, ModelNotFoundError
 
 MANIFEST = "model.json"
 
@@ -30,6 +30,8 @@ class Manifest(BaseModel):
     normalize: bool
     max_tokens: int
     quantization: Literal["int8", "none"]
+    languages: tuple[str, ...]
+    """Languages that the model's card names, as ISO 639-1 codes; empty: it names none."""
 
 
 def names(models: Path) -> list[str]:
@@ -42,16 +44,16 @@ def find(models: Path, name: str) -> tuple[Path, Manifest]:
     """Return the folder and manifest of a model.
 
     Raises:
-        ModelNotFound: it is not there; the message lists those that are.
-        InvalidConfig: its manifest is broken.
+        ModelNotFoundError: it is not there; the message lists those that are.
+        InvalidConfigError: its manifest is broken.
     """
     if name not in names(models):
         has = ", ".join(names(models)) or "none"
-        raise ModelNotFound(
+        raise ModelNotFoundError(
             f"pipeline.retrieval.embeddingModel: {name!r} is not in this image; it has: {has}"
         )
     folder = models / name
     try:
         return folder, Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     except (OSError, ValidationError) as error:
-        raise InvalidConfig(f"{folder / MANIFEST}: {error}") from error
+        raise InvalidConfigError(f"{folder / MANIFEST}: {error}") from error

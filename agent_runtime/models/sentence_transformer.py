@@ -37,6 +37,9 @@ class SentenceTransformerEmbedder:
     def max_tokens(self) -> int:
         return self._manifest.max_tokens
 
+    def reads(self, language: str) -> bool:
+        return not self._manifest.languages or language in self._manifest.languages
+
     def count_tokens(self, text: str) -> int:
         return len(self._model.tokenizer.tokenize(text))
 

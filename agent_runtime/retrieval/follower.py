@@ -14,10 +14,10 @@ from collections.abc import Callable
 from agent_runtime.domain import IndexInfo
 from agent_runtime.errors import (
     AgentError,
-    IndexMismatch,
-    IndexMissing,
-    NotReady,
-    VectorStoreUnavailable,
+    IndexMismatchError,
+    IndexMissingError,
+    NotReadyError,
+    VectorStoreUnavailableError,
 )
 from agent_runtime.ports import Embedder, IndexReader
 from agent_runtime.retrieval.snapshot import Snapshot, build
@@ -44,7 +44,7 @@ class IndexFollower:
         self._on_version = on_version
         self._clock = clock
         self._snapshot: Snapshot | None = None
-        self._error: AgentError | None = NotReady("loading the index")
+        self._error: AgentError | None = NotReadyError("loading the index")
         self._failing_since: float | None = None
 
     def ready(self) -> Snapshot:
@@ -56,7 +56,7 @@ class IndexFollower:
     def loaded(self) -> Snapshot:
         """Return the snapshot even while the store is away. Raises AgentError before the first."""
         if self._snapshot is None:
-            raise self._error or NotReady("loading the index")
+            raise self._error or NotReadyError("loading the index")
         return self._snapshot
 
     async def run(self) -> None:
@@ -69,7 +69,7 @@ class IndexFollower:
         """Do one round. Never raises an AgentError: it is kept for `ready`."""
         try:
             await self._refresh()
-        except VectorStoreUnavailable as error:
+        except VectorStoreUnavailableError as error:
             now = self._clock()
             since = self._failing_since = self._failing_since or now
             if self._snapshot is None or now - since >= GRACE_SECONDS:
@@ -86,13 +86,13 @@ class IndexFollower:
     async def _refresh(self) -> None:
         info = await self._reader.describe()
         if info is None or info.version == 0:
-            raise IndexMissing(
+            raise IndexMissingError(
                 "the collection does not exist yet"
                 if info is None
                 else f"collection {info.collection!r} has no published index yet"
             )
         if info.embedding_model != self._embedder.model:
-            raise IndexMismatch(
+            raise IndexMismatchError(
                 f"collection {info.collection!r} was built with {info.embedding_model!r}, "
                 f"not with {self._embedder.model!r}"
             )

@@ -31,12 +31,12 @@ class LexicalIndex:
         """Return the terms of a question, each once, in order."""
         return list(dict.fromkeys(self._analyzer.terms(text)))
 
-    def weights(self, terms: Sequence[str]) -> dict[str, float]:
-        """Return each term's inverse document frequency, greatest for a term found nowhere."""
+    def weights(self, question: str) -> dict[str, float]:
+        """Return the inverse document frequency of each word, greatest where it occurs nowhere."""
         total = len(self._ids)
         return {
-            term: math.log(1 + (total - (n := self._frequencies[term]) + 0.5) / (n + 0.5))
-            for term in terms
+            word: math.log(1 + (total - (n := self._frequencies[word]) + 0.5) / (n + 0.5))
+            for word in self._analyzer.words(question)
         }
 
     def search(self, terms: Sequence[str], limit: int) -> list[str]:

@@ -7,19 +7,18 @@ reached. Whatever the client raises leaves here as one of our errors.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import chromadb
-import httpx
 from chromadb.api import AsyncClientAPI
 from chromadb.api.models.AsyncCollection import AsyncCollection
 from chromadb.config import Settings
 from chromadb.errors import NotFoundError
 
 from agent_runtime.domain import ChunkKey, EmbeddedChunk, Hit, IndexedChunk, IndexInfo, Vector
-from agent_runtime.errors import IndexMissing, VectorStoreUnavailable
+from agent_runtime.errors import IndexMissingError, VectorStoreUnavailableError
 from agent_runtime.stores import record
 from agent_runtime.stores.address import Address
 
@@ -65,7 +64,7 @@ class ChromaIndex:
         async for page in self._pages(["metadatas", "documents"]):
             yield record.chunks(page)
 
-    async def keys(self) -> AsyncIterator[list[ChunkKey]]:
+    async def stored_keys(self) -> AsyncIterator[list[ChunkKey]]:
         async for page in self._pages(["metadatas"]):
             yield record.keys(page)
 
@@ -115,7 +114,7 @@ class ChromaIndex:
 
     async def _found(self) -> AsyncCollection:
         if self._collection is None and await self.describe() is None:
-            raise IndexMissing(f"there is no collection {self._address.collection!r}")
+            raise IndexMissingError(f"there is no collection {self._address.collection!r}")
         assert self._collection is not None  # noqa: S101  describe() has just set it
         return self._collection
 
@@ -132,17 +131,19 @@ class ChromaIndex:
             offset += PAGE
 
     @asynccontextmanager
-    async def _calling(self) -> AsyncIterator[None]:
+    async def _calling(self) -> AsyncGenerator[None]:
         """Bound a call in time and turn its failures into ours."""
         try:
             async with asyncio.timeout(CALL_SECONDS):
                 yield
-        except (IndexMissing, VectorStoreUnavailable):
+        except (IndexMissingError, VectorStoreUnavailableError):
             raise
         except NotFoundError as error:
             self._collection = None
-            raise IndexMissing(f"there is no collection {self._address.collection!r}") from error
-        except (TimeoutError, httpx.TransportError, ValueError, Exception) as error:
+            raise IndexMissingError(
+                f"there is no collection {self._address.collection!r}"
+            ) from error
+        except Exception as error:  # the client raises ValueError, httpx's errors and plain ones
             where = f"{self._address.host}:{self._address.port}"
             what = str(error) or type(error).__name__
-            raise VectorStoreUnavailable(f"the vector store at {where}: {what}") from error
+            raise VectorStoreUnavailableError(f"the vector store at {where}: {what}") from error
