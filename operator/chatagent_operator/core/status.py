@@ -87,6 +87,10 @@ def notices(before: ChatAgentStatus, now: ChatAgentStatus) -> tuple[Notice, ...]
     old = {c.type: c for c in before.conditions}
     new = {c.type: c for c in now.conditions}
     told: list[Notice] = []
+    progress, earlier = new.get(ConditionType.PROGRESSING), old.get(ConditionType.PROGRESSING)
+    before_reason = earlier.reason if earlier else ""
+    if progress and progress.reason == "CanaryServing" != before_reason:
+        told.append(Notice("Normal", progress.reason, progress.message))
     for aspect in (ConditionType.ACCEPTED, ConditionType.DEGRADED, ConditionType.READY):
         was, present = old.get(aspect), new.get(aspect)
         if not present or (was and (was.status, was.reason) == (present.status, present.reason)):

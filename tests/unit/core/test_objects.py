@@ -1,0 +1,65 @@
+"""What is rendered for an agent, as golden files that a person can read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from tests.conftest import Golden
+from tests.unit.core.simulation import Cluster, spec
+
+
+def rendered(**changes: Any) -> str:
+    cluster = Cluster(spec(**changes))
+    cluster.settle()
+    objects = [
+        {key: value for key, value in body.items() if key != "status"}
+        for (kind, name), body in sorted(cluster.objects.items())
+        if (kind, name) != ("ConfigMap", "shop-gateway")  # HAProxy's own tests look at that one
+    ]
+    for body in objects:
+        body["metadata"].pop("resourceVersion")
+    return yaml.safe_dump_all(objects, sort_keys=True, allow_unicode=True, width=100)
+
+
+def test_cpu_agent(golden: Golden) -> None:
+    golden.check("cpu-agent.yaml", rendered())
+
+
+def test_gpu_agent_with_an_external_store(golden: Golden) -> None:
+    golden.check(
+        "gpu-agent.yaml",
+        rendered(
+            resources={"limits": {"nvidia.com/gpu": 1}, "requests": {"memory": "8Gi"}},
+            replicas=2,
+            pod={
+                "env": [
+                    {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf", "key": "t"}}}
+                ],
+                "nodeSelector": {"gpu": "h100"},
+                "imagePullSecrets": [{"name": "registry"}],
+            },
+            vectorStore={
+                "external": {
+                    "url": "https://chroma.example.com",
+                    "tokenSecretRef": {"name": "chroma", "key": "token"},
+                }
+            },
+            pipeline={"retrieval": {"topK": 8}},
+            gateway={"service": {"type": "LoadBalancer", "annotations": {"cloud": "internal"}}},
+        ),
+    )
+
+
+def test_a_revision_keeps_its_name_when_defaults_are_written_out() -> None:
+    bare = Cluster(spec())
+    bare.settle()
+    explicit = Cluster(
+        spec(
+            pipeline={"retrieval": {"topK": 5, "chunking": {}}, "llm": {"model": "extractive"}},
+            pod={"terminationGracePeriodSeconds": 60},
+        )
+    )
+    explicit.settle()
+    assert bare.status.stable_revision == explicit.status.stable_revision
