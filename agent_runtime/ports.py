@@ -65,7 +65,7 @@ class IndexReader(Protocol):
 
 
 class IndexWriter(Protocol):
-    """A collection, to be changed by one writer. Every method raises VectorStoreUnavailableError."""
+    """A collection, to be changed by one writer. All methods raise VectorStoreUnavailableError."""
 
     async def open(self, embedding_model: str, dimension: int) -> IndexInfo:
         """Create the collection unless it exists."""

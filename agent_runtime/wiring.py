@@ -26,7 +26,7 @@ def embedder(config: AgentConfig, models: Path, threads: int) -> Embedder:
 
     Raises:
         ModelNotFoundError: the image does not hold it.
-        InvalidConfigError: passages may be longer than it reads, or the image cannot run its format.
+        InvalidConfigError: passages may be longer than it reads, or the image cannot run it.
     """
     model = load_model(config.retrieval.embedding_model, models, threads)
     longest = config.retrieval.chunking.max_tokens
@@ -39,7 +39,7 @@ def embedder(config: AgentConfig, models: Path, threads: int) -> Embedder:
 
 
 def load_model(name: str, models: Path, threads: int) -> Embedder:
-    """Load a model of the image. Raises ModelNotFoundError, or InvalidConfigError as `embedder` does."""
+    """Load a model of the image. Raises ModelNotFoundError or InvalidConfigError."""
     folder, manifest = find(models, name)
     if manifest.format == "onnx":
         from agent_runtime.models.onnx import OnnxEmbedder

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from agent_runtime.http import errors
 from agent_runtime.http.chat import Chat, chat_routes
@@ -18,7 +19,7 @@ from agent_runtime.telemetry import Telemetry
 
 def build_app(
     chat: Chat, health: Health, follower: IndexFollower, telemetry: Telemetry, revision: str
-) -> FastAPI:
+) -> ASGIApp:
     """Return the application; it follows the index for as long as it runs."""
 
     @asynccontextmanager
@@ -34,7 +35,5 @@ def build_app(
     app.include_router(chat_routes(chat))
     app.include_router(health_routes(health, telemetry))
     errors.install(app, telemetry)
-    app.add_middleware(BodyLimit)
-    app.add_middleware(Timing, telemetry=telemetry)
-    app.add_middleware(Identity, revision=revision)
-    return app
+    # Around the application and not in it, so that they see its internal errors too.
+    return Identity(Timing(BodyLimit(app), telemetry), revision)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 
 class DrainingServer(uvicorn.Server):
@@ -41,7 +41,7 @@ class DrainingServer(uvicorn.Server):
         loop.call_later(self._delay, setattr, self, "should_exit", True)
 
 
-def run(app: FastAPI, host: str, port: int, drain: Callable[[], None], delay: float) -> None:
+def run(app: ASGIApp, host: str, port: int, drain: Callable[[], None], delay: float) -> None:
     """Serve until told to stop. `delay` is in seconds, between "not ready" and the end."""
     config = uvicorn.Config(
         app,

@@ -78,9 +78,9 @@ async def ingest(
     changes = difference(documents, present)
     if changes.embed or changes.stale:
         await writer.begin()
-    kept = len(present) - len(changes.stale)
-    added = await _index(changes.embed, writer, embedder, config, progress)
-    if kept + added == 0:
+    kept = {key.id for key in present}.difference(changes.stale)
+    chunks = kept | await _index(changes.embed, writer, embedder, config, progress)
+    if not chunks:
         raise NoDocumentsError("the documents hold no text below their headings")
     for start in range(0, len(changes.stale), 500):
         await writer.delete(changes.stale[start : start + 500])
@@ -88,7 +88,7 @@ async def ingest(
     if changes.embed or changes.stale or info.pending or version == 0:
         version += 1
         await writer.publish(version, len(documents))
-    return Ingested(len(documents), kept + added, changes.documents, version)
+    return Ingested(len(documents), len(chunks), changes.documents, version)
 
 
 def difference(documents: Iterable[Document], present: Iterable[ChunkKey]) -> Changes:
@@ -114,14 +114,14 @@ async def _index(
     embedder: Embedder,
     config: ChunkingConfig,
     progress: Progress,
-) -> int:
-    count = 0
+) -> set[str]:
+    written: set[str] = set()
     for done, batch in _batches(documents, embedder, config):
         for start in range(0, len(batch), BATCH_CHUNKS):
             await writer.upsert(embed(batch[start : start + BATCH_CHUNKS], embedder))
-        count += len(batch)
+        written.update(each.key.id for each in batch)
         progress(done, len(documents))
-    return count
+    return written
 
 
 def _batches(

@@ -71,8 +71,9 @@ class IndexFollower:
             await self._refresh()
         except VectorStoreUnavailableError as error:
             now = self._clock()
-            since = self._failing_since = self._failing_since or now
-            if self._snapshot is None or now - since >= GRACE_SECONDS:
+            if self._failing_since is None:
+                self._failing_since = now
+            if self._snapshot is None or now - self._failing_since >= GRACE_SECONDS:
                 self._fail(error)
         except AgentError as error:
             self._failing_since = None

@@ -18,7 +18,12 @@ from chromadb.config import Settings
 from chromadb.errors import NotFoundError
 
 from agent_runtime.domain import ChunkKey, EmbeddedChunk, Hit, IndexedChunk, IndexInfo, Vector
-from agent_runtime.errors import IndexMissingError, VectorStoreUnavailableError
+from agent_runtime.errors import (
+    AgentError,
+    IndexMismatchError,
+    IndexMissingError,
+    VectorStoreUnavailableError,
+)
 from agent_runtime.stores import record
 from agent_runtime.stores.address import Address
 
@@ -62,7 +67,12 @@ class ChromaIndex:
 
     async def read(self) -> AsyncIterator[list[IndexedChunk]]:
         async for page in self._pages(["metadatas", "documents"]):
-            yield record.chunks(page)
+            try:
+                yield record.chunks(page)
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise IndexMismatchError(
+                    f"collection {self._address.collection!r} holds chunks of another format"
+                ) from error
 
     async def stored_keys(self) -> AsyncIterator[list[ChunkKey]]:
         async for page in self._pages(["metadatas"]):
@@ -136,7 +146,7 @@ class ChromaIndex:
         try:
             async with asyncio.timeout(CALL_SECONDS):
                 yield
-        except (IndexMissingError, VectorStoreUnavailableError):
+        except AgentError:
             raise
         except NotFoundError as error:
             self._collection = None

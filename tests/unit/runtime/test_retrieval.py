@@ -1,0 +1,151 @@
+"""Fusion, lexical search, snapshots, and the follower's states."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent_runtime.domain import EmbeddedChunk, IndexInfo
+from agent_runtime.errors import AgentError
+from agent_runtime.retrieval.follower import GRACE_SECONDS, IndexFollower
+from agent_runtime.retrieval.fusion import fuse
+from agent_runtime.retrieval.hybrid import HybridRetriever, merge
+from agent_runtime.retrieval.lexical import LexicalIndex
+from agent_runtime.retrieval.snapshot import Snapshot, complete
+from tests.unit.runtime.fakes import HashingEmbedder, MemoryStore, indexed
+
+rankings = st.lists(st.lists(st.sampled_from("abcdef"), unique=True), max_size=3)
+
+
+def test_what_both_rankings_find_comes_first() -> None:
+    assert [id for id, _ in fuse([["a", "b", "c"], ["c", "d"]], 3)] == ["c", "a", "b"]
+
+
+@given(rankings, st.integers(1, 6))
+def test_fusion_keeps_ids_once_best_first(ranked: list[list[str]], limit: int) -> None:
+    fused = fuse(ranked, limit)
+    ids = [id for id, _ in fused]
+    assert len(set(ids)) == len(ids) == min(limit, len({id for each in ranked for id in each}))
+    assert [score for _, score in fused] == sorted((score for _, score in fused), reverse=True)
+
+
+def test_a_model_that_does_not_read_the_language_only_fills_up() -> None:
+    assert [id for id, _ in merge(["x", "a"], ["a", "b"], False, 3)] == ["a", "b", "x"]
+    assert [id for id, _ in merge(["x"], [], False, 3)] == ["x"]
+
+
+def test_lexical_search_finds_both_languages_by_rarity() -> None:
+    index = LexicalIndex(
+        {"en": "Refunds by PayPal take days", "days": "days days days", "zh": "退款一般三天到账"}
+    )
+    assert index.search(index.terms("paypal refund"), 3) == ["en"]
+    assert index.search(index.terms("退款要几天"), 3)[0] == "zh"
+    assert index.search(index.terms("Who?"), 3) == []
+    weights = index.weights("days paypal unheard")
+    assert weights["day"] < weights["paypal"] < weights["unheard"]
+
+
+def test_an_empty_index_finds_nothing() -> None:
+    assert LexicalIndex({}).search(["a"], 3) == []
+
+
+def test_half_written_documents_are_left_out() -> None:
+    old = indexed("Old.", fingerprint="1")
+    half = indexed("Half.", fingerprint="2", total=2)
+    assert complete([old, half]) == [old]
+    rest = indexed("Rest.", fingerprint="2", ordinal=1, total=2)
+    assert complete([half, rest]) == [half, rest]
+
+
+class Story:
+    """A follower with a store and a clock in the test's hands."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.versions: list[int] = []
+        self.store = MemoryStore()
+        self.embedder = HashingEmbedder()
+        self.follower = IndexFollower(
+            self.store, self.embedder, self._noted, clock=lambda: self.now
+        )
+
+    def _noted(self, snapshot: Snapshot) -> None:
+        self.versions.append(snapshot.info.version)
+
+    def publish(self, version: int, text: str, id: str = "1") -> None:
+        each = indexed(text, fingerprint=str(version))
+        vector = self.embedder.embed([text])[0]
+        self.store.chunks = {
+            each.chunk.key.id: EmbeddedChunk(each.chunk, vector, each.sentence_vectors)
+        }
+        self.store.info = IndexInfo("c", id, self.embedder.model, 64, version, 1, False)
+
+    async def reason(self) -> str:
+        await self.follower.follow()
+        try:
+            self.follower.ready()
+        except AgentError as error:
+            return error.reason
+        return "Ready"
+
+
+async def test_the_follower_says_why_it_is_not_ready() -> None:
+    story = Story()
+    with pytest.raises(AgentError) as starting:
+        story.follower.ready()
+    assert starting.value.reason == "Starting"
+    assert await story.reason() == "IndexMissing"
+    story.publish(0, "text")
+    assert await story.reason() == "IndexMissing"
+    story.publish(1, "text")
+    assert await story.reason() == "Ready"
+    story.store.info = IndexInfo("c", "1", "org/other", 64, 2, 1, False)
+    assert await story.reason() == "IndexMismatch"
+
+
+async def test_a_store_that_blinks_changes_nothing_and_one_that_stays_away_does() -> None:
+    story = Story()
+    story.publish(1, "text")
+    assert await story.reason() == "Ready"
+    story.store.away = True
+    assert await story.reason() == "Ready"
+    story.now = GRACE_SECONDS - 0.1
+    assert await story.reason() == "Ready"
+    story.now = GRACE_SECONDS
+    assert await story.reason() == "VectorStoreUnavailable"
+    story.store.away = False
+    assert await story.reason() == "Ready"
+
+
+async def test_a_new_version_or_a_new_collection_is_loaded_as_a_whole_once() -> None:
+    story = Story()
+    story.publish(1, "old")
+    await story.reason()
+    await story.reason()
+    before = story.follower.loaded()
+    story.publish(2, "new")
+    await story.reason()
+    assert [each.chunk.text for each in story.follower.loaded().chunks.values()] == ["new"]
+    assert [each.chunk.text for each in before.chunks.values()] == ["old"]
+    story.publish(2, "recreated", id="2")
+    await story.reason()
+    assert story.versions == [1, 2, 2]
+
+
+async def test_retrieval_leaves_out_what_the_snapshot_does_not_know() -> None:
+    story = Story()
+    story.publish(1, "refund by card")
+    await story.reason()
+    unknown = indexed("refund", fingerprint="next")
+    story.store.chunks[unknown.chunk.key.id] = EmbeddedChunk(
+        unknown.chunk, story.embedder.embed(["refund"])[0], unknown.sentence_vectors
+    )
+    with ThreadPoolExecutor(1) as executor:
+        retriever = HybridRetriever(story.embedder, story.store, story.follower, executor, 5)
+        evidence = await retriever.retrieve("refund?")
+    assert [each.indexed.chunk.text for each in evidence.passages] == ["refund by card"]
+    assert evidence.semantic
+    assert set(evidence.weights) == {"refund"}
