@@ -72,9 +72,10 @@ def _up(options: argparse.Namespace, paths: Paths) -> int:
     with locked(paths.lock, _waiting):
         cluster.prepare_state(paths)
         runner = CommandRunner()
-        tasks = cluster.Cluster(paths, runner).tasks()
+        wanted = cluster.Cluster(paths, runner)
+        tasks = wanted.tasks()
         if options.images:
-            tasks += image_commands.tasks(paths, runner)
+            tasks += image_commands.tasks(paths, wanted.builder)
         progress = Progress(len(tasks))
         run_tasks(tasks, progress, runner)
     took = duration(progress.elapsed)

@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from dev import mounts
 from dev.commands import Argument, CommandRunner, output
 from dev.processes import BOOT_ID
 from dev.settings import Paths
@@ -50,6 +51,15 @@ def build(
         log,
     )
     # fmt: on
+
+
+def remove_leftovers(paths: Paths) -> None:
+    """Working containers and mounts of builds that were killed; the lock is held."""
+    if not (paths.image_storage / "storage").exists() or not Path("/usr/bin/buildah").exists():
+        return
+    if output([*buildah(paths), "containers", "--quiet"]).strip():
+        output([*buildah(paths), "rm", "--all"])
+    mounts.unmount_below(paths.image_storage)
 
 
 def prune(paths: Paths) -> None:

@@ -6,11 +6,10 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from dev import buildah, containers, debian, image_loading, images, rootfs
+from dev import containers, debian, image_loading, images, rootfs
 from dev.commands import CommandRunner, require_root
 from dev.errors import DevError
 from dev.images import Image, ImageBuilder
-from dev.lock import locked
 from dev.progress import Progress
 from dev.schedule import Note, Task, run_tasks
 from dev.settings import Paths
@@ -53,16 +52,14 @@ def run(options: argparse.Namespace, paths: Paths) -> int:
         Task("base", lambda note: _base(paths, runner, builder, note), ("packages",)),
         *_tasks(builder, wanted, after, ("base",)),
     ]
-    with locked(paths.image_storage / "lock"):
-        run_tasks(steps, Progress(len(steps)), runner)
-        if options.prune:
-            buildah.prune(paths)
+    run_tasks(steps, Progress(len(steps)), runner)
+    if options.prune:
+        builder.prune()
     return 0
 
 
-def tasks(paths: Paths, runner: CommandRunner) -> list[Task]:
+def tasks(paths: Paths, builder: ImageBuilder) -> list[Task]:
     """All of the project's images, as a part of `up`."""
-    builder = ImageBuilder(paths, runner)
     needs = ("base image", "containerd")
     base = Task("image base", lambda _: builder.load(images.base(paths)), needs)
     return [base, *_tasks(builder, images.project(), builder.load, needs)]

@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,6 +82,8 @@ class ImageBuilder:
         self._paths = paths
         self._runner = runner
         self._mutex = threading.Lock()
+        self._claiming = threading.Lock()
+        self._claim: ExitStack | None = None
 
     def build(self, image: Image, note: Note) -> str:
         reference, digest = image.references[0], self.digest(image)
@@ -88,6 +91,9 @@ class ImageBuilder:
             return "reused"
         if not image.dockerfile.exists():
             raise DevError(f"{image.dockerfile} is missing; the image {image.name} needs it")
+        self._claim_storage(note)
+        if self._recorded(self._built).get(reference) == digest:
+            return "built by another run"
         log = self._paths.build_logs / f"image-{image.name}.log"
         log.unlink(missing_ok=True)
         note("building")
@@ -104,6 +110,20 @@ class ImageBuilder:
         self._record(self._built, {reference: digest})
         size = image_loading.unpacked_size(self._paths, image.name) / 10**6
         return f"built, {size:.0f} MB,"
+
+    def _claim_storage(self, note: Note) -> None:
+        """Before its first build, a run waits for the builds of others, and then removes what
+        killed ones left. The lock is kept until the process ends."""
+        with self._claiming:
+            if self._claim is not None:
+                return
+
+            def waiting(pid: str) -> None:
+                note(f"waiting for the builds of process {pid}")
+
+            self._claim = ExitStack()
+            self._claim.enter_context(locked(self._paths.build_lock, waiting))
+            buildah.remove_leftovers(self._paths)
 
     def load(self, image: Image) -> str:
         """Needs a containerd that runs."""
@@ -125,6 +145,10 @@ class ImageBuilder:
             command = [*buildah.buildah(self._paths), "push", f"--tls-verify={verify}"]
             self._runner.run([*command, image.references[0], target], log)
         return f"pushed to {registry}"
+
+    def prune(self) -> None:
+        self._claim_storage(lambda _: None)
+        buildah.prune(self._paths)
 
     def digest(self, image: Image) -> str:
         if not image.dockerfile.exists():

@@ -1,4 +1,4 @@
-"""A lock between processes that the kernel gives back when its holder dies, however it dies."""
+"""Locks between processes that the kernel gives back when their holder dies, however it dies."""
 
 from __future__ import annotations
 
@@ -16,23 +16,40 @@ def locked(path: Path, waiting: Callable[[str], None] | None = None) -> Generato
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+") as file:
-            _take(file, waiting)
+            if not _take_now(file):
+                if waiting is not None:
+                    file.seek(0)
+                    waiting(file.read().strip())
+                fcntl.flock(file, fcntl.LOCK_EX)
             if _is_still(file, path):
-                file.truncate(0)
-                file.write(str(os.getpid()))
-                file.flush()
+                _sign(file)
                 yield
                 return
 
 
-def _take(file: TextIO, waiting: Callable[[str], None] | None) -> None:
+@contextmanager
+def locked_if_free(path: Path) -> Generator[bool]:
+    """Hold the lock if nobody else does; says whether it is held."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        taken = _take_now(file)
+        if taken:
+            _sign(file)
+        yield taken
+
+
+def _take_now(file: TextIO) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        if waiting is not None:
-            file.seek(0)
-            waiting(file.read().strip())
-        fcntl.flock(file, fcntl.LOCK_EX)
+        return False
+    return True
+
+
+def _sign(file: TextIO) -> None:
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
 
 
 def _is_still(file: TextIO, path: Path) -> bool:

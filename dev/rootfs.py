@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dev import mounts
 from dev.commands import CommandRunner, output, succeeds
+from dev.lock import locked
 from dev.settings import DEBIAN_RELEASE, Paths, go_architecture
 
 INCLUDE = "ca-certificates"  # so that no later build writes to a bundle that the host mounts there
@@ -46,7 +47,13 @@ def ensure(paths: Paths, runner: CommandRunner) -> str:
     archive = archive_path(paths)
     if archive.exists():
         return "reused"
-    paths.rootfs.mkdir(parents=True, exist_ok=True)
+    with locked(paths.rootfs_lock):
+        if not archive.exists():
+            _make(archive, paths, runner)
+    return f"made, {archive.stat().st_size // 10**6} MB,"
+
+
+def _make(archive: Path, paths: Paths, runner: CommandRunner) -> None:
     remove_leftovers(paths)
     log = paths.build_logs / "rootfs.log"
     scratch = Path(tempfile.mkdtemp(dir=paths.rootfs, prefix=".new-"))
@@ -66,7 +73,6 @@ def ensure(paths: Paths, runner: CommandRunner) -> str:
         packed.rename(archive)
     finally:
         remove_leftovers(paths)
-    return f"made, {archive.stat().st_size // 10**6} MB,"
 
 
 def sources() -> dict[str, list[str]]:
@@ -104,7 +110,8 @@ def slim(root: Path) -> None:
 
 
 def remove_leftovers(paths: Paths) -> None:
-    """Of runs that were killed: debootstrap mounts /proc and /sys into what it builds."""
+    """Of runs that were killed, debootstrap having mounted /proc and /sys into what it built. The
+    lock is held."""
     for folder in paths.rootfs.glob(".new-*"):
         mounts.unmount_below(folder)
         if not os.path.ismount(folder):

@@ -74,6 +74,15 @@ class Paths:
         return self.cache / "images"
 
     @property
+    def rootfs_lock(self) -> Path:
+        return self.rootfs / ".lock"
+
+    @property
+    def build_lock(self) -> Path:
+        """Held by the one run that builds images."""
+        return self.image_storage / "lock"
+
+    @property
     def marker(self) -> Path:
         """Says that the state folder is ours, and so may be emptied."""
         return self.state / ".chatagent-dev"

@@ -10,8 +10,9 @@ import os
 import shutil
 from pathlib import Path
 
-from dev import cgroups, containers, debian, mounts, network, rootfs
+from dev import buildah, cgroups, containers, debian, mounts, network, rootfs
 from dev.errors import DevError
+from dev.lock import locked_if_free
 from dev.processes import Processes, end_process, start_time
 from dev.progress import Progress
 from dev.settings import Paths
@@ -41,10 +42,20 @@ def down(paths: Paths, progress: Progress, *, purge: bool) -> None:
     progress.finished("mounts", f"undid {count}")
     network.remove(paths)
     cgroups.remove(paths.cgroup)
-    rootfs.remove_leftovers(paths)
+    remove_build_leftovers(paths)
     debian.remove_guard()
     progress.finished("network and cgroups", "removed")
     progress.finished("state", drop_state(paths, purge=purge))
+
+
+def remove_build_leftovers(paths: Paths) -> None:
+    """Mounts of builds that were killed. A build that goes on elsewhere is left alone."""
+    with locked_if_free(paths.rootfs_lock) as free:
+        if free:
+            rootfs.remove_leftovers(paths)
+    with locked_if_free(paths.build_lock) as free:
+        if free:
+            buildah.remove_leftovers(paths)
 
 
 def unmount_run(paths: Paths) -> int:
