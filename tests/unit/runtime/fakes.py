@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -89,11 +91,10 @@ class MemoryStore:
             self._tick()
             del self.chunks[id]
 
-    def _change(self, **changed: object) -> None:
+    def _change(self, **changed: Any) -> None:
         self._tick()
         assert self.info is not None
-        values = {name: getattr(self.info, name) for name in IndexInfo.__slots__}
-        self.info = IndexInfo(**{**values, **changed})
+        self.info = replace(self.info, **changed)
 
     def _tick(self) -> None:
         if self.fail_after is not None:

@@ -118,7 +118,8 @@ def test_a_missing_amount_costs_and_a_foreign_cosine_hardly_counts() -> None:
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(-1, 1), st.sampled_from([-1, 0, 1]))))
 def test_scores_stay_between_0_and_1(views: list[tuple[float, float, int]]) -> None:
-    covered, cosine, amounts = ([view[n] for view in views] for n in range(3))
+    covered, amounts = [view[0] for view in views], [view[2] for view in views]
+    cosine = [view[1] for view in views]
     for semantic in (True, False):
         scores = combine(covered, np.array(cosine, np.float32), amounts, semantic)
         assert all(0 <= score <= 1 for score in scores)

@@ -1,0 +1,88 @@
+"""Ingestion into a real store: what changed only, kills, reports."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from pathlib import Path
+
+import httpx
+
+from tests.contract.runtime.processes import KNOWLEDGE, Chroma, Ingestion, until
+
+
+def count(chroma: Chroma, collection: str) -> int:
+    base = (
+        f"http://127.0.0.1:{chroma.port}/api/v2/tenants/default_tenant/databases/"
+        "default_database/collections"
+    )
+    found = httpx.get(f"{base}/{collection}")
+    if found.status_code == 404:
+        return 0
+    return int(httpx.get(f"{base}/{found.json()['id']}/count").json())
+
+
+def some(tmp_path: Path) -> Path:
+    folder = tmp_path / "knowledge"
+    folder.mkdir()
+    for file in sorted(KNOWLEDGE.glob("en-*.md"))[:8]:
+        shutil.copy(file, folder)
+    return folder
+
+
+def test_only_changes_are_counted_and_the_rest_stays(
+    chroma: Chroma, models: Path, tmp_path: Path
+) -> None:
+    knowledge = some(tmp_path)
+    (knowledge / "broken.md").write_bytes(b"\xff\xfe broken")
+    ingestion = Ingestion(tmp_path, models, chroma.url("counted"), knowledge)
+    first = ingestion.run()
+    assert (first["documents"], first["changed"], first["indexVersion"]) == (8, 8, 1)
+    assert first["chunks"] == count(chroma, "counted")
+    assert first["skipped"] == [{"path": "shop/broken.md", "reason": "not UTF-8"}]
+    again = ingestion.run()
+    assert (again["changed"], again["indexVersion"]) == (0, 1)
+    (knowledge / "en-contact.md").unlink()
+    (knowledge / "new.txt").write_text("A new note.")
+    third = ingestion.run()
+    assert (third["documents"], third["changed"], third["indexVersion"]) == (8, 2, 2)
+    assert third["chunks"] == count(chroma, "counted")
+
+
+def test_a_killed_ingestion_is_completed_by_the_next(
+    chroma: Chroma, models: Path, tmp_path: Path
+) -> None:
+    knowledge = some(tmp_path)
+    killed = Ingestion(tmp_path, models, chroma.url("killed"), knowledge)
+    killed.start()
+    until(lambda: count(chroma, "killed") or None, "nothing is written")
+    killed.signal(signal.SIGKILL)
+    killed.wait()
+    assert not killed.report.exists()
+    half = count(chroma, "killed")
+    report = Ingestion(tmp_path, models, chroma.url("killed"), knowledge).run()
+    assert (report["documents"], report["indexVersion"]) == (8, 1)
+    assert half < int(str(report["chunks"])) == count(chroma, "killed")
+
+
+def test_no_documents_is_a_reason_and_changes_nothing(
+    chroma: Chroma, models: Path, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    report = Ingestion(tmp_path, models, chroma.url("untouched"), empty).run()
+    assert report["reason"] == "NoDocuments"
+    assert count(chroma, "untouched") == 0
+
+
+def test_a_store_that_is_not_there_yet_is_waited_for(models: Path, tmp_path: Path) -> None:
+    late = Chroma(tmp_path)
+    ingestion = Ingestion(tmp_path, models, late.url("late"), some(tmp_path))
+    ingestion.start()
+    try:
+        until(lambda: "asking again" in ingestion.log.read_text() or None, "it does not wait")
+        late.start()
+        assert ingestion.wait() == 0
+    finally:
+        ingestion.stop()
+        late.stop()

@@ -1,0 +1,131 @@
+"""A pod's life: what it waits for, what it survives, how it ends."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.contract.runtime.processes import Agent, Chroma, Ingestion, until
+
+Serving = Callable[..., Agent]
+
+
+@pytest.fixture
+def own_chroma(tmp_path: Path) -> Iterator[Chroma]:
+    """A server that a test may stop."""
+    server = Chroma(tmp_path)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def knowledge(tmp_path: Path) -> Path:
+    folder = tmp_path / "knowledge"
+    folder.mkdir()
+    (folder / "opening.md").write_text("# Opening hours\n\nThe shop in Kunshan opens at 9:30.\n")
+    return folder
+
+
+QUESTION = "When does the shop in Kunshan open?"
+
+
+def test_an_agent_gets_ready_once_its_index_is_there_and_follows_it(
+    chroma: Chroma, models: Path, serving: Serving, knowledge: Path, tmp_path: Path
+) -> None:
+    store = chroma.url("followed")
+    agent = serving(store)
+    agent.becomes(code=503, ready=False, reason="IndexMissing")
+    assert agent.ask(QUESTION).status_code == 503
+    Ingestion(tmp_path, models, store, knowledge).run()
+    agent.becomes(code=200, revision="rev-1", collection="followed", documents=1, indexVersion=1)
+    assert "9:30" in agent.answer(QUESTION)
+    (knowledge / "opening.md").write_text(
+        "# Opening hours\n\nThe shop in Kunshan opens at 10:15.\n"
+    )
+    Ingestion(tmp_path, models, store, knowledge).run()
+    agent.becomes(ready=True, indexVersion=2)
+    assert "10:15" in agent.answer(QUESTION)
+
+
+def test_a_store_that_goes_down_is_a_503_and_its_return_needs_no_restart(
+    own_chroma: Chroma, models: Path, serving: Serving, knowledge: Path, tmp_path: Path
+) -> None:
+    store = own_chroma.url("blinking")
+    Ingestion(tmp_path, models, store, knowledge).run()
+    agent = serving(store)
+    agent.becomes(ready=True)
+    own_chroma.stop()
+    refused = agent.ask(QUESTION)
+    assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
+    assert refused.json()["error"]["code"] == "VectorStoreUnavailable"
+    agent.becomes(code=503, reason="VectorStoreUnavailable")
+    assert httpx.get(f"{agent.base}/livez").is_success
+    own_chroma.start()
+    agent.becomes(ready=True)
+    assert "9:30" in agent.answer(QUESTION)
+
+
+def test_sigterm_lets_a_stream_finish_and_exits_with_0(
+    own_chroma: Chroma, models: Path, serving: Serving, knowledge: Path, tmp_path: Path
+) -> None:
+    store = own_chroma.url("draining")
+    Ingestion(tmp_path, models, store, knowledge).run()
+    agent = serving(store, drain=1.0)
+    agent.becomes(ready=True)
+    own_chroma.signal(signal.SIGSTOP)  # so that the stream is under way for as long as we like
+    streamed: list[str] = []
+    asking = threading.Thread(target=lambda: streamed.append(agent.ask(QUESTION, stream=True).text))
+    asking.start()
+    try:
+        until(lambda: _in_flight(agent), "the question does not arrive")
+        agent.signal(signal.SIGTERM)
+        agent.becomes(code=503, reason="Draining")
+    finally:
+        own_chroma.signal(signal.SIGCONT)
+    asking.join(30)
+    assert "9:30" in streamed[0]
+    assert streamed[0].endswith("data: [DONE]\n\n")
+    assert agent.wait() == 0
+
+
+def _in_flight(agent: Agent) -> bool | None:
+    """Tell whether the agent has a connection besides ours to /metrics and /readyz."""
+    table = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    local = f":{agent.port:04X}"
+    states = [line.split() for line in table]
+    return any(row[1].endswith(local) and row[3] == "01" for row in states) or None
+
+
+def test_an_index_of_another_model_is_a_mismatch(
+    chroma: Chroma, models: Path, serving: Serving, knowledge: Path, tmp_path: Path
+) -> None:
+    store = chroma.url("mismatched")
+    Ingestion(tmp_path, models, store, knowledge).run()
+    collections = (
+        f"http://127.0.0.1:{chroma.port}/api/v2/tenants/default_tenant/databases/"
+        "default_database/collections"
+    )
+    found = httpx.get(f"{collections}/mismatched").json()
+    changed = {**found["metadata"], "embedding_model": "org/other"}
+    httpx.put(f"{collections}/{found['id']}", json={"new_metadata": changed}).raise_for_status()
+    agent = serving(store)
+    said = agent.becomes(code=503, reason="IndexMismatch")
+    assert "org/other" in str(said["message"])
+
+
+def test_a_model_that_is_not_in_the_image_ends_the_process_with_its_reason(
+    chroma: Chroma, models: Path, serving: Serving, tmp_path: Path
+) -> None:
+    (tmp_path / "agent.yaml").write_text("retrieval: {embeddingModel: org/absent}")
+    agent = serving(chroma.url("any"))
+    assert agent.wait() == 1
+    words = json.loads(agent.termination.read_text())
+    assert words["reason"] == "ModelNotFound"
+    assert "all-MiniLM-L6-v2" in words["message"]
