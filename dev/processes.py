@@ -103,8 +103,9 @@ class Processes:
         self._start(program)
         return "restarted" if known else "started"
 
-    def stop(self, name: str, patience: float = 20) -> bool:
-        """End it and wait until it is gone. Returns whether it ran."""
+    def stop(self, name: str, patience: float = 5) -> bool:
+        """End it and wait until it is gone. Returns whether it ran. An API server with watchers
+        would take a minute to end by itself; it loses nothing by a kill."""
         record = self.running(name)
         if record is not None:
             end_process(record.pid, record.start_time, patience)

@@ -28,7 +28,7 @@ def down(paths: Paths, progress: Progress, *, purge: bool) -> None:
         progress.note("down", f"nothing to do: {paths.state} holds no cluster")
         return
     processes = Processes(paths)
-    stopped = [name for name in (*FIRST, *THEN) if processes.stop(name)]
+    stopped = [name for name in (*FIRST, *THEN) if processes.stop(name, patience=2)]
     progress.finished("processes", f"ended {len(stopped)}")
     ended = cgroups.end_processes(paths.cgroup)
     removed = containers.remove_containers(paths) if containers.answers(paths) else 0
