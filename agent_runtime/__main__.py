@@ -26,6 +26,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    for handler in logging.getLogger().handlers:
+        handler.setLevel(logging.INFO)  # some packages switch their own debugging on
     logging.getLogger("httpx").setLevel(logging.WARNING)
     if arguments.command == "convert":
         logging.getLogger().setLevel(logging.WARNING)  # it lists every tensor otherwise
