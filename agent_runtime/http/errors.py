@@ -27,8 +27,10 @@ def install(app: FastAPI, telemetry: Telemetry) -> None:
 
     def validation_error(request: Request, error: Exception) -> JSONResponse:
         first = cast(RequestValidationError, error).errors()[0]
-        place = ".".join(str(part) for part in first["loc"][1:] if part != "body")
         telemetry.error(InvalidRequestError.reason)
+        if first["type"] == "json_invalid":
+            return JSONResponse(_body(f"the body is not JSON: {first['ctx']['error']}"), 400)
+        place = ".".join(str(part) for part in first["loc"][1:])
         message = f"{place}: {first['msg']}" if place else str(first["msg"])
         return JSONResponse(_body(message, param=place or None), 400)
 

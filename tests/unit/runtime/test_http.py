@@ -156,6 +156,8 @@ async def test_broken_json_an_unknown_path_and_a_wrong_method(runtime: Runtime) 
     broken = await runtime.client.post(
         CHAT, content=b"{", headers={"content-type": "application/json"}
     )
+    assert broken.json()["error"]["param"] is None
+    assert "not JSON" in broken.json()["error"]["message"]
     unknown, wrong = await runtime.client.get("/v1/nothing"), await runtime.client.get(CHAT)
     assert [each.status_code for each in (broken, unknown, wrong)] == [400, 404, 405]
     assert all("message" in each.json()["error"] for each in (broken, unknown, wrong))
