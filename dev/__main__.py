@@ -77,7 +77,10 @@ def _up(options: argparse.Namespace, paths: Paths) -> int:
         if options.images:
             tasks += image_commands.tasks(paths, wanted.builder)
         progress = Progress(len(tasks))
-        run_tasks(tasks, progress, runner)
+        try:
+            run_tasks(tasks, progress, runner)
+        finally:
+            wanted.builder.finish()
     took = duration(progress.elapsed)
     print(f"up after {took}: {API_URL}, KUBECONFIG={paths.kubeconfig}", file=sys.stderr)
     return 0

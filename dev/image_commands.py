@@ -52,9 +52,12 @@ def run(options: argparse.Namespace, paths: Paths) -> int:
         Task("base", lambda note: _base(paths, runner, builder, note), ("packages",)),
         *_tasks(builder, wanted, after, ("base",)),
     ]
-    run_tasks(steps, Progress(len(steps)), runner)
-    if options.prune:
-        builder.prune()
+    try:
+        run_tasks(steps, Progress(len(steps)), runner)
+        if options.prune:
+            builder.prune()
+    finally:
+        builder.finish()
     return 0
 
 

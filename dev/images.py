@@ -113,7 +113,7 @@ class ImageBuilder:
 
     def _claim_storage(self, note: Note) -> None:
         """Before its first build, a run waits for the builds of others, and then removes what
-        killed ones left. The lock is kept until the process ends."""
+        killed ones left. The lock is kept until `finish`."""
         with self._claiming:
             if self._claim is not None:
                 return
@@ -124,6 +124,13 @@ class ImageBuilder:
             self._claim = ExitStack()
             self._claim.enter_context(locked(self._paths.build_lock, waiting))
             buildah.remove_leftovers(self._paths)
+
+    def finish(self) -> None:
+        """Undo what buildah keeps mounted after its builds, and let others build."""
+        if self._claim is not None:
+            buildah.remove_leftovers(self._paths)
+            self._claim.close()
+            self._claim = None
 
     def load(self, image: Image) -> str:
         """Needs a containerd that runs."""
