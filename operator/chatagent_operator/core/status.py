@@ -102,7 +102,8 @@ def notices(before: ChatAgentStatus, now: ChatAgentStatus) -> tuple[Notice, ...]
             told.append(Notice("Warning", present.reason, present.message))
         elif was:
             reason = {ConditionType.DEGRADED: "Recovered", ConditionType.READY: "Ready"}
-            told.append(Notice("Normal", reason.get(aspect, present.reason), present.message))
+            message = present.message or "nothing is wrong any more"
+            told.append(Notice("Normal", reason.get(aspect, present.reason), message))
     return tuple(told)
 
 

@@ -23,6 +23,8 @@ class RejectedError(ApiError):
 
 
 _REJECTED = {400, 403, 409, 422}
+_WRONG_TYPE = "failed to create typed patch object"
+"""Server-side apply answers 500 where a field has the wrong type."""
 
 
 def from_response(status: int, body: bytes) -> ApiError:
@@ -33,4 +35,5 @@ def from_response(status: int, body: bytes) -> ApiError:
         message = body[:500].decode(errors="replace")
     if status == 404:
         return NotFoundError(status, message)
-    return (RejectedError if status in _REJECTED else ApiError)(status, message)
+    rejected = status in _REJECTED or message.startswith(_WRONG_TYPE)
+    return (RejectedError if rejected else ApiError)(status, message)

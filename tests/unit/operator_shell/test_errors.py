@@ -1,0 +1,34 @@
+"""Which answers of the API server another try may mend, and which only another object."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from chatagent_operator.kube.errors import ApiError, NotFoundError, RejectedError, from_response
+
+
+def answer(message: str) -> bytes:
+    return json.dumps({"kind": "Status", "message": message}).encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        (422, "spec.replicas: Invalid value", RejectedError),
+        (403, "exceeded quota", RejectedError),
+        (404, "not found", NotFoundError),
+        (429, "too many requests", ApiError),
+        (500, "etcdserver: request timed out", ApiError),
+        (500, "failed to create typed patch object (a/b): .x: expected map", RejectedError),
+    ],
+)
+def test_answers_are_sorted(status: int, message: str, kind: type[ApiError]) -> None:
+    error = from_response(status, answer(message))
+    assert type(error) is kind
+    assert error.message == message
+
+
+def test_an_answer_that_is_no_json_is_quoted() -> None:
+    assert from_response(502, b"<html>bad gateway</html>").message == "<html>bad gateway</html>"
