@@ -23,9 +23,6 @@ Manifest = dict[str, Any]
 PORT = 8080
 CONFIG_FILE = "agent.yaml"
 CONFIG_PATH = "/etc/chatagent"
-DRAIN_SECONDS = 5
-"""How long a pod that is told to stop still takes requests: the gateway and the endpoints learn
-of it meanwhile."""
 
 RESTRICTED_POD: Manifest = {
     "runAsNonRoot": True,
@@ -167,7 +164,6 @@ def deployment(agent: Agent, revision: Revision, store: Store, platform: Platfor
             "startupProbe": _probe("/readyz", period=1, failures=600),
             "readinessProbe": _probe("/readyz", period=2, failures=2),
             "livenessProbe": _probe("/livez", period=10, failures=6),
-            "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN_SECONDS}}},
         },
     )
     return agent.child(

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import (
-    DRAIN_SECONDS,
     RESTRICTED_CONTAINER,
     RESTRICTED_POD,
     Agent,
@@ -18,7 +17,9 @@ from chatagent_operator.core.haproxy import CONFIG_FILE, GatewaySettings, render
 from chatagent_operator.core.routes import ROUTES_KEY, Routes
 
 SYNC_PORT = 8405
-_STOP = f"sleep {DRAIN_SECONDS}; kill -USR1 1; while kill -0 1; do sleep 1; done"
+_LINGER_SECONDS = 5
+"""How long it still takes connections once told to stop: the endpoints follow meanwhile."""
+_STOP = f"sleep {_LINGER_SECONDS}; kill -USR1 1; while kill -0 1; do sleep 1; done"
 _DRAIN_SECONDS = 120
 """How long streams may go on once the gateway's pod is told to stop. Not the pods' own time: a
 change of that would restart the gateway, which forgets its conversations then."""
@@ -107,7 +108,7 @@ def _deployment(
                     "serviceAccountName": names.gateway(agent.name),
                     "automountServiceAccountToken": True,
                     "enableServiceLinks": False,
-                    "terminationGracePeriodSeconds": DRAIN_SECONDS + settings.drain_seconds + 10,
+                    "terminationGracePeriodSeconds": _LINGER_SECONDS + settings.drain_seconds + 10,
                     "securityContext": RESTRICTED_POD,
                     "containers": [_haproxy(platform, settings), _sync(agent, platform, settings)],
                     "volumes": [
