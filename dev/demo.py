@@ -38,11 +38,12 @@ GO_ON = """\
     -d '{"messages": [{"role": "user", "content": "How do I get an invoice?"}]}'
   make down     # ends everything that the demo made"""
 QUESTIONS = (
-    "How long do I have to send something back if I don't like it?",
-    "I spilled coffee over a speaker that has Care+. What is my share of the bill?",
+    "I've slept on my new mattress for a month and it is too hard. Can I still give it back?",
+    "Who pays the customs charges when you send a parcel to Canada?",
+    "Do you sell refrigerators or washing machines?",
     "公司要抵扣进项税，专票几天能开出来？",
     "新柜子少了几颗螺丝，补寄收钱吗？",
-    "Do you sell concert tickets?",
+    "定期寄滤芯能便宜多少？邮费呢？",
 )
 
 

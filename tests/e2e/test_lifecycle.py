@@ -88,11 +88,9 @@ def create(agent: AgentUnderTest, disturb: Disturb) -> str:
 
 
 def ask(agent: AgentUnderTest, revision: str) -> None:
-    english = agent.ask(
-        "I spilled coffee over a speaker that has Care+. What is my share of the bill?"
-    )
-    assert "CNY 99" in english.text
-    assert "en-warranty.md" in " ".join(english.filenames)
+    english = agent.ask("Who pays the customs charges when you send a parcel to Canada?")
+    assert "customs" in english.text
+    assert "en-international-shipping.md" in " ".join(english.filenames)
     chinese = agent.ask("新柜子少了几颗螺丝，补寄收钱吗？", english.conversation)
     assert any(name.rsplit("/", 1)[-1].startswith("zh-") for name in chinese.filenames)
     assert english.revision == chinese.revision == revision
