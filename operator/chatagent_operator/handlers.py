@@ -75,6 +75,8 @@ class Shell:
         settings.networking.request_timeout = 30
         self._session = aiohttp.ClientSession()
         self._kube = await Kube.connect()
+        # kopf looks for the kind once and never again: better to end and be started again
+        await self._kube.require_crd(next(iter(self._settings.namespaces), None))
         children: dict[str, Index] = {kind: kwargs[kind] for kind in CHILDREN}
         self._agents = kwargs[_AGENTS]
         self._store = Store(kwargs[_AGENTS], kwargs[_SOURCES], children)

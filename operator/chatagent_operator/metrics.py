@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from chatagent_operator.core.plan import Action
+from chatagent_operator.core.plan import Write
 
 
 class Metrics:
@@ -35,6 +35,6 @@ class Metrics:
         with self._seconds.time(), self._failures.count_exceptions():
             yield
 
-    def write(self, action: Action) -> None:
+    def write(self, action: Write) -> None:
         """Counts one write."""
         self._writes.labels(type(action).__name__.lower()).inc()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pydantic
@@ -13,7 +14,7 @@ from chatagent_operator.core import status as core_status
 from chatagent_operator.core.agent import Agent, Platform
 from chatagent_operator.core.names import COMMAND_ANNOTATION
 from chatagent_operator.core.observed import Observed
-from chatagent_operator.core.plan import Action, Apply, Delete, Plan, Scale, plan
+from chatagent_operator.core.plan import Apply, Delete, Plan, Scale, Write, plan
 from chatagent_operator.core.rollout import (
     Command,
     InvalidCommandError,
@@ -21,7 +22,7 @@ from chatagent_operator.core.rollout import (
     parse_command,
 )
 from chatagent_operator.kube.client import Kube
-from chatagent_operator.kube.errors import NotFoundError, RejectedError
+from chatagent_operator.kube.errors import ApiError, NotFoundError, RejectedError
 from chatagent_operator.kube.store import AgentRecord, Key, Store
 from chatagent_operator.metrics import Metrics
 from chatagent_operator.signals.readiness import Readiness
@@ -35,6 +36,17 @@ _log = logging.getLogger(__name__)
 def utc_now() -> str:
     """The time as the API server writes it."""
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+@dataclass
+class Written:
+    """How the writes of one look went."""
+
+    rejected: dict[str, str] = field(default_factory=dict[str, str])
+    """What the API server said of objects that it would not take, by kind and name."""
+
+    failure: ApiError | None = None
+    """The first other failure; the whole look is tried again."""
 
 
 class Reconciler:
@@ -77,11 +89,17 @@ class Reconciler:
         unready = await self._readiness.ask(self._store.observed(key, {}))
         observed = self._store.observed(key, unready)
         made = self._plan(agent, previous, observed, command, {})
-        rejected = await self._execute(key, made.actions)
-        if rejected:
-            made = self._plan(agent, previous, observed, command, rejected)
+        written = await self._execute(key, made.writes)
+        if written.rejected:
+            made = self._plan(agent, previous, observed, command, written.rejected)
         await self._report(key, seen, previous, made.status, (*made.notices, *refused))
-        return REJECTED_RETRY_SECONDS if rejected else made.requeue_after
+        if written.failure:
+            raise written.failure
+        if written.rejected:
+            return REJECTED_RETRY_SECONDS  # nothing is taken away while its successor is refused
+        for deletion in made.deletions:
+            await self._write(key, deletion)
+        return made.requeue_after
 
     def _plan(
         self,
@@ -93,24 +111,29 @@ class Reconciler:
     ) -> Plan:
         return plan(agent, previous, observed, command, self._platform, self._now(), rejected)
 
-    async def _execute(self, key: Key, actions: tuple[Action, ...]) -> dict[str, str]:
-        rejected: dict[str, str] = {}
-        for action in actions:
+    async def _execute(self, key: Key, writes: tuple[Write, ...]) -> Written:
+        """Carry out what can be: one object that fails must not keep the weights from another."""
+        written = Written()
+        for action in writes:
             try:
                 await self._write(key, action)
             except RejectedError as error:
                 what = action.desired if isinstance(action, Apply) else action
                 name = f"{getattr(what, 'kind', 'Deployment')} {what.name}"
-                rejected[name] = error.message
+                written.rejected[name] = error.message
                 _log.warning("%s: %s was refused: %s", key, name, error.message)
-        return rejected
+            except ApiError as error:
+                if error.status == 0:
+                    raise  # nobody answers: the others would wait as long
+                written.failure = written.failure or error
+        return written
 
-    async def _write(self, key: Key, action: Action) -> None:
+    async def _write(self, key: Key, action: Write) -> None:
         namespace, _ = key
         self._metrics.write(action)
         match action:
-            case Apply(desired):
-                body = await self._kube.apply(desired.render(), desired.digest)
+            case Apply(desired, is_ours):
+                body = await self._kube.apply(desired.render(), desired.digest, force=is_ours)
                 self._store.wrote_child(key, body)
             case Scale(name, replicas):
                 self._store.wrote_child(key, await self._kube.scale(namespace, name, replicas))
@@ -133,7 +156,8 @@ class Reconciler:
                     *key, status.model_dump(mode="json", by_alias=True)
                 )
             except NotFoundError:
-                return  # deleted meanwhile; its children go with it
+                self._store.lost_agent(seen.uid)  # its children go with it
+                return
             self._store.wrote_agent(key, body)
         for notice in notices:
             _log.info("%s: %s: %s", key, notice.reason, notice.message)

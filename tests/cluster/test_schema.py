@@ -9,6 +9,7 @@ import pytest
 from tests.cluster.kubectl import Kubectl, KubectlError, manifest
 
 MANAGED_AND_EXTERNAL = {"managed": {}, "external": {"url": "http://chroma:8000"}}
+SLOW = {"storage": {"size": "1Gi", "storageClassName": "slow"}}
 SAME_NAME = [{"name": "a", "configMap": {"name": "x"}}, {"name": "a", "configMap": {"name": "y"}}]
 
 
@@ -61,7 +62,14 @@ def test_a_wrong_field_is_named(
 
 @pytest.mark.parametrize(
     ("name", "wanted"),
-    [("a" * 41, "at most 40 characters"), ("1shop", "begin with a letter"), ("a.b", "lower-case")],
+    [
+        ("a" * 41, "at most 40 characters"),
+        ("1shop", "begin with a letter"),
+        ("a.b", "lower-case"),
+        ("default", "must not be default"),
+        ("shop-gateway", "another agent's objects"),
+        ("shop-0123abcd", "another agent's objects"),
+    ],
 )
 def test_a_name_that_children_cannot_have(namespace: Kubectl, name: str, wanted: str) -> None:
     with pytest.raises(KubectlError, match=wanted):
@@ -71,9 +79,12 @@ def test_a_name_that_children_cannot_have(namespace: Kubectl, name: str, wanted:
 def test_a_volume_cannot_be_changed_later(namespace: Kubectl) -> None:
     sized = manifest("sized", suspend=True, vectorStore={"managed": {"storage": {"size": "1Gi"}}})
     namespace.apply(sized)
-    sized["spec"]["vectorStore"] = {"managed": {"storage": {"size": "2Gi"}}}
-    with pytest.raises(KubectlError, match="the volume of a vector store cannot be changed"):
-        namespace.apply(sized)
+    for changed in ({"managed": {"storage": {"size": "2Gi"}}}, {"managed": SLOW}):
+        sized["spec"]["vectorStore"] = changed
+        with pytest.raises(KubectlError, match="the volume of a vector store cannot be changed"):
+            namespace.apply(sized)
+    del sized["spec"]["vectorStore"]  # the default is of that size too
+    namespace.apply(sized)
 
 
 def test_every_field_is_explained(namespace: Kubectl) -> None:

@@ -38,6 +38,12 @@ _ROOT_RULES = [
         "message": "metadata.name must be lower-case letters, digits and '-', "
         "and begin with a letter, since a Service is named after it",
     },
+    {
+        "rule": "self.metadata.name != 'default' && !self.metadata.name.matches("
+        "'-(gateway|routes|chroma|[0-9a-f]{8})$')",
+        "message": "metadata.name must not be default nor end in -gateway, -routes, -chroma or "
+        "eight hexadecimal digits: another agent's objects have such names",
+    },
 ]
 
 _COLUMNS = [

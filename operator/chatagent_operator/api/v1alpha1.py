@@ -184,27 +184,14 @@ class VolumeSettings(ConfigModel):
 class ManagedStore(ConfigModel):
     """A Chroma server of the agent's own."""
 
-    storage: Annotated[
-        VolumeSettings,
-        Field(
-            json_schema_extra={
-                "x-kubernetes-validations": [
-                    {
-                        "rule": "self == oldSelf",
-                        "message": "the volume of a vector store cannot be changed; "
-                        "make a new ChatAgent, or resize its PersistentVolumeClaim yourself",
-                    }
-                ]
-            }
-        ),
-    ] = VolumeSettings()
+    storage: VolumeSettings = VolumeSettings()
     """Its volume. Cannot be changed later."""
 
     resources: ResourceRequirements = ResourceRequirements()
     """CPU and memory of the server."""
 
     deletion_policy: Literal["Delete", "Retain"] = "Delete"
-    """What becomes of the volume when the ChatAgent is deleted."""
+    """What becomes of the volume when the ChatAgent is deleted, or moves to an external store."""
 
 
 class ExternalStore(ConfigModel):
@@ -297,6 +284,14 @@ class Rollout(ConfigModel):
     reported as Degraded. The stable revision serves all the while."""
 
 
+_VOLUME = (
+    "has({0}.managed) ? [string({0}.managed.storage.size), "
+    "has({0}.managed.storage.storageClassName) ? {0}.managed.storage.storageClassName : ''] "
+    ": ['1Gi', '']"
+)
+"""CEL: size and class of a managed store's volume, absent settings being the defaults."""
+
+
 class ChatAgentSpec(VersionedSpec):
     """What a person asks for. `image`, `resources`, `pod` and `pipeline` are versioned: a change
     there makes a new revision. Everything else is applied in place."""
@@ -312,7 +307,13 @@ class ChatAgentSpec(VersionedSpec):
                     {
                         "rule": "!(has(self.managed) && has(self.external))",
                         "message": "give either managed or external, not both",
-                    }
+                    },
+                    {
+                        "rule": "has(self.external) || has(oldSelf.external) || "
+                        f"({_VOLUME.format('self')}) == ({_VOLUME.format('oldSelf')})",
+                        "message": "the volume of a vector store cannot be changed; "
+                        "make a new ChatAgent, or resize its PersistentVolumeClaim yourself",
+                    },
                 ]
             }
         ),

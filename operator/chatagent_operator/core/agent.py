@@ -225,7 +225,7 @@ def pod_template(
             {"name": "tmp", "emptyDir": {}},
             *volumes,
         ],
-        **_placement(revision, platform, gpu=role == names.ROLE_AGENT),
+        **_placement(revision, platform, serves=role == names.ROLE_AGENT),
     }
     return {
         "metadata": {"labels": names.labels(agent.name, role, revision.name)},
@@ -239,13 +239,16 @@ def pull_secrets(platform: Platform) -> Manifest:
     return {"imagePullSecrets": secrets} if secrets else {}
 
 
-def gpu_resources(resources: ResourceRequirements) -> list[str]:
-    """Names of the GPU resources that are asked for, such as `nvidia.com/gpu`."""
-    return sorted(
-        name
-        for name, amount in resources.limits.items()
-        if "/" in name and "gpu" in name.split("/", 1)[1] and str(amount) != "0"
-    )
+def gpu_taints(resources: ResourceRequirements) -> list[str]:
+    """Keys of the taints on nodes that have the GPUs that are asked for.
+
+    NVIDIA's resources have many names (`nvidia.com/gpu`, `nvidia.com/mig-1g.5gb`), their nodes one
+    taint; others name the taint like the resource.
+    """
+    asked = [name for name, amount in resources.limits.items() if str(amount) != "0"]
+    nvidia = {"nvidia.com/gpu" for name in asked if name.startswith("nvidia.com/")}
+    others = {name for name in asked if "/" in name and "gpu" in name}
+    return sorted(nvidia | {name for name in others if not name.startswith("nvidia.com/")})
 
 
 def _environment(agent: Agent, revision: Revision, store: Store) -> list[Manifest]:
@@ -264,19 +267,19 @@ def _environment(agent: Agent, revision: Revision, store: Store) -> list[Manifes
     return theirs + own
 
 
-def _placement(revision: Revision, platform: Platform, gpu: bool) -> Manifest:
+def _placement(revision: Revision, platform: Platform, serves: bool) -> Manifest:
     pod = revision.spec.pod
-    gpus = gpu_resources(revision.spec.resources) if gpu else []
+    taints = gpu_taints(revision.spec.resources)
     tolerations = [
         toleration.model_dump(mode="json", by_alias=True, exclude_none=True)
         for toleration in pod.tolerations
-    ] + [{"key": name, "operator": "Exists", "effect": "NoSchedule"} for name in gpus]
-    runtime_class = pod.runtime_class_name or (platform.gpu_runtime_class if gpus else None)
+    ] + [{"key": name, "operator": "Exists", "effect": "NoSchedule"} for name in taints]
+    runtime_class = pod.runtime_class_name or (platform.gpu_runtime_class if taints else None)
     optional: Mapping[str, Any] = {
         "nodeSelector": dict(pod.node_selector),
         "tolerations": tolerations,
         "affinity": pod.affinity,
-        "runtimeClassName": runtime_class,
+        "runtimeClassName": runtime_class if serves else None,
         "priorityClassName": pod.priority_class_name,
         "imagePullSecrets": [{"name": secret.name} for secret in pod.image_pull_secrets],
     }

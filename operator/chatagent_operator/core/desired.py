@@ -44,7 +44,7 @@ def objects(
     numbers: dict[str, int],
     platform: Platform,
 ) -> list[Desired]:
-    """All objects, in the order in which they are applied: weights last.
+    """All objects, in the order in which they are applied: weights first.
 
     Args:
         live: revisions that have pods, the stable one first.
@@ -52,6 +52,7 @@ def objects(
     """
     store = vector_store.address(agent, platform)
     result = [
+        _whole(gateway.routes_config_map(agent, routes)),
         _whole(agent_objects.service_account(agent, agent.name, names.ROLE_AGENT)),
     ]
     if settings := vector_store.managed(agent):
@@ -69,9 +70,7 @@ def objects(
                 replaceable=True,
             )
         )
-    result += [_whole(m) for m in gateway.objects(agent, platform)]
-    result.append(_whole(gateway.routes_config_map(agent, routes)))
-    return result
+    return result + [_whole(m) for m in gateway.objects(agent, platform)]
 
 
 def _of_revision(

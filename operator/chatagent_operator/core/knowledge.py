@@ -1,7 +1,7 @@
 """Knowledge: the Job that brings the documents into a collection of the vector store.
 
-A Job is named by what it indexes, the collection and the content of the sources, so that changed
-documents make a new Job and a new image alone does not.
+A Job is named by what it indexes and where: store, collection, content of the sources. Changed
+documents or another store make a new Job, a new image alone does not.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from chatagent_operator.core.revision import Revision, collection
 
 _SOURCES_PATH = "/var/lib/chatagent/sources"
 _NEVER_GIVE_UP = 1_000_000
+_RESOURCES = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "4Gi"}}
+"""Not those of the serving pods: documents are embedded on the CPU, and a GPU is dear."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,9 @@ def missing_sources(agent: Agent, sources: Mapping[str, str]) -> list[str]:
     ]
 
 
-def ingestions(agent: Agent, live: list[Revision], sources: Mapping[str, str]) -> list[Ingestion]:
+def ingestions(
+    agent: Agent, live: list[Revision], sources: Mapping[str, str], store: Store
+) -> list[Ingestion]:
     """One for each collection that a live revision reads, in the order of the revisions.
 
     The first revision that reads a collection indexes it: a canary never writes to the stable
@@ -64,7 +68,7 @@ def ingestions(agent: Agent, live: list[Revision], sources: Mapping[str, str]) -
     result: dict[str, Ingestion] = {}
     for revision in live:
         place = collection(agent.namespace, agent.name, revision)
-        job = names.ingestion(agent.name, names.digest([place, content]))
+        job = names.ingestion(agent.name, names.digest([store.url, place, content]))
         result.setdefault(place, Ingestion(job, place, revision))
     return list(result.values())
 
@@ -94,6 +98,7 @@ def job(agent: Agent, ingestion: Ingestion, store: Store, platform: Platform) ->
         container={
             "name": "ingest",
             "args": ["ingest", f"{CONFIG_PATH}/{CONFIG_FILE}", *arguments],
+            "resources": _RESOURCES,
         },
         volumes=volumes,
         mounts=mounts,

@@ -83,6 +83,9 @@ class Child:
     applied: str | None
     """Digest of what was last applied to it."""
 
+    owner: str | None
+    """uid of the object that controls it."""
+
     resource_version: int
     """Later versions of the same object have higher ones."""
 
@@ -153,6 +156,14 @@ def project(kind: str, body: Body) -> Child | None:
         role=labels.get(names.ROLE_LABEL, ""),
         revision=labels.get(names.REVISION_LABEL),
         applied=(metadata.get("annotations") or {}).get(names.APPLIED_ANNOTATION),
+        owner=next(
+            (
+                reference["uid"]
+                for reference in metadata.get("ownerReferences") or []
+                if reference.get("controller")
+            ),
+            None,
+        ),
         resource_version=int(metadata.get("resourceVersion", 0)),
         facts=_facts(kind, body),
     )

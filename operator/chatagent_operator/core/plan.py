@@ -1,16 +1,19 @@
 """`plan(agent, status, observed, now)`: what to write now, and what to say of it.
 
-Pure: whole rollouts run through it in unit tests. The order of its actions is part of its
-meaning: what carries traffic is made before it is weighed, and taken away after.
+Pure: whole rollouts run through it in unit tests. Nothing is weighed before it has been seen ready,
+and nothing is taken away before the weights and the status say so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+
+import pydantic
 
 from chatagent_operator.api.v1alpha1 import ChatAgentStatus
-from chatagent_operator.core import names, revision, rollout, status
+from chatagent_operator.core import names, revision, rollout, status, vector_store
 from chatagent_operator.core.agent import PORT, Agent, Platform
 from chatagent_operator.core.desired import Desired, objects
 from chatagent_operator.core.knowledge import Ingestion, ingestions, missing_sources
@@ -35,6 +38,8 @@ class Apply:
     """Make an object, or change it to what it should be."""
 
     desired: Desired
+    is_ours: bool
+    """Known as the agent's own. Another one's object of that name is not taken over."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +58,20 @@ class Delete:
     name: str
 
 
-Action = Apply | Scale | Delete
+Write = Apply | Scale | Delete
 
 
 @dataclass(frozen=True)
 class Plan:
     """What one look came to."""
 
-    actions: tuple[Action, ...]
+    writes: tuple[Write, ...]
+    """Weights first, for an abort waits for nothing."""
+
+    deletions: tuple[Delete, ...]
+    """Only once the writes and the status are stored: a crash before that must not leave an agent
+    whose status names a revision that is gone."""
+
     status: ChatAgentStatus
     notices: tuple[Notice, ...] = ()
     requeue_after: float | None = None
@@ -85,14 +96,15 @@ def plan(
         rejected: what the API server said of objects that it would not take, by kind and name.
     """
     if agent.spec.suspend:
-        return Plan((), status.suspended(agent, previous, now))
+        return Plan((), (), status.suspended(agent, previous, command, now))
     seen = observed
     observed = seen.without_passing_trouble(now)
     target = revision.of(agent.spec.versioned())
     known = _known(observed) | {target.name: target}
     before = state_of(previous)
     candidates = [known[n] for n in (before.stable, target.name) if n and n in known]
-    indexing = ingestions(agent, candidates, observed.sources)
+    store = vector_store.address(agent, platform)
+    indexing = ingestions(agent, candidates, observed.sources, store)
     ready = frozenset(
         candidate.name
         for candidate in candidates
@@ -102,18 +114,21 @@ def plan(
         before, target.name, ready, command, agent.spec.rollout.canary_weight, now
     )
     live = [known[name] for name in decision.live if name in known]
-    indexing = ingestions(agent, live, observed.sources)
+    indexing = ingestions(agent, live, observed.sources, store)
     routes = _routes(agent, decision, observed)
     wanted = objects(agent, live, indexing, routes, _numbers(live, observed), platform)
-    actions = _writes(wanted, observed) + _deletions(agent, decision, wanted, observed)
+    deletions = _deletions(agent, decision, wanted, observed)
+    if not _has_moved_in(agent, live, indexing, observed):
+        deletions = [gone for gone in deletions if gone.name != names.vector_store(agent.name)]
     written = status.after(
         agent, previous, decision, indexing, routes, observed, rejected or {}, now
     )
     return Plan(
-        tuple(actions),
+        tuple(_writes(agent, wanted, observed)),
+        tuple(deletions),
         written,
         decision.notices + status.notices(previous, written),
-        POLL_SECONDS if _is_waiting(observed) or observed != seen else None,
+        _next_look(agent, decision, observed != seen or _is_waiting(observed), now),
     )
 
 
@@ -131,11 +146,14 @@ def state_of(previous: ChatAgentStatus) -> State:
 
 
 def _known(observed: Observed) -> dict[str, Revision]:
-    return {
-        child.revision: revision.restore(child.revision, dict(child.facts.data))
-        for child in observed.of_kind("ControllerRevision")
-        if child.revision and isinstance(child.facts, DataFacts)
-    }
+    known: dict[str, Revision] = {}
+    for child in observed.of_kind("ControllerRevision"):
+        if child.revision and isinstance(child.facts, DataFacts):
+            try:
+                known[child.revision] = revision.restore(child.revision, dict(child.facts.data))
+            except pydantic.ValidationError:
+                continue  # a later operator wrote it; what runs of it is left as it is
+    return known
 
 
 def _numbers(live: list[Revision], observed: Observed) -> dict[str, int]:
@@ -175,14 +193,16 @@ def _cluster_ip(observed: Observed, service: str) -> str | None:
 
 def _routes(agent: Agent, decision: Decision, observed: Observed) -> Routes:
     present = _present_routes(agent, observed)
-    slots = assign_slots(present.slots(), decision.live if decision.state.stable else ())
+    stable = decision.state.stable
+    if stable and not _cluster_ip(observed, names.of_revision(agent.name, stable)):
+        return present  # its Service was deleted and is being made again
+    slots = assign_slots(present.slots(), decision.live if stable else ())
     backends: list[Backend] = []
     for name, slot in slots.items():
         address = _cluster_ip(observed, names.of_revision(agent.name, name))
         if not address:
             continue
-        stable = name == decision.state.stable
-        weight = 100 - decision.weight if stable else decision.weight
+        weight = 100 - decision.weight if name == stable else decision.weight
         backends.append(
             Backend(
                 slot=slot,
@@ -209,24 +229,36 @@ def _present_routes(agent: Agent, observed: Observed) -> Routes:
     return Routes(generation=0)
 
 
-def _writes(wanted: list[Desired], observed: Observed) -> list[Action]:
-    actions: list[Action] = []
+def _writes(agent: Agent, wanted: list[Desired], observed: Observed) -> list[Write]:
+    actions: list[Write] = []
     for item in wanted:
         child = observed.get(item.kind, item.name)
-        if child is None:
-            actions.append(Apply(item))
+        if child is None or child.owner != agent.uid:
+            actions.append(Apply(item, is_ours=child is not None))
         elif item.frozen:
             continue
         elif item.replaceable:
             if child.applied != item.digest and not _is_complete(item, observed):
                 actions.append(Delete(item.kind, item.name))
         elif child.applied != item.digest:
-            actions.append(Apply(item))
+            actions.append(Apply(item, is_ours=True))
         elif item.replicas is not None:
             workload = observed.workload(item.kind, item.name)
             if workload and workload.replicas != item.replicas:
                 actions.append(Scale(item.name, item.replicas))
     return actions
+
+
+def _has_moved_in(
+    agent: Agent, live: list[Revision], indexing: list[Ingestion], observed: Observed
+) -> bool:
+    """The present store holds the documents, and every pod reads from it."""
+    deployments = [
+        observed.workload("Deployment", names.of_revision(agent.name, item.name)) for item in live
+    ]
+    return all(i.is_complete(observed) for i in indexing) and all(
+        workload and workload.settled and workload.available for workload in deployments
+    )
 
 
 def _is_complete(item: Desired, observed: Observed) -> bool:
@@ -236,21 +268,23 @@ def _is_complete(item: Desired, observed: Observed) -> bool:
 
 def _deletions(
     agent: Agent, decision: Decision, wanted: list[Desired], observed: Observed
-) -> list[Action]:
+) -> list[Delete]:
     keep = {(item.kind, item.name) for item in wanted}
     live = set(decision.live)
-    doomed: list[Action] = []
+    doomed: list[Delete] = []
     for kind in ("Job", "Deployment", "Service", "ConfigMap", "StatefulSet"):
         for child in observed.of_kind(kind):
             if (kind, child.name) in keep or (kind != "Job" and child.revision in live):
                 continue
+            if child.owner != agent.uid:
+                continue  # somebody's copy, with our labels
             if kind == "Job" and missing_sources(agent, observed.sources):
                 continue  # what it indexed is all that there is
             doomed.append(Delete(kind, child.name))
     return doomed + _forgotten(agent, live, observed)
 
 
-def _forgotten(agent: Agent, live: set[str], observed: Observed) -> list[Action]:
+def _forgotten(agent: Agent, live: set[str], observed: Observed) -> list[Delete]:
     history = sorted(
         (
             (child.facts.revision, child.name)
@@ -261,6 +295,16 @@ def _forgotten(agent: Agent, live: set[str], observed: Observed) -> list[Action]
     )
     limit = agent.spec.rollout.revision_history_limit
     return [Delete("ControllerRevision", name) for _, name in history[limit:]]
+
+
+def _next_look(agent: Agent, decision: Decision, waiting: bool, now: str) -> float | None:
+    due = [POLL_SECONDS] if waiting else []
+    if decision.state.canary and not decision.weight and decision.state.started_at:
+        elapsed = datetime.fromisoformat(now) - datetime.fromisoformat(decision.state.started_at)
+        left = agent.spec.rollout.progress_deadline_seconds - elapsed.total_seconds()
+        if left >= 0:
+            due.append(left + 1)
+    return min(due, default=None)
 
 
 def _is_waiting(observed: Observed) -> bool:

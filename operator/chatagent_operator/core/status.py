@@ -17,7 +17,7 @@ from chatagent_operator.core import names, vector_store
 from chatagent_operator.core.agent import Agent
 from chatagent_operator.core.knowledge import Ingestion, missing_sources
 from chatagent_operator.core.observed import Observed, PodFacts
-from chatagent_operator.core.rollout import Decision, Notice
+from chatagent_operator.core.rollout import Command, Decision, Notice
 from chatagent_operator.core.routes import Routes
 from chatagent_operator.core.trouble import Trouble, of_report
 
@@ -107,20 +107,26 @@ def notices(before: ChatAgentStatus, now: ChatAgentStatus) -> tuple[Notice, ...]
     return tuple(told)
 
 
-def suspended(agent: Agent, previous: ChatAgentStatus, now: str) -> ChatAgentStatus:
+def suspended(
+    agent: Agent, previous: ChatAgentStatus, command: Command | None, now: str
+) -> ChatAgentStatus:
     """The status of an agent that is left alone: what was, and that it is not looked after."""
     paused = Finding(
         ConditionType.PROGRESSING, "False", "Suspended", "spec.suspend is true: nothing is changed"
     )
-    kept = [
-        Finding(ConditionType(c.type), c.status, c.reason, c.message)
-        for c in previous.conditions
-        if c.type != ConditionType.PROGRESSING
-    ]
+    kept = _kept(previous, but=ConditionType.PROGRESSING)
+    rollout = previous.rollout
+    if command and command.id != rollout.last_command_id:
+        refusal = {
+            "last_command_id": command.id,
+            "last_command_result": "refused: spec.suspend is true",
+        }
+        rollout = rollout.model_copy(update=refusal)
     return previous.model_copy(
         update={
             "observed_generation": agent.generation,
             "phase": "Suspended",
+            "rollout": rollout,
             "conditions": merge(previous.conditions, [*kept, paused], agent.generation, now),
         }
     )
@@ -128,11 +134,7 @@ def suspended(agent: Agent, previous: ChatAgentStatus, now: str) -> ChatAgentSta
 
 def invalid(previous: ChatAgentStatus, generation: int, message: str, now: str) -> ChatAgentStatus:
     """The status of an agent whose spec this operator cannot read. What serves goes on."""
-    findings = [
-        Finding(ConditionType(c.type), c.status, c.reason, c.message)
-        for c in previous.conditions
-        if c.type != ConditionType.ACCEPTED
-    ]
+    findings = _kept(previous, but=ConditionType.ACCEPTED)
     accepted = Finding(ConditionType.ACCEPTED, "False", "InvalidSpec", message)
     return previous.model_copy(
         update={
@@ -141,6 +143,15 @@ def invalid(previous: ChatAgentStatus, generation: int, message: str, now: str) 
             "conditions": merge(previous.conditions, [accepted, *findings], generation, now),
         }
     )
+
+
+def _kept(previous: ChatAgentStatus, but: ConditionType) -> list[Finding]:
+    known = set(ConditionType)
+    return [
+        Finding(ConditionType(c.type), c.status, c.reason, c.message)
+        for c in previous.conditions
+        if c.type in known and c.type != but
+    ]
 
 
 def _references(agent: Agent, observed: Observed) -> Finding:

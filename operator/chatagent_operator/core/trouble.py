@@ -40,6 +40,8 @@ class Trouble:
 def of_pod(body: Body) -> Trouble | None:
     """The first trouble of a pod, the most telling one first."""
     status: Body = body.get("status") or {}
+    if status.get("phase") in {"Failed", "Succeeded"}:
+        return None  # it is over, evicted for instance, and another one has taken its place
     for container in _containers(status):
         if found := _of_container(container):
             return found

@@ -68,10 +68,11 @@ class Kube:
         """Close the connection."""
         await self._api.close()
 
-    async def apply(self, manifest: Manifest, digest: str) -> Manifest:
+    async def apply(self, manifest: Manifest, digest: str, force: bool) -> Manifest:
         """Server-side apply; returns the object as stored.
 
         Args:
+            force: take fields over that others have set. Without, that is a RejectedError.
             digest: remembered on the object, so that the next look can tell that it is current.
         """
         metadata = manifest["metadata"]
@@ -80,7 +81,7 @@ class Kube:
             | {"annotations": metadata.get("annotations", {}) | {names.APPLIED_ANNOTATION: digest}}
         }
         path = _path(manifest["kind"], metadata["namespace"], metadata["name"])
-        query = f"?fieldManager={FIELD_MANAGER}&force=true"
+        query = f"?fieldManager={FIELD_MANAGER}&force={str(force).lower()}"
         return await self.request("PATCH", path + query, annotated, _APPLY)
 
     async def scale(self, namespace: str, name: str, replicas: int) -> Manifest:
@@ -95,6 +96,16 @@ class Kube:
             await self.request("DELETE", _path(kind, namespace, name), options)
         except NotFoundError:
             return
+
+    async def require_crd(self, namespace: str | None) -> None:
+        """Make sure that there are ChatAgents to watch.
+
+        Raises:
+            NotFoundError: the CustomResourceDefinition is not installed.
+        """
+        prefix, plural = _RESOURCES[KIND]
+        place = f"/namespaces/{namespace}" if namespace else ""
+        await self.request("GET", f"{prefix}{place}/{plural}?limit=1")
 
     async def get_agent(self, namespace: str, name: str) -> Manifest:
         """A ChatAgent.

@@ -49,12 +49,13 @@ class Store:
         self._sources = sources
         self._children = children
         self._statuses: dict[Key, AgentRecord] = {}
+        self._gone: set[str] = set()
         self._written: dict[Key, dict[tuple[str, str], tuple[float, Child]]] = {}
 
     def agent(self, key: Key) -> AgentRecord | None:
         """A ChatAgent; None where there is none (any more)."""
         seen: AgentRecord | None = next(iter(self._agents.get(key) or ()), None)
-        if seen is None:
+        if seen is None or seen.uid in self._gone:
             self._statuses.pop(key, None)
             self._written.pop(key, None)
             return None
@@ -98,6 +99,10 @@ class Store:
     def deleted_child(self, key: Key, kind: str, name: str) -> None:
         """Forget a write to an object that is gone."""
         self._written.get(key, {}).pop((kind, name), None)
+
+    def lost_agent(self, uid: str) -> None:
+        """Remember that a ChatAgent is gone, of which no watch may have told."""
+        self._gone.add(uid)
 
     def wrote_agent(self, key: Key, body: Mapping[str, Any]) -> None:
         """Remember a ChatAgent as the API server returned it from a write."""

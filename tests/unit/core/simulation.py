@@ -47,8 +47,8 @@ class Cluster:
     def look(self) -> Plan:
         """One reconcile: plan and write."""
         made = self.plan()
-        for action in made.actions:
-            self._write(action)
+        for action in (*made.writes, *made.deletions):
+            self.write(action)
         for notice in made.notices:
             self.story.append(f"{notice.type} {notice.reason}: {notice.message}")
         self.status = made.status
@@ -75,7 +75,7 @@ class Cluster:
         for _ in range(20):
             made = self.look()
             moved = self._controllers()
-            if not made.actions and not moved:
+            if not made.writes and not made.deletions and not moved:
                 return made
         raise AssertionError("it never settles")
 
@@ -101,10 +101,11 @@ class Cluster:
         (found,) = [c for c in self.status.conditions if c.type == kind]
         return found.status, found.reason
 
-    def _write(self, action: Apply | Scale | Delete) -> None:
+    def write(self, action: Apply | Scale | Delete) -> None:
+        """Carry out one write."""
         self.version += 1
         match action:
-            case Apply(desired):
+            case Apply(desired, _):
                 body = desired.render()
                 metadata = body["metadata"]
                 key = (desired.kind, desired.name)

@@ -43,7 +43,7 @@ def test_a_second_look_writes_nothing() -> None:
     for cluster in (serving(), with_canary()):
         before = cluster.status
         made = cluster.plan()
-        assert made.actions == ()
+        assert (made.writes, made.deletions) == ((), ())
         assert made.status == before
         assert made.notices == ()
 
@@ -91,15 +91,87 @@ def test_promotion_makes_the_canary_stable_and_takes_the_old_revision_away() -> 
     assert cluster.status.rollout.last_command_result == f"promoted {two}"
 
 
-def test_weights_move_before_pods_go() -> None:
+def test_weights_move_first_and_pods_go_last() -> None:
     cluster = with_canary()
     cluster.command = Command("id-1", "promote")
-    actions = [
-        (type(a).__name__, a.desired.name if isinstance(a, Apply) else a.name)
-        for a in cluster.plan().actions
-    ]
-    one = name_of("runtime:1")
-    assert actions.index(("Apply", "shop-routes")) < actions.index(("Delete", f"shop-{one}"))
+    made = cluster.plan()
+    first = made.writes[0]
+    assert isinstance(first, Apply)
+    assert first.desired.name == "shop-routes"
+    assert f"shop-{name_of('runtime:1')}" in {gone.name for gone in made.deletions}
+    assert not [write for write in made.writes if isinstance(write, Delete)]
+
+
+def test_a_crash_before_the_status_is_stored_loses_no_revision() -> None:
+    cluster = with_canary()
+    one, two = name_of("runtime:1"), name_of("runtime:2")
+    cluster.command = Command("id-1", "promote", two)
+    for write in cluster.plan().writes:
+        cluster.write(write)  # and then the operator dies
+    cluster.spec = spec("runtime:3")
+    cluster.settle()
+    assert one in cluster.revisions(), "the status still names it"
+    assert cluster.weights() == {one: 95, name_of("runtime:3"): 5}
+
+
+def test_another_store_is_filled_before_the_old_one_goes() -> None:
+    cluster = serving()
+    jobs = {key for key in cluster.objects if key[0] == "Job"}
+    external = {"external": {"url": "http://chroma.example.com"}}
+    cluster.spec = spec("runtime:1", vectorStore=external)
+    cluster.look()
+    assert ("StatefulSet", "shop-chroma") in cluster.objects
+    cluster.settle()
+    assert ("StatefulSet", "shop-chroma") not in cluster.objects
+    assert {key for key in cluster.objects if key[0] == "Job"} != jobs
+    assert cluster.status.phase == "Ready"
+
+
+def test_a_stable_service_that_is_deleted_sends_nobody_to_the_canary() -> None:
+    cluster = with_canary()
+    one, two = name_of("runtime:1"), name_of("runtime:2")
+    del cluster.objects["Service", f"shop-{one}"]
+    cluster.look()
+    assert cluster.weights() == {one: 95, two: 5}, "left as it was until the address is known"
+    cluster.settle()
+    assert cluster.weights() == {one: 95, two: 5}
+
+
+def test_a_revision_that_cannot_be_read_wedges_nothing() -> None:
+    cluster = with_canary()
+    one, two = name_of("runtime:1"), name_of("runtime:2")
+    cluster.objects["ControllerRevision", f"shop-{one}"]["data"]["later"] = True
+    cluster.command = Command("id-1", "abort")
+    cluster.settle()
+    assert cluster.weights() == {one: 100}
+    assert cluster.revisions() == [one]
+    assert cluster.status.failed_revision == two
+
+
+def test_a_copy_with_our_labels_is_not_deleted_and_an_orphan_is_adopted() -> None:
+    cluster = serving()
+    name = ("Service", f"shop-{name_of('runtime:1')}")
+    copy = cluster.objects[name] | {
+        "metadata": cluster.objects[name]["metadata"] | {"name": "copy"}
+    }
+    copy["metadata"]["ownerReferences"] = []
+    cluster.objects["Service", "copy"] = copy
+    cluster.objects[name]["metadata"]["ownerReferences"] = []
+    cluster.settle()
+    assert ("Service", "copy") in cluster.objects
+    assert cluster.objects[name]["metadata"]["ownerReferences"][0]["uid"] == "uid-1"
+
+
+def test_a_late_revision_is_told_without_any_event() -> None:
+    cluster = serving()
+    cluster.broken_images.add("runtime:2")
+    cluster.spec = spec("runtime:2", rollout={"progressDeadlineSeconds": 60})
+    cluster.settle()
+    due = cluster.plan().requeue_after
+    assert due is not None
+    cluster.clock += int(due) + 1
+    cluster.look()
+    assert cluster.condition("Degraded") == ("True", "ProgressDeadlineExceeded")
 
 
 def test_abort_takes_the_weight_away_at_once_and_stays() -> None:
@@ -112,7 +184,8 @@ def test_abort_takes_the_weight_away_at_once_and_stays() -> None:
     assert cluster.status.failed_revision == two
     assert cluster.revisions() == [one]
     assert cluster.condition("Progressing") == ("False", "Aborted")
-    assert cluster.plan().actions == (), "it does not come back by itself"
+    made = cluster.plan()
+    assert (made.writes, made.deletions) == ((), ()), "it does not come back by itself"
     cluster.spec = spec("runtime:1")
     cluster.settle()
     assert cluster.status.failed_revision is None
@@ -225,8 +298,7 @@ def test_missing_documents_are_named_and_heal() -> None:
 def test_documents_that_go_missing_take_nothing_away() -> None:
     cluster = serving()
     cluster.sources = {}
-    made = cluster.look()
-    assert not [a for a in made.actions if isinstance(a, Delete)]
+    assert cluster.look().deletions == ()
     assert cluster.condition("Ready") == ("True", "Serving")
     assert cluster.status.phase == "Degraded"
 
@@ -234,8 +306,11 @@ def test_documents_that_go_missing_take_nothing_away() -> None:
 def test_suspend_changes_nothing() -> None:
     cluster = serving()
     cluster.spec = spec("runtime:2", suspend=True)
-    assert cluster.look().actions == ()
+    cluster.command = Command("id-9", "abort")
+    made = cluster.look()
+    assert (made.writes, made.deletions) == ((), ())
     assert cluster.status.phase == "Suspended"
+    assert cluster.status.rollout.last_command_result == "refused: spec.suspend is true"
     cluster.spec = spec("runtime:2")
     cluster.settle()
     assert cluster.status.phase == "Canary"
