@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+
+from tests.cluster.installation import install_operator
+from tests.cluster.kubectl import Kubectl
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -33,3 +38,19 @@ class Golden:
 def golden(request: pytest.FixtureRequest) -> Golden:
     """Golden files."""
     return Golden(bool(request.config.getoption("--update-golden")))
+
+
+@pytest.fixture(scope="session")
+def operator() -> Kubectl:
+    """The operator on the cluster that `make cluster` brought up, installed with Helm as a user
+    would; kubectl in its namespace."""
+    return install_operator()
+
+
+@pytest.fixture(scope="module")
+def namespace(operator: Kubectl) -> Generator[Kubectl]:
+    """kubectl in a namespace of this module's own."""
+    kubectl = Kubectl(f"test-{uuid.uuid4().hex[:8]}")
+    kubectl.run("create", "namespace", kubectl.namespace)
+    yield kubectl
+    kubectl.run("delete", "namespace", kubectl.namespace, "--wait=false")

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 
 import pydantic
 
-from chatagent_operator.api.v1alpha1 import ChatAgentSpec, ChatAgentStatus
+from chatagent_operator.api.status import ChatAgentStatus
+from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core import status as core_status
 from chatagent_operator.core.agent import Agent, Platform
 from chatagent_operator.core.names import COMMAND_ANNOTATION

@@ -137,6 +137,25 @@ def test_object_that_the_api_server_refuses(shop: AgentUnderTest) -> None:
     shop.await_condition("Ready")
 
 
+def test_somebody_elses_service_of_that_name_is_left_alone(shop: AgentUnderTest) -> None:
+    theirs = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": shop.name},
+        "spec": {"ports": [{"name": "http", "port": 80}], "selector": {"app": "theirs"}},
+    }
+    shop.kubectl.apply(theirs)
+    with_documents(shop).apply()
+    found = shop.await_condition("Degraded", "True", "Rejected", SECONDS)
+    assert f"Service {shop.name}" in found["message"]
+    kept = shop.kubectl.get("service", shop.name)
+    assert kept["spec"]["selector"] == {"app": "theirs"}
+    assert "ownerReferences" not in kept["metadata"]
+    shop.kubectl.run("delete", "service", shop.name)
+    shop.await_condition("Degraded", "False")
+    shop.await_condition("Ready")
+
+
 def test_changed_documents_are_answered_from(shop: AgentUnderTest) -> None:
     with_documents(shop).apply()
     shop.await_condition("Ready")

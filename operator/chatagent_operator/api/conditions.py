@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from chatagent_operator.api.v1alpha1 import Condition
+from chatagent_operator.api.status import Condition
 
 Status = Literal["True", "False", "Unknown"]
 

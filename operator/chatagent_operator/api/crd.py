@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel
 
 from chatagent_operator.api import reference
+from chatagent_operator.api.status import ChatAgentStatus
 from chatagent_operator.api.v1alpha1 import (
     GROUP,
     KIND,
@@ -22,7 +23,6 @@ from chatagent_operator.api.v1alpha1 import (
     PLURAL,
     VERSION,
     ChatAgentSpec,
-    ChatAgentStatus,
 )
 
 Schema = dict[str, Any]

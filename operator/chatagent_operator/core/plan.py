@@ -12,7 +12,7 @@ from datetime import datetime
 
 import pydantic
 
-from chatagent_operator.api.v1alpha1 import ChatAgentStatus
+from chatagent_operator.api.status import ChatAgentStatus
 from chatagent_operator.core import names, revision, rollout, status, vector_store
 from chatagent_operator.core.agent import PORT, Agent, Platform
 from chatagent_operator.core.desired import Desired, objects

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime
 
 from chatagent_operator.api.conditions import ConditionType, Finding, merge
-from chatagent_operator.api.v1alpha1 import (
-    ChatAgentStatus,
-    KnowledgeStatus,
-    Phase,
-    RolloutStatus,
-)
-from chatagent_operator.core import names, vector_store
+from chatagent_operator.api.status import ChatAgentStatus, KnowledgeStatus, Phase, RolloutStatus
+from chatagent_operator.core import findings, names, vector_store
 from chatagent_operator.core.agent import Agent
-from chatagent_operator.core.knowledge import Ingestion, missing_sources
-from chatagent_operator.core.observed import Observed, PodFacts
+from chatagent_operator.core.knowledge import Ingestion
+from chatagent_operator.core.observed import Observed
 from chatagent_operator.core.rollout import Command, Decision, Notice
 from chatagent_operator.core.routes import Routes
-from chatagent_operator.core.trouble import Trouble, of_report
 
 
 def after(
@@ -35,35 +28,35 @@ def after(
     """The status after a look."""
     state = decision.state
     serving = state.stable or state.canary or ""
-    store = _vector_store(agent, observed)
+    store = findings.store(agent, observed)
     if vector_store.managed(agent) and not store.is_true:
         # that they wait for it goes without saying
         unready = {
             pod: trouble for pod, trouble in observed.unready.items() if not trouble.is_store
         }
         observed = replace(observed, unready=unready)
-    index = _index(agent, indexing, observed)
+    index = findings.index(agent, indexing, observed)
     workload = observed.workload("Deployment", names.of_revision(agent.name, serving))
-    workloads = _workloads(agent, serving, observed)
-    gateway = _gateway(agent, observed)
-    degraded = _degraded(agent, decision, store, observed, rejected, now)
-    progressing = _progressing(decision, observed, degraded)
-    findings = [
+    workloads = findings.workloads(agent, serving, observed)
+    gateway = findings.gateway(agent, observed)
+    degraded = findings.degraded(agent, decision, store, observed, rejected, now)
+    progressing = findings.progressing(decision, observed, degraded)
+    found = [
         Finding(ConditionType.ACCEPTED, "True", "Accepted"),
-        _references(agent, observed),
+        findings.references(agent, observed),
         workloads,
         store,
         index,
         gateway,
         progressing,
         degraded,
-        _ready(
+        findings.ready(
             state.stable, (workloads, index, gateway), bool(workload and workload.available), routes
         ),
     ]
     return ChatAgentStatus(
         observed_generation=agent.generation,
-        phase=_phase(decision, findings),
+        phase=_phase(decision, found),
         url=f"http://{agent.name}.{agent.namespace}.svc",
         stable_revision=state.stable,
         canary_revision=state.canary,
@@ -78,7 +71,7 @@ def after(
         knowledge=_knowledge(previous.knowledge, indexing, observed),
         replicas=workload.available if workload else 0,
         selector=_selector(agent, serving),
-        conditions=merge(previous.conditions, findings, agent.generation, now),
+        conditions=merge(previous.conditions, found, agent.generation, now),
     )
 
 
@@ -134,13 +127,13 @@ def suspended(
 
 def invalid(previous: ChatAgentStatus, generation: int, message: str, now: str) -> ChatAgentStatus:
     """The status of an agent whose spec this operator cannot read. What serves goes on."""
-    findings = _kept(previous, but=ConditionType.ACCEPTED)
+    kept = _kept(previous, but=ConditionType.ACCEPTED)
     accepted = Finding(ConditionType.ACCEPTED, "False", "InvalidSpec", message)
     return previous.model_copy(
         update={
             "observed_generation": generation,
             "phase": "Degraded",
-            "conditions": merge(previous.conditions, [accepted, *findings], generation, now),
+            "conditions": merge(previous.conditions, [accepted, *kept], generation, now),
         }
     )
 
@@ -154,164 +147,8 @@ def _kept(previous: ChatAgentStatus, but: ConditionType) -> list[Finding]:
     ]
 
 
-def _references(agent: Agent, observed: Observed) -> Finding:
-    if missing := missing_sources(agent, observed.sources):
-        return Finding(
-            ConditionType.RESOLVED_REFS, "False", "ConfigMapNotFound", "; ".join(missing)
-        )
-    for trouble in _troubles(observed, names.ROLE_AGENT, names.ROLE_INGESTION):
-        if trouble.is_reference:
-            message = f"{trouble.message}; create it"
-            return Finding(ConditionType.RESOLVED_REFS, "False", trouble.reason, message)
-    return Finding(ConditionType.RESOLVED_REFS, "True", "Resolved")
-
-
-def _workloads(agent: Agent, serving: str, observed: Observed) -> Finding:
-    workload = observed.workload("Deployment", names.of_revision(agent.name, serving))
-    available = workload.available if workload else 0
-    count = f"{available} of {agent.spec.replicas} pods of revision {serving} are ready"
-    if available >= agent.spec.replicas:
-        return Finding(ConditionType.WORKLOADS_READY, "True", "Available", count)
-    trouble = trouble_of_revision(agent, serving, observed)
-    return Finding(
-        ConditionType.WORKLOADS_READY,
-        "False",
-        trouble.reason if trouble else "Starting",
-        f"{count}: {trouble.message}" if trouble else count,
-    )
-
-
-def _vector_store(agent: Agent, observed: Observed) -> Finding:
-    aspect = ConditionType.VECTOR_STORE_READY
-    refused = next(
-        (t for t in _troubles(observed, names.ROLE_AGENT, names.ROLE_INGESTION) if t.is_store), None
-    )
-    if vector_store.managed(agent) is None:
-        if refused:
-            return Finding(aspect, "False", refused.reason, refused.message)
-        if any(pod.ready for _, pod in observed.pods(names.ROLE_AGENT)):
-            return Finding(aspect, "True", "Answers")
-        return Finding(aspect, "Unknown", "NotAskedYet", "no pod has reached the store yet")
-    workload = observed.workload("StatefulSet", names.vector_store(agent.name))
-    if workload and workload.available:
-        return Finding(aspect, "True", "Available")
-    trouble = next(_troubles(observed, names.ROLE_VECTOR_STORE), None)
-    return Finding(
-        aspect,
-        "False",
-        trouble.reason if trouble else "Starting",
-        trouble.message if trouble else "the store starts",
-    )
-
-
-def _index(agent: Agent, indexing: list[Ingestion], observed: Observed) -> Finding:
-    aspect = ConditionType.INDEX_READY
-    if missing_sources(agent, observed.sources):
-        message = "documents are missing, see ResolvedRefs; what was indexed before stays"
-        return Finding(aspect, "False", "SourcesMissing", message)
-    waiting = [i for i in indexing if not i.is_complete(observed)]
-    if not waiting:
-        return Finding(aspect, "True", "Indexed")
-    troubles = [
-        trouble
-        for _, pod in observed.pods(names.ROLE_INGESTION)
-        if (trouble := pod.trouble or of_report(pod.report))
-    ]
-    if troubles:
-        return Finding(aspect, "False", troubles[0].reason, troubles[0].message)
-    return Finding(
-        aspect, "False", "Ingesting", f"Job {waiting[0].job} indexes {waiting[0].collection}"
-    )
-
-
-def _gateway(agent: Agent, observed: Observed) -> Finding:
-    workload = observed.workload("Deployment", names.gateway(agent.name))
-    if workload and workload.available:
-        return Finding(ConditionType.GATEWAY_READY, "True", "Available")
-    trouble = next(_troubles(observed, names.ROLE_GATEWAY), None)
-    return Finding(
-        ConditionType.GATEWAY_READY,
-        "False",
-        trouble.reason if trouble else "Starting",
-        trouble.message if trouble else "the gateway starts",
-    )
-
-
-def _progressing(decision: Decision, observed: Observed, degraded: Finding) -> Finding:
-    aspect = ConditionType.PROGRESSING
-    state = decision.state
-    if state.canary and decision.weight:
-        message = (
-            f"revision {state.canary} gets {decision.weight} % of the new conversations; "
-            "go on with `kubectl chatagent promote` or `abort`"
-        )
-        return Finding(aspect, "True", "CanaryServing", message)
-    if state.canary:
-        message = f"revision {state.canary} is not ready yet"
-        if degraded.is_true:
-            message += f": {degraded.message}"
-        return Finding(aspect, "True", "WaitingForRevision", message)
-    if state.failed:
-        message = (
-            f"revision {state.failed} was aborted and stays so until the spec changes; "
-            f"{state.stable} serves"
-        )
-        return Finding(aspect, "False", "Aborted", message)
-    return Finding(aspect, "False", "Completed", f"revision {state.stable} serves")
-
-
-def _degraded(
-    agent: Agent,
-    decision: Decision,
-    store: Finding,
-    observed: Observed,
-    rejected: Mapping[str, str],
-    now: str,
-) -> Finding:
-    aspect = ConditionType.DEGRADED
-    for what, message in rejected.items():
-        return Finding(aspect, "True", "Rejected", f"the API server refused {what}: {message}")
-    if missing := missing_sources(agent, observed.sources):
-        return Finding(aspect, "True", "ConfigMapNotFound", "; ".join(missing))
-    for name in decision.live:
-        if trouble := trouble_of_revision(agent, name, observed):
-            return Finding(aspect, "True", trouble.reason, f"revision {name}: {trouble.message}")
-    for role in (names.ROLE_VECTOR_STORE, names.ROLE_INGESTION, names.ROLE_GATEWAY):
-        if trouble := next(_troubles(observed, role), None):
-            return Finding(aspect, "True", trouble.reason, f"{role}: {trouble.message}")
-    if decision.state.stable and store.status == "False":
-        return Finding(aspect, "True", store.reason, f"vector store: {store.message}")
-    if _is_late(agent, decision, now):
-        seconds = agent.spec.rollout.progress_deadline_seconds
-        message = f"revision {decision.state.canary} is not ready after {seconds} s"
-        return Finding(aspect, "True", "ProgressDeadlineExceeded", message)
-    return Finding(aspect, "False", "AsExpected")
-
-
-def _is_late(agent: Agent, decision: Decision, now: str) -> bool:
-    started = decision.state.started_at
-    if not started or decision.weight:
-        return False
-    elapsed = datetime.fromisoformat(now) - datetime.fromisoformat(started)
-    return elapsed.total_seconds() > agent.spec.rollout.progress_deadline_seconds
-
-
-def _ready(
-    stable: str | None, needs: tuple[Finding, ...], available: bool, routes: Routes
-) -> Finding:
-    """It answers: one pod and the gateway are enough, and an index of before is too."""
-    workloads, _, gateway = needs
-    needed = needs if not stable else (gateway,) if available else (workloads, gateway)
-    for finding in needed:
-        if not finding.is_true:
-            return Finding(ConditionType.READY, "False", finding.reason, finding.message)
-    if not stable or not any(backend.state == "ready" for backend in routes.backends):
-        return Finding(ConditionType.READY, "False", "NoRoute", "the gateway has no address yet")
-    return Finding(ConditionType.READY, "True", "Serving", f"revision {stable} serves")
-
-
-def _phase(decision: Decision, findings: Iterable[Finding]) -> Phase:
-    holds = {finding.type: finding.is_true for finding in findings}
+def _phase(decision: Decision, found: Iterable[Finding]) -> Phase:
+    holds = {finding.type: finding.is_true for finding in found}
     if holds[ConditionType.DEGRADED]:
         return "Degraded"
     if decision.state.stable is None or not holds[ConditionType.READY]:
@@ -342,33 +179,3 @@ def _knowledge(
 def _selector(agent: Agent, serving: str) -> str:
     selector = names.selector(agent.name, names.ROLE_AGENT, serving or None)
     return ",".join(f"{key}={value}" for key, value in selector.items())
-
-
-def trouble_of_revision(agent: Agent, name: str, observed: Observed) -> Trouble | None:
-    """What keeps pods of a revision from being ready, if anything is known."""
-    workload = observed.workload("Deployment", names.of_revision(agent.name, name))
-    if workload and workload.failure:
-        return Trouble("PodsCannotBeMade", workload.failure)
-    return next(
-        (
-            trouble
-            for child, pod in observed.pods(names.ROLE_AGENT, name)
-            if (trouble := _trouble(child.name, pod, observed))
-        ),
-        None,
-    )
-
-
-def _troubles(observed: Observed, *roles: str) -> Iterator[Trouble]:
-    return (
-        trouble
-        for role in roles
-        for child, pod in observed.pods(role)
-        if (trouble := _trouble(child.name, pod, observed))
-    )
-
-
-def _trouble(pod_name: str, pod: PodFacts, observed: Observed) -> Trouble | None:
-    if pod.ready:
-        return None
-    return pod.trouble or observed.unready.get(pod_name)

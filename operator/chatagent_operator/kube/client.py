@@ -12,7 +12,13 @@ from typing import Any, cast
 import aiohttp
 from kubernetes.aio import client, config  # pyright: ignore[reportMissingTypeStubs]
 
-from chatagent_operator.api.v1alpha1 import API_VERSION, GROUP, KIND, PLURAL, VERSION
+from chatagent_operator.api.v1alpha1 import (
+    API_VERSION,
+    GROUP,
+    KIND,
+    PLURAL,
+    VERSION,
+)
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Manifest
 from chatagent_operator.core.rollout import Notice

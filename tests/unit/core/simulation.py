@@ -10,7 +10,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from chatagent_operator.api.v1alpha1 import ChatAgentSpec, ChatAgentStatus
+from chatagent_operator.api.status import ChatAgentStatus
+from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Agent, Platform
 from chatagent_operator.core.observed import Observed, project

@@ -1,0 +1,208 @@
+"""What one look finds of each aspect, as data: status, reason for programs, sentence for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from chatagent_operator.api.conditions import ConditionType, Finding
+from chatagent_operator.core import names, vector_store
+from chatagent_operator.core.agent import Agent
+from chatagent_operator.core.knowledge import Ingestion, missing_sources
+from chatagent_operator.core.observed import Observed, PodFacts
+from chatagent_operator.core.rollout import Decision
+from chatagent_operator.core.routes import Routes
+from chatagent_operator.core.trouble import Trouble, of_report
+
+
+def references(agent: Agent, observed: Observed) -> Finding:
+    """Everything that the spec refers to is there."""
+    if missing := missing_sources(agent, observed.sources):
+        return Finding(
+            ConditionType.RESOLVED_REFS, "False", "ConfigMapNotFound", "; ".join(missing)
+        )
+    for trouble in _troubles(observed, names.ROLE_AGENT, names.ROLE_INGESTION):
+        if trouble.is_reference:
+            message = f"{trouble.message}; create it"
+            return Finding(ConditionType.RESOLVED_REFS, "False", trouble.reason, message)
+    return Finding(ConditionType.RESOLVED_REFS, "True", "Resolved")
+
+
+def workloads(agent: Agent, serving: str, observed: Observed) -> Finding:
+    """Enough pods of the serving revision are ready."""
+    workload = observed.workload("Deployment", names.of_revision(agent.name, serving))
+    available = workload.available if workload else 0
+    count = f"{available} of {agent.spec.replicas} pods of revision {serving} are ready"
+    if available >= agent.spec.replicas:
+        return Finding(ConditionType.WORKLOADS_READY, "True", "Available", count)
+    trouble = trouble_of_revision(agent, serving, observed)
+    return Finding(
+        ConditionType.WORKLOADS_READY,
+        "False",
+        trouble.reason if trouble else "Starting",
+        f"{count}: {trouble.message}" if trouble else count,
+    )
+
+
+def store(agent: Agent, observed: Observed) -> Finding:
+    """The vector store answers."""
+    aspect = ConditionType.VECTOR_STORE_READY
+    refused = next(
+        (t for t in _troubles(observed, names.ROLE_AGENT, names.ROLE_INGESTION) if t.is_store), None
+    )
+    if vector_store.managed(agent) is None:
+        if refused:
+            return Finding(aspect, "False", refused.reason, refused.message)
+        if any(pod.ready for _, pod in observed.pods(names.ROLE_AGENT)):
+            return Finding(aspect, "True", "Answers")
+        return Finding(aspect, "Unknown", "NotAskedYet", "no pod has reached the store yet")
+    workload = observed.workload("StatefulSet", names.vector_store(agent.name))
+    if workload and workload.available:
+        return Finding(aspect, "True", "Available")
+    trouble = next(_troubles(observed, names.ROLE_VECTOR_STORE), None)
+    return Finding(
+        aspect,
+        "False",
+        trouble.reason if trouble else "Starting",
+        trouble.message if trouble else "the store starts",
+    )
+
+
+def index(agent: Agent, indexing: list[Ingestion], observed: Observed) -> Finding:
+    """The documents are searchable as they are now."""
+    aspect = ConditionType.INDEX_READY
+    if missing_sources(agent, observed.sources):
+        message = "documents are missing, see ResolvedRefs; what was indexed before stays"
+        return Finding(aspect, "False", "SourcesMissing", message)
+    waiting = [i for i in indexing if not i.is_complete(observed)]
+    if not waiting:
+        return Finding(aspect, "True", "Indexed")
+    troubles = [
+        trouble
+        for _, pod in observed.pods(names.ROLE_INGESTION)
+        if (trouble := pod.trouble or of_report(pod.report))
+    ]
+    if troubles:
+        return Finding(aspect, "False", troubles[0].reason, troubles[0].message)
+    return Finding(
+        aspect, "False", "Ingesting", f"Job {waiting[0].job} indexes {waiting[0].collection}"
+    )
+
+
+def gateway(agent: Agent, observed: Observed) -> Finding:
+    """The gateway runs."""
+    workload = observed.workload("Deployment", names.gateway(agent.name))
+    if workload and workload.available:
+        return Finding(ConditionType.GATEWAY_READY, "True", "Available")
+    trouble = next(_troubles(observed, names.ROLE_GATEWAY), None)
+    return Finding(
+        ConditionType.GATEWAY_READY,
+        "False",
+        trouble.reason if trouble else "Starting",
+        trouble.message if trouble else "the gateway starts",
+    )
+
+
+def progressing(decision: Decision, observed: Observed, degraded: Finding) -> Finding:
+    """A rollout is under way."""
+    aspect = ConditionType.PROGRESSING
+    state = decision.state
+    if state.canary and decision.weight:
+        message = (
+            f"revision {state.canary} gets {decision.weight} % of the new conversations; "
+            "go on with `kubectl chatagent promote` or `abort`"
+        )
+        return Finding(aspect, "True", "CanaryServing", message)
+    if state.canary:
+        message = f"revision {state.canary} is not ready yet"
+        if degraded.is_true:
+            message += f": {degraded.message}"
+        return Finding(aspect, "True", "WaitingForRevision", message)
+    if state.failed:
+        message = (
+            f"revision {state.failed} was aborted and stays so until the spec changes; "
+            f"{state.stable} serves"
+        )
+        return Finding(aspect, "False", "Aborted", message)
+    return Finding(aspect, "False", "Completed", f"revision {state.stable} serves")
+
+
+def degraded(
+    agent: Agent,
+    decision: Decision,
+    store: Finding,
+    observed: Observed,
+    rejected: Mapping[str, str],
+    now: str,
+) -> Finding:
+    """Something needs a person's attention."""
+    aspect = ConditionType.DEGRADED
+    for what, message in rejected.items():
+        return Finding(aspect, "True", "Rejected", f"the API server refused {what}: {message}")
+    if missing := missing_sources(agent, observed.sources):
+        return Finding(aspect, "True", "ConfigMapNotFound", "; ".join(missing))
+    for name in decision.live:
+        if trouble := trouble_of_revision(agent, name, observed):
+            return Finding(aspect, "True", trouble.reason, f"revision {name}: {trouble.message}")
+    for role in (names.ROLE_VECTOR_STORE, names.ROLE_INGESTION, names.ROLE_GATEWAY):
+        if trouble := next(_troubles(observed, role), None):
+            return Finding(aspect, "True", trouble.reason, f"{role}: {trouble.message}")
+    if decision.state.stable and store.status == "False":
+        return Finding(aspect, "True", store.reason, f"vector store: {store.message}")
+    if _is_late(agent, decision, now):
+        seconds = agent.spec.rollout.progress_deadline_seconds
+        message = f"revision {decision.state.canary} is not ready after {seconds} s"
+        return Finding(aspect, "True", "ProgressDeadlineExceeded", message)
+    return Finding(aspect, "False", "AsExpected")
+
+
+def _is_late(agent: Agent, decision: Decision, now: str) -> bool:
+    started = decision.state.started_at
+    if not started or decision.weight:
+        return False
+    elapsed = datetime.fromisoformat(now) - datetime.fromisoformat(started)
+    return elapsed.total_seconds() > agent.spec.rollout.progress_deadline_seconds
+
+
+def ready(
+    stable: str | None, needs: tuple[Finding, ...], available: bool, routes: Routes
+) -> Finding:
+    """It answers: one pod and the gateway are enough, and an index of before is too."""
+    workloads, _, gateway = needs
+    needed = needs if not stable else (gateway,) if available else (workloads, gateway)
+    for finding in needed:
+        if not finding.is_true:
+            return Finding(ConditionType.READY, "False", finding.reason, finding.message)
+    if not stable or not any(backend.state == "ready" for backend in routes.backends):
+        return Finding(ConditionType.READY, "False", "NoRoute", "the gateway has no address yet")
+    return Finding(ConditionType.READY, "True", "Serving", f"revision {stable} serves")
+
+
+def trouble_of_revision(agent: Agent, name: str, observed: Observed) -> Trouble | None:
+    """What keeps pods of a revision from being ready, if anything is known."""
+    workload = observed.workload("Deployment", names.of_revision(agent.name, name))
+    if workload and workload.failure:
+        return Trouble("PodsCannotBeMade", workload.failure)
+    return next(
+        (
+            trouble
+            for child, pod in observed.pods(names.ROLE_AGENT, name)
+            if (trouble := _trouble(child.name, pod, observed))
+        ),
+        None,
+    )
+
+
+def _troubles(observed: Observed, *roles: str) -> Iterator[Trouble]:
+    return (
+        trouble
+        for role in roles
+        for child, pod in observed.pods(role)
+        if (trouble := _trouble(child.name, pod, observed))
+    )
+
+
+def _trouble(pod_name: str, pod: PodFacts, observed: Observed) -> Trouble | None:
+    if pod.ready:
+        return None
+    return pod.trouble or observed.unready.get(pod_name)
