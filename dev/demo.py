@@ -166,7 +166,9 @@ class Demo:
             "images.haproxy": haproxy,
         }
         if not self._cluster.own:
-            values["watchNamespaces[0]"] = NAMESPACE  # other people's agents are none of its concern
+            values["watchNamespaces[0]"] = (
+                NAMESPACE  # other people's agents are none of its concern
+            )
         settings = [word for k, v in values.items() for word in ("--set", f"{k}={v}")]
         chart = str(REPOSITORY / "charts" / "chatagent-operator")
         words = ["upgrade", "--install", "chatagent-operator", chart, "-n", SYSTEM_NAMESPACE]
