@@ -88,7 +88,7 @@ test-unit: venv ## Tests of the pure parts
 	$(RUN) pytest tests/unit
 
 .PHONY: test-contract
-test-contract: venv ## Tests against real Chroma, HAProxy and the real model
+test-contract: venv cluster ## Tests against real Chroma, HAProxy and the real model
 	$(RUN) pytest tests/contract
 
 .PHONY: test-cluster
