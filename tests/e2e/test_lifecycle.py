@@ -89,7 +89,7 @@ def create(agent: AgentUnderTest, disturb: Disturb) -> str:
 
 def ask(agent: AgentUnderTest, revision: str) -> None:
     english = agent.ask("Who pays the customs charges when you send a parcel to Canada?")
-    assert "customs" in english.text
+    assert "paid by the recipient" in english.text
     assert "en-international-shipping.md" in " ".join(english.filenames)
     chinese = agent.ask("新柜子少了几颗螺丝，补寄收钱吗？", english.conversation)
     assert any(name.rsplit("/", 1)[-1].startswith("zh-") for name in chinese.filenames)
