@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING
 
-from dev import binaries, chat, golang, images, uv
+from dev import binaries, chat, golang, images, release, uv
 from dev.commands import CommandRunner, output
 from dev.errors import DevError
 from dev.progress import duration
@@ -169,10 +169,7 @@ class Demo:
             values["watchNamespaces[0]"] = (
                 NAMESPACE  # other people's agents are none of its concern
             )
-        settings = [word for k, v in values.items() for word in ("--set", f"{k}={v}")]
-        chart = str(REPOSITORY / "charts" / "chatagent-operator")
-        words = ["upgrade", "--install", "chatagent-operator", chart, "-n", SYSTEM_NAMESPACE]
-        output([*self._cluster.helm, *words, *settings])
+        release.install(self._cluster.helm, SYSTEM_NAMESPACE, values)
         # the image of a development build changes under the same tag
         deployment = "deployment/chatagent-operator"
         self._kubectl("-n", SYSTEM_NAMESPACE, "rollout", "restart", deployment)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import urllib.request
 
-from tests.cluster.kubectl import IMAGES, ROOT, SYSTEM_NAMESPACE, Kubectl, KubectlError, dev
+from dev import release
+from tests.cluster.kubectl import IMAGES, SYSTEM_NAMESPACE, Kubectl, dev
 
 SELECTOR = "app.kubernetes.io/name=chatagent-operator"
 
@@ -20,15 +20,8 @@ def install_operator() -> Kubectl:
         "images.haproxy": f"{IMAGES}/haproxy:2.6",
         "gpuRuntimeClass": "nvidia",
     }
-    settings = [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
-    command = [dev("bin", "helm"), "--kubeconfig", system.kubeconfig, "upgrade", "--install"]
-    chart = str(ROOT / "charts" / "chatagent-operator")
-    words = ["chatagent-operator", chart, "-n", SYSTEM_NAMESPACE, "--create-namespace"]
-    done = subprocess.run(
-        [*command, *words, *settings], capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        raise KubectlError(done.stderr)
+    helm = (dev("bin", "helm"), "--kubeconfig", system.kubeconfig)
+    release.install(helm, SYSTEM_NAMESPACE, values)
     system.run("rollout", "restart", "deployment/chatagent-operator")
     system.run("rollout", "status", "deployment/chatagent-operator", "--timeout=180s")
     return system
