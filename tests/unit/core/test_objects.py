@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import yaml
 
+from chatagent_operator.api.v1alpha1 import ResourceRequirements
+from chatagent_operator.core.agent import gpu_taints
 from tests.conftest import Golden
 from tests.unit.core.simulation import Cluster, spec
 
@@ -63,3 +66,18 @@ def test_a_revision_keeps_its_name_when_defaults_are_written_out() -> None:
     )
     explicit.settle()
     assert bare.status.stable_revision == explicit.status.stable_revision
+
+
+@pytest.mark.parametrize(
+    ("resource", "taints"),
+    [
+        ("nvidia.com/gpu", ["nvidia.com/gpu"]),
+        ("nvidia.com/mig-1g.5gb", ["nvidia.com/gpu"]),
+        ("amd.com/gpu", ["amd.com/gpu"]),
+        ("gpu.intel.com/i915", ["gpu.intel.com/i915"]),
+        ("memory", []),
+    ],
+)
+def test_the_taints_of_gpu_nodes(resource: str, taints: list[str]) -> None:
+    assert gpu_taints(ResourceRequirements(limits={resource: 1})) == taints
+    assert gpu_taints(ResourceRequirements(limits={resource: 0})) == []

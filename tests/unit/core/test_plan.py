@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
-from chatagent_operator.core import revision
+from chatagent_operator.core import names, revision
 from chatagent_operator.core.plan import Apply, Delete
 from chatagent_operator.core.rollout import Command
 from tests.unit.core.simulation import Cluster, spec
@@ -155,6 +155,7 @@ def test_a_copy_with_our_labels_is_not_deleted_and_an_orphan_is_adopted() -> Non
         "metadata": cluster.objects[name]["metadata"] | {"name": "copy"}
     }
     copy["metadata"]["ownerReferences"] = []
+    copy["metadata"]["labels"] = copy["metadata"]["labels"] | {"chatagent.dev/revision": "0000"}
     cluster.objects["Service", "copy"] = copy
     cluster.objects[name]["metadata"]["ownerReferences"] = []
     cluster.settle()
@@ -336,3 +337,33 @@ def test_a_deleted_child_comes_back() -> None:
         del cluster.objects[key]
         cluster.settle()
         assert key in cluster.objects
+
+
+def test_trouble_that_often_passes_is_told_once_it_has_lasted() -> None:
+    cluster = serving()
+    cluster.look()
+    began = f"2026-01-01T00:{cluster.clock // 60:02}:{cluster.clock % 60:02}Z"
+    cluster.objects["Pod", "shop-chroma-0"] = {
+        "metadata": {
+            "name": "shop-chroma-0",
+            "resourceVersion": "1",
+            "labels": names.labels("shop", names.ROLE_VECTOR_STORE),
+        },
+        "status": {
+            "conditions": [
+                {
+                    "type": "PodScheduled",
+                    "status": "False",
+                    "reason": "Unschedulable",
+                    "message": "its claim is not there yet",
+                    "lastTransitionTime": began,
+                }
+            ]
+        },
+    }
+    made = cluster.look()
+    assert cluster.condition("Degraded") == ("False", "AsExpected")
+    assert made.requeue_after is not None, "it is looked at again without any event"
+    cluster.clock += 5
+    cluster.look()
+    assert cluster.condition("Degraded") == ("True", "Unschedulable")

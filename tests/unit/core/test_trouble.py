@@ -88,6 +88,7 @@ def test_trouble_is_named(body: dict[str, Any], reason: str, words: str) -> None
         pod(state={"running": {}}),
         pod(state={"running": {}}, lastState=ended("it crashed once")),
         pod(state=ended(code=0)),
+        {"status": pod(state=ended(code=137))["status"] | {"phase": "Failed"}},  # evicted
     ],
 )
 def test_what_is_no_trouble(body: dict[str, Any]) -> None:
