@@ -34,6 +34,28 @@ class Manifest(BaseModel):
     """Languages that the model's card names, as ISO 639-1 codes; empty: it names none."""
 
 
+class Described:
+    """What a manifest says of a model, for every embedder that serves one."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+
+    @property
+    def model(self) -> str:
+        return self._manifest.name
+
+    @property
+    def dimension(self) -> int:
+        return self._manifest.dimension
+
+    @property
+    def max_tokens(self) -> int:
+        return self._manifest.max_tokens
+
+    def reads(self, language: str) -> bool:
+        return not self._manifest.languages or language in self._manifest.languages
+
+
 def names(models: Path) -> list[str]:
     """List the models below a folder."""
     found = sorted(models.glob(f"*/*/{MANIFEST}"))

@@ -14,12 +14,12 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 from agent_runtime.domain import Matrix
-from agent_runtime.models.catalogue import Manifest
+from agent_runtime.models.catalogue import Described, Manifest
 
 BATCH = 32
 
 
-class OnnxEmbedder:
+class OnnxEmbedder(Described):
     """Reads `model.onnx` and `tokenizer.json` of a folder that the catalogue found."""
 
     def __init__(self, folder: Path, manifest: Manifest, threads: int) -> None:
@@ -37,22 +37,7 @@ class OnnxEmbedder:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.enable_truncation(manifest.max_tokens)
         self._tokenizer.enable_padding()
-        self._manifest = manifest
-
-    @property
-    def model(self) -> str:
-        return self._manifest.name
-
-    @property
-    def dimension(self) -> int:
-        return self._manifest.dimension
-
-    @property
-    def max_tokens(self) -> int:
-        return self._manifest.max_tokens
-
-    def reads(self, language: str) -> bool:
-        return not self._manifest.languages or language in self._manifest.languages
+        super().__init__(manifest)
 
     def count_tokens(self, text: str) -> int:
         return len(self._counter.encode(text, add_special_tokens=False).ids)
