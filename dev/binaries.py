@@ -75,8 +75,10 @@ LOCAL_PATH_PROVISIONER = Binary(
 PAUSE = Binary("pause")
 HELM = Binary("helm", "helm.sh/helm/v4/cmd/helm")
 KWOK = Binary("kwok")
+WEAVIATE = Binary("weaviate-server", "github.com/weaviate/weaviate/cmd/weaviate-server")
+"""A vector store that the runtime's tests talk to; no part of the cluster."""
 
-ALL = (KUBERNETES, COREDNS, LOCAL_PATH_PROVISIONER, PAUSE, HELM, KWOK)
+ALL = (KUBERNETES, COREDNS, LOCAL_PATH_PROVISIONER, PAUSE, HELM, KWOK, WEAVIATE)
 
 
 def providing(program: str) -> Binary | None:
