@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
-FREE_FORM = {"x-kubernetes-preserve-unknown-fields": True}
+FREE_FORM: dict[str, JsonValue] = {"x-kubernetes-preserve-unknown-fields": True}
 
 JsonObject = Annotated[dict[str, Any], Field(json_schema_extra=FREE_FORM)]
 """A JSON object whose fields somebody else defines."""

@@ -1,35 +1,37 @@
-"""What the parts of the pipeline hand to each other: turns, chunks, evidence, pieces of a reply.
+"""Documents, the passages they are cut into, and the collection these are in.
 
-Plain immutable values without behaviour that needs I/O. Offsets count characters (code points).
+Offsets count characters (code points).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import GetPydanticSchema
+from pydantic_core import core_schema
 
-Vector = NDArray[np.float32]
+_ARRAY = GetPydanticSchema(
+    lambda _source, _handler: core_schema.is_instance_schema(np.ndarray),
+    lambda _schema, _handler: {"type": "array", "items": {}},
+)
+"""Lets messages that hold arrays have a JSON Schema."""
+
+Vector = Annotated[NDArray[np.float32], _ARRAY]
 """Shape [dimension], length 1."""
-Matrix = NDArray[np.float32]
+Matrix = Annotated[NDArray[np.float32], _ARRAY]
 """Shape [n, dimension], rows of length 1."""
-SentenceVectors = NDArray[np.int8]
+SentenceVectors = Annotated[NDArray[np.int8], _ARRAY]
 """Shape [sentences, dimension]: a unit vector scaled so that its largest component is 127. Its
 direction is what is kept, which is all that a cosine needs."""
 
 Span = tuple[int, int]
 """Start and end of a stretch of text, end excluded."""
 
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One message of a conversation."""
-
-    role: Literal["system", "user", "assistant"]
-    content: str
+Json = Any
+"""What JSON can say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,44 +109,3 @@ class Hit:
 
     id: str
     score: float
-
-
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """A chunk given to the generator, best first; `score` is its fused rank score."""
-
-    indexed: IndexedChunk
-    score: float
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """A question with what retrieval found out about it."""
-
-    question: str
-    vector: Vector
-    semantic: bool
-    """The embedding model reads the question's language, so that its cosines mean something."""
-    weights: Mapping[str, float]
-    """The question's words, each with its inverse document frequency."""
-    passages: Sequence[Passage]
-
-
-@dataclass(frozen=True, slots=True)
-class Citation:
-    """Which part of the reply (`start` to `end`) comes from which document, word for word."""
-
-    start: int
-    end: int
-    quote: str
-    score: float
-    chunk: Chunk
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A part of a reply as it is written. `refusal`: it says that there is no answer."""
-
-    text: str
-    citation: Citation | None = None
-    refusal: bool = False
