@@ -1,0 +1,1 @@
+"""The order system of Hazelgrid, the shop that the quickstart's documents belong to."""
