@@ -33,7 +33,13 @@ class NoDocumentsError(AgentError):
     reason = "NoDocuments"
 
 
-class VectorStoreUnavailableError(AgentError):
+class UnavailableError(AgentError):
+    """Something that the agent needs does not answer."""
+
+    reason = "Unavailable"
+
+
+class VectorStoreUnavailableError(UnavailableError):
     """The vector store does not answer, or answers with an error of its own."""
 
     reason = "VectorStoreUnavailable"
@@ -66,3 +72,73 @@ class InvalidRequestError(AgentError):
         super().__init__(message)
         self.param = param
         self.code = code
+
+
+class UnauthenticatedError(AgentError):
+    """The bearer token is missing or nobody's."""
+
+    reason = "Unauthenticated"
+
+
+class ForbiddenError(AgentError):
+    """The caller is known and may not do this."""
+
+    reason = "Forbidden"
+
+
+class NotFoundError(AgentError):
+    """There is no such thing, or it is somebody else's."""
+
+    reason = "NotFound"
+
+
+class ConflictError(AgentError):
+    """It cannot be done in the present state, for instance because somebody else does it now."""
+
+    reason = "Conflict"
+
+
+class TooLargeError(AgentError):
+    """The body or the document is larger than what is taken."""
+
+    reason = "TooLarge"
+
+
+class OverloadedError(AgentError):
+    """There is more work than can be done in time. `retry_after` is in seconds."""
+
+    reason = "Overloaded"
+
+    def __init__(self, message: str, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class GeneratorUnavailableError(UnavailableError):
+    """The model does not answer, or answers with an error of its own."""
+
+    reason = "GeneratorUnavailable"
+
+
+class EmbeddingsUnavailableError(UnavailableError):
+    """The embedding service does not answer, or answers with an error of its own."""
+
+    reason = "EmbeddingsUnavailable"
+
+
+class StateUnavailableError(UnavailableError):
+    """Redis does not answer."""
+
+    reason = "StateUnavailable"
+
+
+class GeneratorTimeoutError(AgentError):
+    """The model did not finish in time."""
+
+    reason = "GeneratorTimeout"
+
+
+class ToolFailedError(AgentError):
+    """A tool could not do what it was asked for; the message is an observation for the model."""
+
+    reason = "ToolFailed"

@@ -5,18 +5,29 @@ No adapter is imported here. Only `wiring` chooses one.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agent_runtime.domain import (
+    Answer,
     ChunkKey,
     EmbeddedChunk,
     Evidence,
+    Finish,
     Hit,
     IndexedChunk,
     IndexInfo,
+    Json,
     Matrix,
     Piece,
+    Principal,
+    Prompt,
+    Session,
+    ToolCall,
+    ToolSpec,
     Vector,
 )
 
@@ -88,6 +99,30 @@ class IndexWriter(Protocol):
         ...
 
 
+class Reranker(Protocol):
+    """A model that reads a question and a passage together. It blocks: call it in a thread."""
+
+    @property
+    def model(self) -> str: ...
+
+    def score(self, question: str, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return one score for each text, the higher the better. Shape [n]."""
+        ...
+
+
+class Vectors(Protocol):
+    """An embedder for the event loop: texts of concurrent requests are embedded together."""
+
+    @property
+    def model(self) -> str: ...
+
+    def reads(self, language: str) -> bool: ...
+
+    async def embed(self, texts: Sequence[str]) -> Matrix:
+        """Return one unit row of float32 for each text. Raises OverloadedError, AgentError."""
+        ...
+
+
 class Retriever(Protocol):
     """Finds passages for a question."""
 
@@ -97,4 +132,96 @@ class Retriever(Protocol):
 class Generator(Protocol):
     """Writes the reply, piece by piece."""
 
-    def generate(self, evidence: Evidence) -> AsyncIterator[Piece]: ...
+    @property
+    def model(self) -> str:
+        """Its name, as `llm.model` gives it."""
+        ...
+
+    @property
+    def calls_tools(self) -> bool:
+        """Whether it has function calling of its own."""
+        ...
+
+    @property
+    def cites(self) -> bool:
+        """Whether its pieces carry citations; otherwise they are found afterwards."""
+        ...
+
+    @property
+    def context_tokens(self) -> int:
+        """Most tokens that it reads and writes together."""
+        ...
+
+    @property
+    def reads_history(self) -> bool:
+        """Whether the turns before the question can change its answer."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """Count the tokens of a text, or estimate them where its tokenizer is not at hand."""
+        ...
+
+    def generate(self, prompt: Prompt) -> AsyncIterator[Piece | ToolCall | Finish]:
+        """Yield the reply; the last is a Finish. Closing the iterator ends the work behind it.
+
+        Raises:
+            GeneratorUnavailableError, GeneratorTimeoutError, OverloadedError, InvalidRequestError.
+        """
+        ...
+
+    async def warm_up(self) -> None:
+        """Do what a first request should not have to wait for. Raises AgentError."""
+        ...
+
+
+class Tool(Protocol):
+    """Something that the agent can do."""
+
+    @property
+    def spec(self) -> ToolSpec: ...
+
+    async def call(self, arguments: Mapping[str, Json], caller: Principal) -> Json:
+        """Do it and return the result. Raises ToolFailedError with words for the generator."""
+        ...
+
+
+class Authenticator(Protocol):
+    """Tells who holds a bearer token."""
+
+    async def authenticate(self, token: str) -> Principal | None:
+        """Return whose token it is, or None where it is nobody's. Raises UnavailableError."""
+        ...
+
+
+class Authorizer(Protocol):
+    """Decides who may use a tool. No answer means no."""
+
+    async def allowed(self, caller: Principal, tool: str) -> bool: ...
+
+
+class Sessions(Protocol):
+    """What is remembered of conversations. Methods raise StateUnavailableError."""
+
+    async def load(self, conversation_id: str) -> Session | None: ...
+
+    async def save(self, session: Session) -> None: ...
+
+    async def delete(self, conversation_id: str) -> None: ...
+
+
+class AnswerCache(Protocol):
+    """Answers that may be given again. It never raises: without a store there are no hits."""
+
+    async def get(self, scope: str, question: str, vector: Vector | None) -> Answer | None:
+        """Return the answer to this question in this scope, which names all else that it hangs
+        on. `vector` is the question's, where the cache asked for one by `semantic`."""
+        ...
+
+    async def put(
+        self, scope: str, question: str, vector: Vector | None, answer: Answer
+    ) -> None: ...
+
+    @property
+    def semantic(self) -> bool:
+        """Whether it wants the question's vector."""
+        ...

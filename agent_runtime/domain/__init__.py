@@ -43,6 +43,7 @@ from agent_runtime.domain.reply import (
     ToolSpec,
     Usage,
 )
+from agent_runtime.domain.state import State, Step, whole
 
 __all__ = [
     "ANONYMOUS",
@@ -76,10 +77,13 @@ __all__ = [
     "SentenceVectors",
     "Session",
     "Span",
+    "State",
+    "Step",
     "ToolCall",
     "ToolResult",
     "ToolSpec",
     "Turn",
     "Usage",
     "Vector",
+    "whole",
 ]
