@@ -33,6 +33,12 @@ class NoDocumentsError(AgentError):
     reason = "NoDocuments"
 
 
+class UnreadableDocumentError(AgentError):
+    """A document that no text can be taken from; the message says why."""
+
+    reason = "UnreadableDocument"
+
+
 class UnavailableError(AgentError):
     """Something that the agent needs does not answer."""
 
