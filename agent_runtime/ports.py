@@ -82,8 +82,10 @@ class IndexWriter(Protocol):
         """Create the collection unless it exists."""
         ...
 
-    def stored_keys(self) -> AsyncIterator[list[ChunkKey]]:
-        """Yield the keys of all chunks in pages."""
+    def stored_keys(
+        self, source: str | None = None, path: str | None = None
+    ) -> AsyncIterator[list[ChunkKey]]:
+        """Yield the keys of chunks in pages: of all, of a source, or of one document of it."""
         ...
 
     async def begin(self) -> None:

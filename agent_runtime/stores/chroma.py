@@ -74,8 +74,10 @@ class ChromaIndex:
                     f"collection {self._address.collection!r} holds chunks of another format"
                 ) from error
 
-    async def stored_keys(self) -> AsyncIterator[list[ChunkKey]]:
-        async for page in self._pages(["metadatas"]):
+    async def stored_keys(
+        self, source: str | None = None, path: str | None = None
+    ) -> AsyncIterator[list[ChunkKey]]:
+        async for page in self._pages(["metadatas"], record.of(source, path)):
             yield record.keys(page)
 
     async def open(self, embedding_model: str, dimension: int) -> IndexInfo:
@@ -128,12 +130,19 @@ class ChromaIndex:
         assert self._collection is not None  # noqa: S101  describe() has just set it
         return self._collection
 
-    async def _pages(self, include: list[str]) -> AsyncIterator[Any]:
+    async def _pages(
+        self, include: list[str], where: dict[str, Any] | None = None
+    ) -> AsyncIterator[Any]:
         offset = 0
         while True:
             async with self._calling():
                 collection = await self._found()
-                page: Any = await collection.get(limit=PAGE, offset=offset, include=include)  # pyright: ignore[reportArgumentType]
+                page: Any = await collection.get(
+                    where=where,
+                    limit=PAGE,
+                    offset=offset,
+                    include=include,  # pyright: ignore[reportArgumentType]
+                )
             if page["ids"]:
                 yield page
             if len(page["ids"]) < PAGE:

@@ -51,6 +51,13 @@ def info(collection: AsyncCollection) -> IndexInfo:
     )
 
 
+def of(source: str | None, path: str | None) -> dict[str, Any] | None:
+    """Return the condition that selects a source's chunks, or one document's; None for all."""
+    wanted = {"source": source, "path": path}
+    parts = [{name: value} for name, value in wanted.items() if value is not None]
+    return {"$and": parts} if len(parts) > 1 else parts[0] if parts else None
+
+
 def rows(chunks: Sequence[EmbeddedChunk]) -> dict[str, Any]:
     """Return the arguments of an upsert."""
     return {

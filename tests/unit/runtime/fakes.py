@@ -68,8 +68,11 @@ class MemoryStore:
     async def read(self) -> AsyncIterator[list[IndexedChunk]]:
         yield [IndexedChunk(each.chunk, each.sentence_vectors) for each in self.chunks.values()]
 
-    async def stored_keys(self) -> AsyncIterator[list[ChunkKey]]:
-        yield [each.chunk.key for each in self.chunks.values()]
+    async def stored_keys(
+        self, source: str | None = None, path: str | None = None
+    ) -> AsyncIterator[list[ChunkKey]]:
+        keys = [each.chunk.key for each in self.chunks.values()]
+        yield [key for key in keys if source in (None, key.source) and path in (None, key.path)]
 
     async def open(self, embedding_model: str, dimension: int) -> IndexInfo:
         self.info = self.info or IndexInfo("c", "1", embedding_model, dimension, 0, 0, False)
