@@ -20,14 +20,14 @@ def install(app: FastAPI, telemetry: Telemetry) -> None:
 
     def agent_error(request: Request, error: Exception) -> JSONResponse:
         failed = cast(AgentError, error)
-        telemetry.error(failed.reason)
+        telemetry.metrics.error(failed.reason)
         refused = isinstance(failed, InvalidRequestError)
         headers = None if refused else {"Retry-After": RETRY_SECONDS}
         return JSONResponse(body_of(failed), 400 if refused else 503, headers)
 
     def validation_error(request: Request, error: Exception) -> JSONResponse:
         first = cast(RequestValidationError, error).errors()[0]
-        telemetry.error(InvalidRequestError.reason)
+        telemetry.metrics.error(InvalidRequestError.reason)
         if first["type"] == "json_invalid":
             return JSONResponse(_body(f"the body is not JSON: {first['ctx']['error']}"), 400)
         place = ".".join(str(part) for part in first["loc"][1:])
@@ -41,7 +41,7 @@ def install(app: FastAPI, telemetry: Telemetry) -> None:
         return JSONResponse(_body(detail or refused.detail), refused.status_code, refused.headers)
 
     def unexpected(request: Request, error: Exception) -> JSONResponse:
-        telemetry.error("InternalError")
+        telemetry.metrics.error("InternalError")
         return JSONResponse(_body("internal error", kind="server_error"), 500)
 
     app.add_exception_handler(AgentError, agent_error)

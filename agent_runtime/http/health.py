@@ -59,6 +59,6 @@ def health_routes(health: Health, telemetry: Telemetry) -> APIRouter:
 
     @router.get("/metrics")
     async def metrics() -> Response:  # pyright: ignore[reportUnusedFunction]
-        return Response(telemetry.text(), media_type=CONTENT_TYPE_LATEST)
+        return Response(telemetry.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     return router

@@ -90,10 +90,10 @@ class Timing:
                 code = message["status"]
             elif message.get("body") and not started:
                 started = True
-                self._telemetry.first_token(time.perf_counter() - began)
+                self._telemetry.metrics.first_token(time.perf_counter() - began)
             await send(message)
 
         try:
             await self._app(scope, receive, timed)
         finally:
-            self._telemetry.request(code, time.perf_counter() - began)
+            self._telemetry.metrics.request(code, time.perf_counter() - began)

@@ -1,0 +1,122 @@
+"""What the runtime tells about itself: metrics, traces, Server-Timing.
+
+`phase` is the one way to time something; it serves all three.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from opentelemetry import context as otel
+from opentelemetry.propagate import extract
+from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
+
+from agent_runtime.telemetry.metrics import Metrics
+from agent_runtime.telemetry.tracing import OPERATIONS, span_name
+
+__all__ = ["Metrics", "Phase", "Telemetry", "Timings"]
+
+Attribute = str | int | float | bool
+_SUBJECTS = {"tool": "gen_ai.tool.name", "turn": "gen_ai.agent.name"}
+
+
+@dataclass(slots=True)
+class Timings:
+    """How long the parts of one request took, in seconds."""
+
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
+
+    def add(self, phase: str, seconds: float) -> None:
+        """Add to a phase, which may happen several times in a turn."""
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + seconds
+
+    def header(self) -> str:
+        """Return the value of Server-Timing, in milliseconds."""
+        return ", ".join(f"{name};dur={took * 1000:.1f}" for name, took in self.seconds.items())
+
+
+_timings: ContextVar[Timings | None] = ContextVar("timings", default=None)
+
+
+class Phase:
+    """A part of a turn while it lasts; `note` adds an attribute to its span."""
+
+    __slots__ = ("attributes",)
+
+    def __init__(self) -> None:
+        self.attributes: dict[str, Attribute] = {}
+
+    def note(self, name: str, value: Attribute) -> None:
+        """Add an attribute."""
+        self.attributes[name] = value
+
+
+class Telemetry:
+    """Metrics of one process, and traces where there is a tracer."""
+
+    def __init__(self, revision: str, tracer: Tracer | None = None) -> None:
+        self.metrics = Metrics(revision)
+        self._tracer = tracer
+
+    @contextmanager
+    def request(self, headers: dict[str, str]) -> Generator[Timings]:
+        """Collect the timings of a request, and go on with the trace of its caller."""
+        timings = Timings()
+        token = _timings.set(timings)
+        parent = otel.attach(extract(headers)) if self._tracer else None
+        try:
+            yield timings
+        finally:
+            if parent is not None:
+                otel.detach(parent)
+            _timings.reset(token)
+
+    @contextmanager
+    def phase(self, name: str, subject: str | None = None) -> Generator[Phase]:
+        """Time what happens inside, a failure included.
+
+        Args:
+            name: of the phase, from a fixed set: it is a label.
+            subject: the model, tool or collection that it is about.
+        """
+        phase = Phase()
+        began = time.perf_counter()
+        try:
+            if self._tracer is None:
+                yield phase
+            else:
+                with self._span(self._tracer, name, subject, phase):
+                    yield phase
+        finally:
+            took = time.perf_counter() - began
+            self.metrics.phase(name, took)
+            if (timings := _timings.get()) is not None:
+                timings.add(name, took)
+
+    @contextmanager
+    def _span(
+        self, tracer: Tracer, name: str, subject: str | None, phase: Phase
+    ) -> Generator[None]:
+        kind = SpanKind.CLIENT if name in ("generate", "embed") else SpanKind.INTERNAL
+        with tracer.start_as_current_span(
+            span_name(name, subject),
+            kind=kind,
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            if name in OPERATIONS:
+                span.set_attribute("gen_ai.operation.name", OPERATIONS[name])
+                span.set_attribute(_SUBJECTS.get(name, "gen_ai.request.model"), subject or "")
+            try:
+                yield
+            except BaseException as error:
+                # The message may hold a text of the conversation: only the type is told.
+                span.set_attribute("error.type", type(error).__qualname__)
+                span.set_status(Status(StatusCode.ERROR))
+                raise
+            finally:
+                span.set_attributes(phase.attributes)

@@ -1,0 +1,116 @@
+"""What the runtime counts and times, for /metrics. Every series carries the revision.
+
+The operator compares two revisions by these names, so a name or label is part of the contract.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Bucket bounds. 0.2 is the target for an answer, so it has one of its own."""
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+class Metrics:
+    """One registry for one process, so that two runtimes in one test stay apart."""
+
+    def __init__(self, revision: str) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self._revision = revision
+        self._requests = self._counter("requests", "Chat requests, by status code.", "code")
+        self._errors = self._counter("request_errors", "Requests that failed, by reason.", "reason")
+        self._duration = self._histogram(
+            "request_duration_seconds", "Chat requests, from first to last byte."
+        ).labels(revision)
+        self._first_token = self._histogram(
+            "time_to_first_token_seconds", "Until the first byte of a reply's body."
+        ).labels(revision)
+        self._phases = self._histogram(
+            "phase_duration_seconds", "Parts of a turn: queue, retrieval, generate, …", "phase"
+        )
+        self._no_answer = self._counter("no_answer", "Replies that say there is no answer.")
+        self._tokens = self._counter("tokens", "Tokens read (prompt) and written.", "type")
+        self._cache = self._counter("cache_requests", "Look-ups in the answer cache.", "result")
+        self._tools = self._counter("tool_calls", "Calls of tools, by outcome.", "tool", "status")
+        self._tool_seconds = self._histogram("tool_duration_seconds", "Calls of tools.", "tool")
+        self._batches = Histogram(
+            "agent_batch_size", "Requests that were computed together.", ["revision", "kind"],
+            buckets=SIZES, registry=self.registry,
+        )  # fmt: skip
+        self._turns = self._gauge("turns", "Turns in the pod: running or waiting.", "state")
+        self._up = self._gauge("dependency_up", "1 while it answers.", "dependency")
+        self._version = self._gauge("index_version", "Version of the index in use.", "collection")
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        names = ["revision", *labels]
+        return Counter(f"agent_{name}", text, names, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"agent_{name}", text, ["revision", *labels], registry=self.registry)
+
+    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
+        names = ["revision", *labels]
+        return Histogram(f"agent_{name}", text, names, buckets=SECONDS, registry=self.registry)
+
+    def request(self, code: int, seconds: float) -> None:
+        """Count a finished chat request."""
+        self._requests.labels(self._revision, str(code)).inc()
+        self._duration.observe(seconds)
+
+    def first_token(self, seconds: float) -> None:
+        """Note when a reply began to arrive."""
+        self._first_token.observe(seconds)
+
+    def error(self, reason: str) -> None:
+        """Count a failed request by its reason."""
+        self._errors.labels(self._revision, reason).inc()
+
+    def no_answer(self) -> None:
+        """Count a reply that says there is no answer."""
+        self._no_answer.labels(self._revision).inc()
+
+    def phase(self, name: str, seconds: float) -> None:
+        """Note how long a part of a turn took."""
+        self._phases.labels(self._revision, name).observe(seconds)
+
+    def tokens(self, prompt: int, completion: int) -> None:
+        """Count the tokens of a reply."""
+        self._tokens.labels(self._revision, "prompt").inc(prompt)
+        self._tokens.labels(self._revision, "completion").inc(completion)
+
+    def cache(self, result: str) -> None:
+        """Count a look-up: hit, miss or error."""
+        self._cache.labels(self._revision, result).inc()
+
+    def tool(self, name: str, status: str, seconds: float) -> None:
+        """Count a call of a tool."""
+        self._tools.labels(self._revision, name, status).inc()
+        self._tool_seconds.labels(self._revision, name).observe(seconds)
+
+    def batch(self, kind: str, size: int) -> None:
+        """Note how many requests were computed together."""
+        self._batches.labels(self._revision, kind).observe(size)
+
+    def turns(self, running: int, waiting: int) -> None:
+        """Note how many turns are worked on and how many wait."""
+        self._turns.labels(self._revision, "running").set(running)
+        self._turns.labels(self._revision, "waiting").set(waiting)
+
+    def up(self, dependency: str, answers: bool) -> None:
+        """Note whether something that the agent needs answers."""
+        self._up.labels(self._revision, dependency).set(answers)
+
+    def index_version(self, collection: str, version: int) -> None:
+        """Note which index is in use."""
+        self._version.labels(self._revision, collection).set(version)
+
+    def text(self) -> bytes:
+        """Return all series in Prometheus' text format."""
+        return generate_latest(self.registry)
