@@ -1,53 +1,109 @@
-"""One turn of the agent, on one screen: the question, its evidence, the reply."""
+"""One turn of the agent, on one screen.
+
+The steps are, in this order: known answers, retrieval, tools, the generator, keeping the answer;
+with a person's own steps between them. `wiring` puts them together.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from agent_runtime.domain import Piece, Turn
-from agent_runtime.errors import InvalidRequestError
-from agent_runtime.ports import Generator, Retriever
+from agent_runtime.dialogue.manager import DialogueManager
+from agent_runtime.dialogue.memory import Memory
+from agent_runtime.domain import (
+    Answer,
+    Event,
+    Evidence,
+    Finish,
+    Piece,
+    Question,
+    Request,
+    State,
+    Step,
+    whole,
+)
 from agent_runtime.telemetry import Telemetry
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A reply that is still being written. Consume `pieces` once."""
+    """A reply that is still being written. Consume `events` once; closing them ends the work."""
 
-    pieces: AsyncIterator[Piece]
+    events: AsyncIterator[Event]
+    question: Question
+    evidence: Evidence | None
+    cached: bool
+    degraded: tuple[str, ...]
+    """What the agent does without for now, such as `sessions`."""
+
+    async def whole(self) -> Answer:
+        """Wait for the end and return it as one."""
+        return await whole(self.events, self.evidence)
 
 
 class Pipeline:
-    """Retrieval, then the generator. What fails before the first piece is raised by `respond`."""
+    """Answers turns. What fails before the first event is raised by `respond`."""
 
-    def __init__(self, retriever: Retriever, generator: Generator, telemetry: Telemetry) -> None:
-        self._retriever = retriever
-        self._generator = generator
+    def __init__(
+        self,
+        memory: Memory,
+        dialogue: DialogueManager,
+        steps: Sequence[Step],
+        telemetry: Telemetry,
+    ) -> None:
+        self._memory = memory
+        self._dialogue = dialogue
+        self._steps = steps
         self._telemetry = telemetry
 
-    async def respond(self, turns: Sequence[Turn]) -> Reply:
-        """Answer the last turn of the user.
+    async def respond(self, request: Request) -> Reply:
+        """Answer the newest message.
 
         Raises:
             InvalidRequestError: the user said nothing.
-            AgentError: what retrieval raises.
+            NotFoundError: the conversation is somebody else's.
+            AgentError: what a step raises.
         """
-        question = question_of(turns)
-        with self._telemetry.retrieval():
-            evidence = await self._retriever.retrieve(question)
-        return Reply(self._counted(self._generator.generate(evidence)))
+        session, degraded = await self._memory.recall(request)
+        with self._telemetry.phase("dialogue"):
+            question = await self._dialogue.understand(request, session)
+        state = State(request, question, session)
+        if question.intent and question.intent.reply:
+            state = state.replying(said(question.intent.reply))
+        for step in self._steps:
+            state = await step(state)
+        events = self._remembered(state)
+        return Reply(events, question, state.evidence, state.cached, degraded)
 
-    async def _counted(self, pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
-        async for piece in pieces:
-            if piece.refusal:
-                self._telemetry.no_answer()
-            yield piece
+    async def _remembered(self, state: State) -> AsyncIterator[Event]:
+        """Pass the reply on, count it, and keep it in mind for the next turn."""
+        seen: list[Event] = []
+        async for event in state.reply or said(""):
+            seen.append(event)
+            if not isinstance(event, Finish):
+                yield event
+        answer = await whole(again(seen), state.evidence)
+        self._count(state, answer)
+        # Before the last event, so that a client that has seen the end can send the next turn.
+        await self._memory.remember(state, answer)
+        yield Finish(answer.finish_reason, answer.usage)
+
+    def _count(self, state: State, answer: Answer) -> None:
+        metrics = self._telemetry.metrics
+        if answer.refusal:
+            metrics.no_answer()
+        if not state.cached:
+            metrics.tokens(answer.usage.prompt_tokens, answer.usage.completion_tokens)
 
 
-def question_of(turns: Sequence[Turn]) -> str:
-    """Return what the user asked last. Raises InvalidRequestError."""
-    asked = next((turn.content for turn in reversed(turns) if turn.role == "user"), "")
-    if not asked.strip():
-        raise InvalidRequestError("messages: the last user message is empty", "messages")
-    return asked.strip()
+async def said(text: str) -> AsyncIterator[Event]:
+    """Reply with a fixed text."""
+    yield Piece(text)
+    yield Finish()
+
+
+async def again(events: Sequence[Event]) -> AsyncIterator[Event]:
+    """Reply with events that are there already."""
+    for event in events:
+        yield event

@@ -84,6 +84,8 @@ class Evidence:
     weights: Mapping[str, float]
     """The question's words, each with its inverse document frequency."""
     passages: Sequence[Passage]
+    index: str = ""
+    """Collection and version that it comes from."""
 
 
 @dataclass(frozen=True, slots=True)

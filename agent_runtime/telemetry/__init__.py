@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from opentelemetry import context as otel
+from opentelemetry.context import Context
 from opentelemetry.propagate import extract
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 
@@ -21,6 +21,7 @@ from agent_runtime.telemetry.tracing import OPERATIONS, span_name
 __all__ = ["Metrics", "Phase", "Telemetry", "Timings"]
 
 Attribute = str | int | float | bool
+_KINDS = {"turn": SpanKind.SERVER, "generate": SpanKind.CLIENT, "embed": SpanKind.CLIENT}
 _SUBJECTS = {"tool": "gen_ai.tool.name", "turn": "gen_ai.agent.name"}
 
 
@@ -58,21 +59,24 @@ class Phase:
 class Telemetry:
     """Metrics of one process, and traces where there is a tracer."""
 
-    def __init__(self, revision: str, tracer: Tracer | None = None) -> None:
+    def __init__(self, revision: str, tracer: Tracer | None = None, agent: str = "agent") -> None:
         self.metrics = Metrics(revision)
         self._tracer = tracer
+        self._agent = agent
 
     @contextmanager
-    def request(self, headers: dict[str, str]) -> Generator[Timings]:
-        """Collect the timings of a request, and go on with the trace of its caller."""
+    def request(self, headers: Mapping[str, str]) -> Generator[Timings]:
+        """Collect the timings of a request, in a span that goes on with its caller's trace."""
         timings = Timings()
         token = _timings.set(timings)
-        parent = otel.attach(extract(headers)) if self._tracer else None
         try:
-            yield timings
+            if self._tracer is None:
+                yield timings
+            else:
+                parent = extract(headers)
+                with self._span(self._tracer, "turn", self._agent, Phase(), parent):
+                    yield timings
         finally:
-            if parent is not None:
-                otel.detach(parent)
             _timings.reset(token)
 
     @contextmanager
@@ -99,12 +103,17 @@ class Telemetry:
 
     @contextmanager
     def _span(
-        self, tracer: Tracer, name: str, subject: str | None, phase: Phase
+        self,
+        tracer: Tracer,
+        name: str,
+        subject: str | None,
+        phase: Phase,
+        parent: Context | None = None,
     ) -> Generator[None]:
-        kind = SpanKind.CLIENT if name in ("generate", "embed") else SpanKind.INTERNAL
         with tracer.start_as_current_span(
             span_name(name, subject),
-            kind=kind,
+            context=parent,
+            kind=_KINDS.get(name, SpanKind.INTERNAL),
             record_exception=False,
             set_status_on_exception=False,
         ) as span:

@@ -1,0 +1,1 @@
+"""The dialogue manager: what a message means in its conversation."""

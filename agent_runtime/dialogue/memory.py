@@ -1,0 +1,75 @@
+"""What is remembered of conversations: read before a turn and written after it.
+
+A client may send the whole conversation each time, as OpenAI's chat API has it, or only the newest
+message with the conversation's id. What the client sends counts; what is missing is remembered.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from agent_runtime.domain import Answer, Request, Session, State, Turn
+from agent_runtime.errors import NotFoundError, StateUnavailableError
+from agent_runtime.ports import Sessions
+from agent_runtime.text.jsons import as_text
+
+log = logging.getLogger(__name__)
+
+
+class Memory:
+    """Sessions, with their owners. Without a store each turn stands for itself, and says so."""
+
+    def __init__(self, sessions: Sessions, turns: int) -> None:
+        """`turns` is how many turns are kept: of each the user's message and the reply."""
+        self._sessions = sessions
+        self._messages = 2 * (turns + 1)
+
+    async def recall(self, request: Request) -> tuple[Session | None, tuple[str, ...]]:
+        """Return the session of the conversation, and what had to be done without.
+
+        Raises:
+            NotFoundError: the conversation is somebody else's.
+            StateUnavailableError: the request answers something that has to be remembered.
+        """
+        try:
+            session = await self._sessions.load(request.conversation_id)
+        except StateUnavailableError as error:
+            if request.approval is not None:
+                raise
+            log.warning("going on without the session: %s", error)
+            return None, ("sessions",)
+        caller = request.principal
+        if session and (session.owner, session.tenant) != (caller.user, caller.tenant):
+            raise NotFoundError(f"there is no conversation {request.conversation_id!r}")
+        return session, ()
+
+    async def remember(self, state: State, answer: Answer) -> None:
+        """Add the turn to its session."""
+        request = state.request
+        kept = [*conversation(request, state.session), *after(answer)][-self._messages :]
+        session = state.session or Session(
+            request.conversation_id, request.principal.user, request.principal.tenant
+        )
+        try:
+            await self._sessions.save(replace(session, turns=tuple(kept), pending=answer.pending))
+        except StateUnavailableError as error:
+            log.warning("the turn is not remembered: %s", error)
+
+
+def conversation(request: Request, session: Session | None) -> tuple[Turn, ...]:
+    """Return all turns up to and with the newest message."""
+    if session is None or any(turn.role in ("assistant", "tool") for turn in request.turns):
+        return request.turns
+    return session.turns + request.turns
+
+
+def after(answer: Answer) -> list[Turn]:
+    """Return the turns that an answer adds: the tools' and the assistant's."""
+    calls = [Turn("assistant", "", tool_calls=(result.call,)) for result in answer.tool_calls]
+    results = [
+        Turn("tool", as_text(result.content), tool_call_id=result.call.id)
+        for result in answer.tool_calls
+    ]
+    pairs = [turn for pair in zip(calls, results, strict=True) for turn in pair]
+    return [*pairs, Turn("assistant", answer.text, tool_calls=answer.client_calls)]
