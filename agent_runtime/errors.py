@@ -138,6 +138,12 @@ class StateUnavailableError(UnavailableError):
     reason = "StateUnavailable"
 
 
+class IdentityUnavailableError(UnavailableError):
+    """Whoever could say whose token it is does not answer."""
+
+    reason = "IdentityUnavailable"
+
+
 class GeneratorTimeoutError(AgentError):
     """The model did not finish in time."""
 

@@ -5,7 +5,7 @@ No adapter is imported here. Only `wiring` chooses one.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -163,7 +163,7 @@ class Generator(Protocol):
         """Count the tokens of a text, or estimate them where its tokenizer is not at hand."""
         ...
 
-    def generate(self, prompt: Prompt) -> AsyncIterator[Piece | ToolCall | Finish]:
+    def generate(self, prompt: Prompt) -> AsyncGenerator[Piece | ToolCall | Finish]:
         """Yield the reply; the last is a Finish. Closing the iterator ends the work behind it.
 
         Raises:
@@ -204,11 +204,64 @@ class Authorizer(Protocol):
 class Sessions(Protocol):
     """What is remembered of conversations. Methods raise StateUnavailableError."""
 
-    async def load(self, conversation_id: str) -> Session | None: ...
+    async def load(self, conversation_id: str) -> Session | None:
+        """Return the session, which holds in `loaded` what it was."""
+        ...
 
-    async def save(self, session: Session) -> None: ...
+    async def save(self, session: Session) -> None:
+        """Store it. What was stored since it was loaded is kept: the new turns follow it."""
+        ...
 
     async def delete(self, conversation_id: str) -> None: ...
+
+
+class Claims(Protocol):
+    """Lets one of many do something that must be done once. Raises StateUnavailableError."""
+
+    async def claim(self, name: str) -> bool:
+        """Tell whether nobody has claimed this name before, and claim it for a day."""
+        ...
+
+
+class Records(Protocol):
+    """Documents by kind and tenant. Methods raise StateUnavailableError."""
+
+    async def put(
+        self, kind: str, tenant: str, id: str, value: bytes, seconds: float | None = None
+    ) -> None:
+        """Store or replace one, for so long or for good. Raises TooLargeError over 20 MiB."""
+        ...
+
+    async def get(self, kind: str, tenant: str, id: str) -> bytes | None: ...
+
+    async def delete(self, kind: str, tenant: str, id: str) -> bool:
+        """Tell whether there was one."""
+        ...
+
+    async def list(
+        self, kind: str, tenant: str, limit: int = 100, after: str | None = None
+    ) -> list[tuple[str, bytes]]:
+        """Return ids and values, the newest first, from the one that follows `after`."""
+        ...
+
+
+class Blobs(Protocol):
+    """Bytes that may be forgotten at any time. Methods raise StateUnavailableError."""
+
+    async def get(self, key: str) -> bytes | None: ...
+
+    async def put(self, key: str, value: bytes, seconds: float) -> None: ...
+
+    async def push(self, key: str, value: bytes, keep: int, seconds: float) -> None:
+        """Add to the log of a key, of which the newest `keep` are kept."""
+        ...
+
+    async def pushed(self, key: str, after: int) -> tuple[int, list[bytes]]:
+        """Return how many were ever added to a log, and those added after so many, newest first.
+
+        A number below `after` says that the log was forgotten and begun again.
+        """
+        ...
 
 
 class AnswerCache(Protocol):

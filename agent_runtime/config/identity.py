@@ -56,6 +56,12 @@ class OidcIssuer(ConfigModel):
     tenant_claim: Annotated[str, Field(min_length=1, max_length=253)] | None = None
     """Claim with the user's tenant. Absent: all are of one tenant."""
 
+    user_prefix: Annotated[str, Field(max_length=253)] = ""
+    """Put before the user's name, such as `oidc:`. Names that begin with `system:` are refused."""
+
+    groups_prefix: Annotated[str, Field(max_length=253)] = ""
+    """Put before each group. Groups that begin with `system:` are left out."""
+
 
 class TokenReviewConfig(ConfigModel):
     """Bearer tokens that the Kubernetes API server knows, such as those of ServiceAccounts."""

@@ -94,6 +94,9 @@ class Session:
     tenant: str = ""
     turns: tuple[Turn, ...] = ()
     pending: Pending | None = None
+    loaded: Session | None = field(default=None, repr=False, compare=False)
+    """As the store gave it. What differs from it is what this turn changed, so that of two turns
+    at the same time neither undoes the other."""
 
 
 @dataclass(frozen=True, slots=True)
