@@ -6,7 +6,7 @@ with a person's own steps between them. `wiring` puts them together.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
 from agent_runtime.dialogue.manager import DialogueManager
@@ -30,7 +30,7 @@ from agent_runtime.telemetry import Telemetry
 class Reply:
     """A reply that is still being written. Consume `events` once; closing them ends the work."""
 
-    events: AsyncIterator[Event]
+    events: AsyncGenerator[Event]
     question: Question
     evidence: Evidence | None
     cached: bool
@@ -76,7 +76,7 @@ class Pipeline:
         events = self._remembered(state)
         return Reply(events, question, state.evidence, state.cached, degraded)
 
-    async def _remembered(self, state: State) -> AsyncIterator[Event]:
+    async def _remembered(self, state: State) -> AsyncGenerator[Event]:
         """Pass the reply on, count it, and keep it in mind for the next turn."""
         seen: list[Event] = []
         async for event in state.reply or said(""):
@@ -97,13 +97,13 @@ class Pipeline:
             metrics.tokens(answer.usage.prompt_tokens, answer.usage.completion_tokens)
 
 
-async def said(text: str) -> AsyncIterator[Event]:
+async def said(text: str) -> AsyncGenerator[Event]:
     """Reply with a fixed text."""
     yield Piece(text)
     yield Finish()
 
 
-async def again(events: Sequence[Event]) -> AsyncIterator[Event]:
+async def again(events: Sequence[Event]) -> AsyncGenerator[Event]:
     """Reply with events that are there already."""
     for event in events:
         yield event

@@ -18,7 +18,8 @@ from agent_runtime.text.terms import Analyzer
 
 _LEAD = re.compile(
     r"^\s*(?:ok(?:ay)?\b|and\b|but\b|so\b|or\b|then\b|also\b|well\b|what if\b|what about\b"
-    r"|how about\b|same (?:question )?for\b|那么|那|还有|另外|以及|要是|如果是|如果|换成|至于|好的?)"
+    r"|how about\b|same (?:question )?for\b"
+    r"|那么|那|还有|另外|以及|要是|如果是|如果|换成|至于|好的?)"
     r"[\s,，]*",
     re.IGNORECASE,
 )

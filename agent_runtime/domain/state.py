@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -32,14 +32,14 @@ class State:
     """Tools that the generator may call by itself."""
     results: tuple[ToolResult, ...] = ()
     """What was called already in this turn."""
-    reply: AsyncIterator[Event] | None = None
+    reply: AsyncGenerator[Event] | None = None
     """The reply, once a step gives one. The steps after it leave it, or wrap it."""
     scope: str | None = None
     """What a known answer hangs on besides the question. None: nothing is kept of this turn."""
     cached: bool = False
     """The reply is a known answer."""
 
-    def replying(self, reply: AsyncIterator[Event]) -> State:
+    def replying(self, reply: AsyncGenerator[Event]) -> State:
         """Return the state with a reply."""
         return replace(self, reply=reply)
 

@@ -6,7 +6,7 @@ the reply for "nothing found".
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -51,11 +51,10 @@ class ExtractiveGenerator:
         # The same passages come up again and again, and taking them apart costs the most here.
         self._words = lru_cache(maxsize=CACHED_TEXTS)(self._take_apart)
 
-    async def generate(self, evidence: Evidence) -> AsyncIterator[Piece]:
+    async def generate(self, evidence: Evidence) -> AsyncGenerator[Piece]:
         chosen = choose(self._candidates(evidence), self._config)
         if not chosen:
-            text = self._config.no_answer or NO_ANSWER[language_of(evidence.question)]
-            yield Piece(text, refusal=True)
+            yield Piece(refusal(evidence.question, self._config), refusal=True)
             return
         written = 0
         for before, sentence in zip([None, *chosen], chosen, strict=False):
@@ -90,6 +89,11 @@ class ExtractiveGenerator:
 
     def _take_apart(self, text: str) -> Words:
         return Words(text, frozenset(self._analyzer.terms(text)))
+
+
+def refusal(question: str, config: LLMConfig) -> str:
+    """Return the reply to a question that there is no answer to."""
+    return config.no_answer or NO_ANSWER[language_of(question)]
 
 
 def choose(candidates: Iterable[Candidate], config: LLMConfig) -> list[Candidate]:

@@ -1,0 +1,163 @@
+"""Assembling the prompt within the model's budget of tokens. Pure but for counting tokens.
+
+The question, the instructions and the results of tools have to fit; passages come next, best
+first; of the history the newest turns. What does not fit is left out whole, never cut in the
+middle.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
+
+from agent_runtime.config import LLMConfig
+from agent_runtime.domain import Passage, Prompt, Sampling, State, ToolResult, Turn
+from agent_runtime.errors import InvalidRequestError
+from agent_runtime.llm.prompts import CHAT_TEMPLATE, NOTHING_FOUND, SYSTEM, TEXT_TEMPLATE
+from agent_runtime.text.jsons import as_text
+
+HISTORY_SHARE = 0.25
+"""Most of what is left for passages and history that history gets while passages want it."""
+OVERHEAD = 8
+"""Tokens around each turn: roles and separators of chat templates."""
+T = TypeVar("T")
+_PLACE = re.compile(r"\{(context|question|history)\}")
+
+
+class Counted(Protocol):
+    """What has to be known of a generator."""
+
+    @property
+    def context_tokens(self) -> int: ...
+
+    def count_tokens(self, text: str) -> int: ...
+
+
+def assemble(state: State, config: LLMConfig, generator: Counted) -> Prompt:
+    """Return the prompt of a turn.
+
+    Raises:
+        InvalidRequestError: the question alone is longer than the model can read.
+    """
+    sampling = sampled(config, state.request.sampling)
+    theirs = [turn.content for turn in state.request.turns if turn.role == "system"]
+    instructions = "\n\n".join([config.system_prompt or SYSTEM, *theirs])
+    count = generator.count_tokens
+    window = min(config.context_tokens or generator.context_tokens, generator.context_tokens)
+    fixed = [instructions, config.prompt_template or TEXT_TEMPLATE, state.question.asked]
+    fixed += [as_text(result.content) for result in state.results]
+    room = window - (sampling.max_tokens or 0) - sum(count(text) + OVERHEAD for text in fixed)
+    if room < 0:
+        raise InvalidRequestError(
+            f"messages: the question is longer than the {window} tokens that the model reads and "
+            f"writes, of which {sampling.max_tokens} are for the answer",
+            "messages",
+            "context_length_exceeded",
+        )
+    chosen = _choose(state, count, room)
+    evidence = state.evidence and replace(state.evidence, passages=chosen.passages)
+    places = _places(state, chosen)
+    return Prompt(
+        instructions=instructions,
+        turns=_turns(state, chosen, config, places),
+        text=_text(config, places),
+        question=state.question,
+        evidence=evidence,
+        results=state.results,
+        tools=state.tools,
+        tool_choice=state.request.tool_choice,
+        sampling=sampling,
+    )
+
+
+def sampled(config: LLMConfig, asked: Sampling) -> Sampling:
+    """Return what a request asks for, and the configuration's values for the rest."""
+    own = config.sampling
+    longest = asked.max_tokens
+    return Sampling(
+        temperature=own.temperature if asked.temperature is None else asked.temperature,
+        top_p=own.top_p if asked.top_p is None else asked.top_p,
+        max_tokens=own.max_tokens if longest is None else min(longest, own.max_tokens),
+        stop=own.stop if asked.stop is None else asked.stop,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    passages: tuple[Passage, ...]
+    history: tuple[Turn, ...]
+
+
+def _choose(state: State, count: Callable[[str], int], room: int) -> _Chosen:
+    passages = list(state.evidence.passages) if state.evidence else []
+    costs = [count(shown(at, each)) + OVERHEAD for at, each in enumerate(passages, 1)]
+    turns = [(turn, count(turn.content) + OVERHEAD) for turn in reversed(state.question.history)]
+    history = _fitting(turns, int(room * HISTORY_SHARE) if passages else room)
+    room -= sum(cost for _, cost in history)
+    kept = _fitting(list(zip(passages, costs, strict=True)), room)
+    room -= sum(cost for _, cost in kept)
+    history += _fitting(turns[len(history) :], room)
+    return _Chosen(
+        tuple(passage for passage, _ in kept), tuple(turn for turn, _ in reversed(history))
+    )
+
+
+def _fitting(items: Sequence[tuple[T, int]], room: int) -> list[tuple[T, int]]:
+    """Return the first items that fit together."""
+    kept: list[tuple[T, int]] = []
+    for item, cost in items:
+        if cost > room:
+            break
+        room -= cost
+        kept.append((item, cost))
+    return kept
+
+
+def shown(number: int, passage: Passage) -> str:
+    """Return a passage as the model reads it: its number, where it stands, its text."""
+    chunk = passage.indexed.chunk
+    above = " > ".join(dict.fromkeys((chunk.title, *chunk.headings)))
+    return f"[{number}] {above}\n{chunk.text}"
+
+
+def _places(state: State, chosen: _Chosen) -> dict[str, str]:
+    passages = [shown(at, each) for at, each in enumerate(chosen.passages, 1)]
+    results = [f"Result of {each.call.name}: {as_text(each.content)}" for each in state.results]
+    return {
+        "context": "\n\n".join([*passages, *results]) or NOTHING_FOUND,
+        "passages": "\n\n".join(passages) or NOTHING_FOUND,
+        "question": state.question.asked,
+        "history": "\n".join(f"{t.role.capitalize()}: {t.content}" for t in chosen.history),
+    }
+
+
+def filled(template: str, places: dict[str, str]) -> str:
+    """Fill a template's places once: a brace in a text that is filled in means nothing."""
+    text = _PLACE.sub(lambda found: places[found.group(1)], template)
+    return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def _turns(
+    state: State, chosen: _Chosen, config: LLMConfig, places: dict[str, str]
+) -> tuple[Turn, ...]:
+    template = config.prompt_template or CHAT_TEMPLATE
+    inline = "{history}" in template
+    if state.evidence is None and not config.prompt_template:
+        asked = state.question.asked
+    else:
+        asked = filled(template, {**places, "context": places["passages"]})
+    history = () if inline else chosen.history
+    return (*history, Turn("user", asked), *_called(state.results))
+
+
+def _called(results: Sequence[ToolResult]) -> list[Turn]:
+    calls = [Turn("assistant", "", tool_calls=tuple(each.call for each in results))]
+    said = [Turn("tool", as_text(each.content), tool_call_id=each.call.id) for each in results]
+    return [*calls, *said] if results else []
+
+
+def _text(config: LLMConfig, places: dict[str, str]) -> str:
+    text = filled(config.prompt_template or TEXT_TEMPLATE, places)
+    return f"{config.system_prompt}\n\n{text}" if config.system_prompt else text
