@@ -11,6 +11,7 @@ from agent_runtime.config.base import ConfigModel, EnvName, HttpUrl, JsonObject,
 Names = Annotated[
     tuple[Annotated[str, Field(min_length=1, max_length=253)], ...], Field(max_length=100)
 ]
+ReplyTemplate = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 class HttpTool(ConfigModel):
@@ -46,6 +47,9 @@ class McpTool(ConfigModel):
 
     command: Annotated[tuple[str, ...], Field(max_length=50)] = ()
     """A server that is started and spoken to over standard input and output."""
+
+    env: Annotated[tuple[EnvName, ...], Field(max_length=100)] = ()
+    """Environment variables that the command gets, besides PATH, HOME and the like."""
 
     tool: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     """Its name there. Absent: as here."""
@@ -95,6 +99,11 @@ class ToolConfig(ConfigModel):
 
     timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
     """How long a call may take, in seconds."""
+
+    reply: Annotated[dict[str, ReplyTemplate], Field(max_length=20)] = {}
+    """How a result is said by a generator that cannot phrase one: for each language (ISO 639-1) a
+    sentence with the result's fields in braces, such as `Order {order_id} is {status}.` Absent:
+    its fields, line by line."""
 
     http: HttpTool | None = None
     """An operation of an HTTP API."""
