@@ -1,0 +1,47 @@
+"""The quickstart's documents as passages, cut by the runtime itself, without a model."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import cycle, islice
+from pathlib import Path
+
+import yaml
+
+from agent_runtime.config import ChunkingConfig
+from agent_runtime.domain import Chunk
+from agent_runtime.knowledge.chunking import chunk
+from agent_runtime.knowledge.sources import read_sources
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+QUICKSTART = REPOSITORY / "examples" / "quickstart"
+TOKEN = re.compile(r"[\u3400-\u9fff]|[a-z0-9]{1,6}|[^\w\s]", re.IGNORECASE)
+
+
+def count_tokens(text: str) -> int:
+    """Count about as many tokens as a sentence embedding model's tokenizer."""
+    return len(TOKEN.findall(text))
+
+
+def chunks() -> list[Chunk]:
+    """Return about 400 passages of the quickstart's documents."""
+    documents, _ = read_sources({"shop": QUICKSTART / "knowledge"}, "bench")
+    return [each for doc in documents for each in chunk(doc, count_tokens, ChunkingConfig())]
+
+
+def write_passages(file: Path) -> int:
+    """Write what the peers search, `[{id, title, text}]`, and return how many there are."""
+    found = [
+        {"id": each.key.id, "title": each.title, "text": f"{each.title}\n{each.text}"}
+        for each in chunks()
+    ]
+    file.write_text(json.dumps(found, ensure_ascii=False), encoding="utf-8")
+    return len(found)
+
+
+def questions(limit: int = 200) -> list[str]:
+    """Return hand-written questions, again and again where there are fewer."""
+    listed = yaml.safe_load((QUICKSTART / "questions.yaml").read_text(encoding="utf-8"))
+    asked = [each["question"] for each in listed["questions"] if "question" in each]
+    return list(islice(cycle(asked), limit))
