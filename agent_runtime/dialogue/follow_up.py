@@ -23,7 +23,9 @@ _LEAD = re.compile(
     r"[\s,，]*",
     re.IGNORECASE,
 )
-_PREPOSITION = re.compile(r"^(?:for|with|about|in|on|to|from|at|by|of|if it(?:'s| is)?)\s+", re.I)
+_BEFORE = re.compile(
+    r"^(?:(?:for|with|about|in|on|to|from|at|by|of|if it(?:'s| is)?)\s+)?(?:(?:an?|the)\s+)?", re.I
+)
 _TAIL = re.compile(
     r"\s*(?:then|too|as well|instead|please|呢|吗|的话)*\s*[?？!！.。]*\s*$", re.IGNORECASE
 )
@@ -59,7 +61,7 @@ def leans_back(question: str, history: Sequence[Turn]) -> bool:
 def focus(question: str) -> str | None:
     """Return the other thing that a question names, or None where it asks something of its own."""
     rest = _TAIL.sub("", _LEAD.sub("", _LEAD.sub("", question)))
-    rest = _PREPOSITION.sub("", rest)
+    rest = _BEFORE.sub("", rest)
     if not rest or _ASKS.search(rest) or _POINTS_BACK.search(rest):
         return None
     return rest if _length(rest) <= LONGEST / 2 else None
@@ -78,7 +80,7 @@ def substitutes(question: str, analyzer: Analyzer) -> list[str]:
         for first, second in pairwise(content)
         if question[first.end() : second.start()] == " "
     ]
-    return [*(word.group() for word in content), *pairs]
+    return [*pairs, *(word.group() for word in content)]
 
 
 def joined(before: str, question: str) -> str:
