@@ -19,7 +19,7 @@ from agent_runtime.errors import (
     NotReadyError,
     VectorStoreUnavailableError,
 )
-from agent_runtime.ports import Embedder, IndexReader
+from agent_runtime.ports import IndexReader, Vectors
 from agent_runtime.retrieval.snapshot import Snapshot, build
 
 log = logging.getLogger(__name__)
@@ -35,12 +35,12 @@ class IndexFollower:
     def __init__(
         self,
         reader: IndexReader,
-        embedder: Embedder,
+        vectors: Vectors,
         on_version: Callable[[Snapshot], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._reader = reader
-        self._embedder = embedder
+        self._vectors = vectors
         self._on_version = on_version
         self._clock = clock
         self._snapshot: Snapshot | None = None
@@ -92,10 +92,10 @@ class IndexFollower:
                 if info is None
                 else f"collection {info.collection!r} has no published index yet"
             )
-        if info.embedding_model != self._embedder.model:
+        if info.embedding_model != self._vectors.model:
             raise IndexMismatchError(
                 f"collection {info.collection!r} was built with {info.embedding_model!r}, "
-                f"not with {self._embedder.model!r}"
+                f"not with {self._vectors.model!r}"
             )
         if self._snapshot is None or _identity(info) != _identity(self._snapshot.info):
             await self._load(info)
@@ -104,7 +104,7 @@ class IndexFollower:
         chunks = [each async for page in self._reader.read() for each in page]
         snapshot = await asyncio.to_thread(build, info, chunks)
         # A search of the new version, before anybody's question meets it.
-        vector = (await asyncio.to_thread(self._embedder.embed, ["warm-up"]))[0]
+        vector = (await self._vectors.embed(["warm-up"]))[0]
         await self._reader.search(vector, 1)
         self._snapshot = snapshot
         self._on_version(snapshot)

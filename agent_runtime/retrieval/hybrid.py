@@ -1,19 +1,17 @@
-"""Dense and lexical search for one question, fused by rank.
-
-The embedding runs in a thread and the store is asked asynchronously: one person's question must
-not hold up another's.
-"""
+"""Dense and lexical search for one question, fused by rank; then a second look, if asked for."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import Executor
 
-from agent_runtime.domain import Evidence, Passage
-from agent_runtime.ports import Embedder, IndexReader
+from agent_runtime.config import RetrievalConfig
+from agent_runtime.domain import Evidence, Hit, Passage
+from agent_runtime.ports import IndexReader, Reranker, Vectors
 from agent_runtime.retrieval.follower import IndexFollower
 from agent_runtime.retrieval.fusion import fuse
+from agent_runtime.retrieval.snapshot import searchable
+from agent_runtime.telemetry import Telemetry
 from agent_runtime.text.language import language_of
 
 CANDIDATES = 4
@@ -25,42 +23,63 @@ class HybridRetriever:
 
     def __init__(
         self,
-        embedder: Embedder,
+        config: RetrievalConfig,
+        vectors: Vectors,
         reader: IndexReader,
         follower: IndexFollower,
-        executor: Executor,
-        top_k: int,
+        telemetry: Telemetry,
+        reranker: Reranker | None = None,
     ) -> None:
-        self._embedder = embedder
+        self._config = config
+        self._vectors = vectors
         self._reader = reader
         self._follower = follower
-        self._executor = executor
-        self._top_k = top_k
+        self._telemetry = telemetry
+        self._reranker = reranker
 
     async def retrieve(self, question: str) -> Evidence:
-        """Return at most `top_k` passages, best first.
+        """Return at most `topK` passages, best first.
 
         Raises:
             VectorStoreUnavailableError, IndexMissingError, IndexMismatchError, NotReadyError.
+            OverloadedError, EmbeddingsUnavailableError.
         """
         snapshot = self._follower.loaded()
-        loop = asyncio.get_running_loop()
-        vector = (await loop.run_in_executor(self._executor, self._embedder.embed, [question]))[0]
-        limit = self._top_k * CANDIDATES
-        hits = await self._reader.search(vector, limit)
-        dense = [hit.id for hit in hits if hit.id in snapshot.chunks]
+        with self._telemetry.phase("embed", self._vectors.model):
+            vector = (await self._vectors.embed([question]))[0]
+        limit = self._config.top_k * CANDIDATES
+        with self._telemetry.phase("search"):
+            hits = await self._reader.search(vector, limit)
         lexical = snapshot.lexical.search(snapshot.lexical.terms(question), limit)
-        semantic = self._embedder.reads(language_of(question))
+        dense = [hit.id for hit in self._near(hits, lexical) if hit.id in snapshot.chunks]
+        semantic = self._vectors.reads(language_of(question))
+        rerank = self._config.rerank
+        wanted = rerank.candidates if rerank else self._config.top_k
+        passages = [
+            Passage(snapshot.chunks[id], score)
+            for id, score in merge(dense, lexical, semantic, wanted)
+        ]
         return Evidence(
             question=question,
             vector=vector,
             semantic=semantic,
             weights=snapshot.lexical.weights(question),
-            passages=[
-                Passage(snapshot.chunks[id], score)
-                for id, score in merge(dense, lexical, semantic, self._top_k)
-            ],
+            passages=await self._reranked(question, passages),
+            index=snapshot.index,
         )
+
+    def _near(self, hits: Sequence[Hit], lexical: Sequence[str]) -> list[Hit]:
+        lowest = self._config.min_score
+        return [hit for hit in hits if hit.score >= lowest or hit.id in lexical]
+
+    async def _reranked(self, question: str, passages: list[Passage]) -> list[Passage]:
+        if self._reranker is None or len(passages) < 2:
+            return passages[: self._config.top_k]
+        texts = [searchable(passage.indexed.chunk) for passage in passages]
+        with self._telemetry.phase("rerank", self._reranker.model):
+            scores = await asyncio.to_thread(self._reranker.score, question, texts)
+        order = scores.argsort(kind="stable")[::-1][: self._config.top_k]
+        return [Passage(passages[at].indexed, float(scores[at])) for at in order]
 
 
 def merge(

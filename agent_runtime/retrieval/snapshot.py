@@ -18,6 +18,11 @@ class Snapshot:
     chunks: Mapping[str, IndexedChunk]
     lexical: LexicalIndex
 
+    @property
+    def index(self) -> str:
+        """Names the collection and its version: what is known of another one is out of date."""
+        return f"{self.info.collection_id}:{self.info.version}"
+
 
 def build(info: IndexInfo, chunks: Iterable[IndexedChunk]) -> Snapshot:
     """Index the complete documents among the chunks. Slow for large collections: use a thread."""

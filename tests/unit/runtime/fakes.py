@@ -47,6 +47,21 @@ class HashingEmbedder:
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
+class HashingVectors:
+    """The same for the event loop."""
+
+    model = HashingEmbedder.model
+
+    def __init__(self) -> None:
+        self.embedder = HashingEmbedder()
+
+    def reads(self, language: str) -> bool:
+        return self.embedder.reads(language)
+
+    async def embed(self, texts: Sequence[str]) -> Matrix:
+        return self.embedder.embed(texts)
+
+
 class MemoryStore:
     """A collection in memory. `fail_after` calls that change it, it is killed like a process."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent_runtime.config import RetrievalConfig
 from agent_runtime.domain import EmbeddedChunk, IndexInfo
 from agent_runtime.errors import AgentError
 from agent_runtime.retrieval.follower import GRACE_SECONDS, IndexFollower
@@ -15,7 +14,8 @@ from agent_runtime.retrieval.fusion import fuse
 from agent_runtime.retrieval.hybrid import HybridRetriever, merge
 from agent_runtime.retrieval.lexical import LexicalIndex
 from agent_runtime.retrieval.snapshot import Snapshot, complete
-from tests.unit.runtime.fakes import HashingEmbedder, MemoryStore, indexed
+from agent_runtime.telemetry import Telemetry
+from tests.unit.runtime.fakes import HashingVectors, MemoryStore, indexed
 
 rankings = st.lists(st.lists(st.sampled_from("abcdef"), unique=True), max_size=3)
 
@@ -67,10 +67,9 @@ class Story:
         self.now = 0.0
         self.versions: list[int] = []
         self.store = MemoryStore()
-        self.embedder = HashingEmbedder()
-        self.follower = IndexFollower(
-            self.store, self.embedder, self._noted, clock=lambda: self.now
-        )
+        self.vectors = HashingVectors()
+        self.embedder = self.vectors.embedder
+        self.follower = IndexFollower(self.store, self.vectors, self._noted, clock=lambda: self.now)
 
     def _noted(self, snapshot: Snapshot) -> None:
         self.versions.append(snapshot.info.version)
@@ -143,9 +142,10 @@ async def test_retrieval_leaves_out_what_the_snapshot_does_not_know() -> None:
     story.store.chunks[unknown.chunk.key.id] = EmbeddedChunk(
         unknown.chunk, story.embedder.embed(["refund"])[0], unknown.sentence_vectors
     )
-    with ThreadPoolExecutor(1) as executor:
-        retriever = HybridRetriever(story.embedder, story.store, story.follower, executor, 5)
-        evidence = await retriever.retrieve("refund?")
+    retriever = HybridRetriever(
+        RetrievalConfig(), story.vectors, story.store, story.follower, Telemetry("r")
+    )
+    evidence = await retriever.retrieve("refund?")
     assert [each.indexed.chunk.text for each in evidence.passages] == ["refund by card"]
     assert evidence.semantic
     assert set(evidence.weights) == {"refund"}

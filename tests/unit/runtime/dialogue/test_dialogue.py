@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
 
 from agent_runtime.config import DialogueConfig, IntentConfig
 from agent_runtime.dialogue.follow_up import focus, leans_back
 from agent_runtime.dialogue.intents import Intents
 from agent_runtime.dialogue.manager import DialogueManager, RuleRewriter, recent
-from agent_runtime.domain import Matrix, Request, Session, Turn
+from agent_runtime.domain import Request, Session, Turn
 from agent_runtime.errors import InvalidRequestError
-from tests.unit.runtime.fakes import HashingEmbedder
-
-
-class Vectors(HashingEmbedder):
-    """The same for the event loop."""
-
-    async def embed(self, texts: Sequence[str]) -> Matrix:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return super().embed(texts)
+from tests.unit.runtime.fakes import HashingVectors
 
 
 def manager(**config: object) -> DialogueManager:
     settings = DialogueConfig.model_validate(config)
-    vectors = Vectors()
+    vectors = HashingVectors()
     return DialogueManager(settings, Intents(settings.intents, vectors), RuleRewriter(vectors))
 
 
