@@ -1,0 +1,33 @@
+"""Two turns of one conversation at the same time: neither undoes the other. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agent_runtime.domain import Session, Turn
+
+
+def merged(session: Session, stored: Session | None, keep: int) -> Session:
+    """Return what is to be stored for `session`, where `stored` is there now.
+
+    The newest `keep` turns are kept. Where nothing was stored since `session` was loaded, it is
+    `session` itself; otherwise the turns that it added follow those of the other.
+    """
+    before = session.loaded.turns if session.loaded else ()
+    turns = session.turns
+    if stored is not None and stored.turns != before:
+        known = _overlap(before, turns)
+        # A client that sent another conversation than the one that was loaded is right.
+        turns = turns if before and not known else stored.turns + turns[known:]
+    pending = session.pending
+    if stored is not None and pending == (session.loaded.pending if session.loaded else None):
+        pending = stored.pending
+    return replace(session, turns=turns[-keep:] if keep else (), pending=pending, loaded=None)
+
+
+def _overlap(before: tuple[Turn, ...], turns: tuple[Turn, ...]) -> int:
+    """Return how many turns at the front of `turns` end `before`, whose oldest may be gone."""
+    for length in range(min(len(before), len(turns)), 0, -1):
+        if before[-length:] == turns[:length]:
+            return length
+    return 0

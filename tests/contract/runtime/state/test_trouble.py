@@ -1,0 +1,211 @@
+"""Redis that is down, half-open, slow, full, or asks for another password."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from agent_runtime.domain import Session, Turn
+from agent_runtime.errors import StateUnavailableError
+from agent_runtime.state.address import parse
+from agent_runtime.state.blobs import RedisBlobs
+from agent_runtime.state.keys import Keys
+from agent_runtime.state.redis import RedisState
+from agent_runtime.state.sessions import RedisSessions
+from tests.contract.runtime.processes import free_port
+from tests.contract.runtime.state.servers import RedisServer, eventually, half_open
+
+KEYS = Keys("shop/help")
+BUSY = 0.5
+"""Seconds: what a call of 50 ms may take where the machine is busy with something else."""
+Opening = Callable[..., RedisState]
+
+
+@pytest.fixture
+async def opening() -> AsyncIterator[Opening]:
+    """Connect with the limits that are used in production."""
+    opened: list[RedisState] = []
+
+    def connect(url: str, password: str | None = None) -> RedisState:
+        opened.append(RedisState(parse(url, password)))
+        return opened[-1]
+
+    yield connect
+    await asyncio.gather(*(state.aclose() for state in opened))
+
+
+async def failed_after(call: Awaitable[object]) -> float:
+    """Seconds until it gave up."""
+    start = time.perf_counter()
+    with pytest.raises(StateUnavailableError, match=r"^Redis at 127.0.0.1:"):
+        await call
+    return time.perf_counter() - start
+
+
+async def well(state: RedisState) -> None:
+    async def healthy() -> bool:
+        return state.healthy
+
+    await eventually(healthy)
+
+
+async def works(state: RedisState) -> None:
+    """It answers again, with nobody's help."""
+    blobs = RedisBlobs(state, KEYS)
+
+    async def stored() -> bool:
+        try:
+            await blobs.put("k", b"v", 60)
+            return await blobs.get("k") == b"v"
+        except StateUnavailableError:
+            return False
+
+    await eventually(stored)
+    await well(state)
+
+
+async def test_down_at_the_start_and_there_later(tmp_path: Path, opening: Opening) -> None:
+    server = RedisServer(tmp_path)
+    state = opening(server.url)
+    await state.start()
+    assert not state.healthy
+    assert await failed_after(RedisBlobs(state, KEYS).get("k")) < BUSY
+    server.start()
+    try:
+        await works(state)
+    finally:
+        server.stop()
+
+
+async def test_killed_in_the_middle_and_started_again(
+    tmp_path: Path, opening: Opening, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = RedisServer(tmp_path)
+    server.start()
+    state = opening(server.url)
+    await works(state)
+    server.stop()
+    with caplog.at_level(logging.INFO):
+        assert await failed_after(RedisBlobs(state, KEYS).get("k")) < BUSY
+        assert not state.healthy
+        assert state.trouble
+        for _ in range(200):
+            await failed_after(RedisBlobs(state, KEYS).get("k"))
+        server.start()
+        try:
+            await works(state)
+        finally:
+            server.stop()
+    said = [each.getMessage() for each in caplog.records if each.name.startswith("agent_runtime")]
+    assert len(said) <= 4, said  # not a line for each request
+
+
+async def test_it_is_noticed_without_anybody_asking(tmp_path: Path, opening: Opening) -> None:
+    server = RedisServer(tmp_path)
+    server.start()
+    state = opening(server.url)
+    await works(state)
+    server.stop()
+
+    async def noticed() -> bool:
+        return not state.healthy
+
+    await eventually(noticed)
+
+
+async def test_half_open_costs_the_calls_of_one_moment(opening: Opening) -> None:
+    async with half_open() as port:
+        state = opening(f"redis://127.0.0.1:{port}")
+        blobs = RedisBlobs(state, KEYS)
+        together = await asyncio.gather(*(failed_after(blobs.get("k")) for _ in range(100)))
+        assert max(together) < BUSY
+        later = [await failed_after(blobs.get("k")) for _ in range(100)]
+        assert sorted(later)[50] < 0.001
+        assert sum(later) < BUSY
+        assert state.trouble
+        assert "no answer in time" in state.trouble
+        await state.aclose()
+
+
+async def test_a_connection_that_goes_silent(tmp_path: Path, opening: Opening) -> None:
+    server = RedisServer(tmp_path)
+    server.start()
+    try:
+        state = opening(server.url)
+        await works(state)
+        server.ask("CLIENT", "PAUSE", 2500, "ALL")
+        blobs = RedisBlobs(state, KEYS)
+        assert await failed_after(blobs.get("k")) < BUSY
+        assert await failed_after(blobs.get("k")) < BUSY
+        await works(state)
+    finally:
+        server.stop()
+
+
+async def test_a_full_one_still_reads(tmp_path: Path, opening: Opening) -> None:
+    server = RedisServer(tmp_path, "--maxmemory-policy", "noeviction")
+    server.start()
+    try:
+        state = opening(server.url)
+        await works(state)
+        server.ask("CONFIG", "SET", "maxmemory", 1)
+        blobs, sessions = RedisBlobs(state, KEYS), RedisSessions(state, KEYS, 60, 10)
+        await failed_after(blobs.put("other", b"v", 60))
+        await failed_after(sessions.save(Session("c", turns=(Turn("user", "hi"),))))
+        assert not state.healthy
+        assert await blobs.get("k") == b"v"
+        assert not state.healthy
+        server.ask("CONFIG", "SET", "maxmemory", 0)
+        await works(state)
+    finally:
+        server.stop()
+
+
+async def test_another_password(
+    tmp_path: Path, opening: Opening, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = RedisServer(tmp_path, "--requirepass", "right")
+    server.start()
+    try:
+        wrong, none, right = (
+            opening(server.url, password) for password in ("a-wrong-one", None, "right")
+        )
+        for state in (wrong, none):
+            await failed_after(RedisBlobs(state, KEYS).get("k"))
+            assert not state.healthy
+            assert "a-wrong-one" not in str(state.trouble)
+        await works(right)
+        server.ask("CONFIG", "SET", "requirepass", "a-wrong-one")
+        server.flags = ("--requirepass", "a-wrong-one")
+        await works(wrong)
+    finally:
+        server.stop()
+    assert "a-wrong-one" not in caplog.text
+
+
+async def test_a_restart_between_two_turns_loses_what_redis_lost_and_no_more(
+    tmp_path: Path, opening: Opening
+) -> None:
+    server = RedisServer(tmp_path, port=free_port())
+    server.start()
+    state = opening(server.url)
+    sessions = RedisSessions(state, KEYS, 60, 10)
+    await works(state)
+    await sessions.save(Session("c", turns=(Turn("user", "one"),)))
+    before = await sessions.load("c")
+    assert before is not None
+    server.stop()
+    server.start()
+    try:
+        await works(state)
+        # A turn that was under way keeps the whole conversation, which it had loaded.
+        await sessions.save(before)
+        after = await sessions.load("c")
+        assert after == before
+    finally:
+        server.stop()
