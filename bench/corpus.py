@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -19,9 +20,9 @@ QUICKSTART = REPOSITORY / "examples" / "quickstart"
 TOKEN = re.compile(r"[\u3400-\u9fff]|[a-z0-9]{1,6}|[^\w\s]", re.IGNORECASE)
 
 
-def count_tokens(text: str) -> int:
-    """Count about as many tokens as a sentence embedding model's tokenizer."""
-    return len(TOKEN.findall(text))
+def count_tokens(texts: Sequence[str]) -> list[int]:
+    """Count about as many tokens in each text as a sentence embedding model's tokenizer."""
+    return [len(TOKEN.findall(text)) for text in texts]
 
 
 def chunks() -> list[Chunk]:
@@ -40,8 +41,9 @@ def write_passages(file: Path) -> int:
     return len(found)
 
 
-def questions(limit: int = 200) -> list[str]:
-    """Return hand-written questions, again and again where there are fewer."""
+def questions(limit: int = 5000) -> list[str]:
+    """Return the hand-written questions, each time with another number, so that none is asked
+    twice: nothing that was computed for an earlier one can be taken."""
     listed = yaml.safe_load((QUICKSTART / "questions.yaml").read_text(encoding="utf-8"))
-    asked = [each["question"] for each in listed["questions"] if "question" in each]
-    return list(islice(cycle(asked), limit))
+    asked = cycle(each["question"] for each in listed["questions"])
+    return [f"{question} ({number})" for number, question in enumerate(islice(asked, limit))]
