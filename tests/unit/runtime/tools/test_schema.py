@@ -1,0 +1,56 @@
+"""References are written out, and a wrong argument is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent_runtime.errors import InvalidConfigError
+from agent_runtime.tools.schema import complaint, inlined, plain, validator
+
+ORDER = {
+    "type": "object",
+    "properties": {"order_id": {"type": "string"}, "copies": {"type": "integer", "minimum": 1}},
+    "required": ["order_id"],
+    "additionalProperties": False,
+}
+
+
+def test_references_are_written_out_and_loops_end() -> None:
+    tree = {"type": "object", "properties": {"next": {"$ref": "#/$defs/a~1b"}}}
+    schema = {"$ref": "#/$defs/a~1b", "$defs": {"a/b": tree}}
+    written = inlined(schema)
+    assert "$defs" not in written
+    assert written["properties"]["next"]["properties"]["next"]["type"] == "object"
+    assert '"$ref"' not in str(written)
+    beside = inlined({"$ref": "#/$defs/x", "description": "mine", "$defs": {"x": {"type": "null"}}})
+    assert beside == {"type": "null", "description": "mine"}
+    for wrong in ("#/nowhere", "https://example.com/schema"):
+        with pytest.raises(InvalidConfigError, match="leads"):
+            inlined({"$ref": wrong})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"order_id": "A1"}, None),
+        ({}, "'order_id' is a required property"),
+        ({"order_id": 5}, "order_id: 5 is not of type 'string'"),
+        ({"order_id": "A1", "copies": 0}, "copies: 0 is less than the minimum of 1"),
+        ({"order_id": "A1", "colour": "x"}, "'colour' was unexpected"),
+    ],
+)
+def test_what_is_wrong_is_named(arguments: dict[str, object], said: str | None) -> None:
+    found = complaint(validator(ORDER), arguments)
+    assert found is None if said is None else found is not None and said in found
+
+
+def test_what_is_no_schema_is_refused() -> None:
+    with pytest.raises(InvalidConfigError, match="parameters"):
+        validator({"type": "nonsense"})
+
+
+def test_an_optional_argument_is_seen_as_if_given() -> None:
+    assert plain({"anyOf": [{"type": "null"}, {"type": "integer"}], "title": "N"}) == {
+        "title": "N", "type": "integer"
+    }  # fmt: skip
+    assert plain({"type": ["null", "string"]})["type"] == "string"
