@@ -7,6 +7,7 @@ with a person's own steps between them. `wiring` puts them together.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from agent_runtime.dialogue.manager import DialogueManager
@@ -73,16 +74,17 @@ class Pipeline:
             state = state.replying(said(question.intent.reply))
         for step in self._steps:
             state = await step(state)
-        events = self._remembered(state)
+        events = await begun(self._remembered(state))
         return Reply(events, question, state.evidence, state.cached, degraded)
 
     async def _remembered(self, state: State) -> AsyncGenerator[Event]:
         """Pass the reply on, count it, and keep it in mind for the next turn."""
         seen: list[Event] = []
-        async for event in state.reply or said(""):
-            seen.append(event)
-            if not isinstance(event, Finish):
-                yield event
+        async with aclosing(state.reply or said("")) as events:
+            async for event in events:
+                seen.append(event)
+                if not isinstance(event, Finish):
+                    yield event
         answer = await whole(again(seen), state.evidence)
         self._count(state, answer)
         # Before the last event, so that a client that has seen the end can send the next turn.
@@ -95,6 +97,23 @@ class Pipeline:
             metrics.no_answer()
         if not state.cached:
             metrics.tokens(answer.usage.prompt_tokens, answer.usage.completion_tokens)
+
+
+async def begun(events: AsyncGenerator[Event]) -> AsyncGenerator[Event]:
+    """Wait for the first event, so that what fails before it can still be told as an error."""
+    try:
+        first = await anext(events)
+    except BaseException:
+        await events.aclose()
+        raise
+
+    async def all_of_them() -> AsyncGenerator[Event]:
+        async with aclosing(events):
+            yield first
+            async for event in events:
+                yield event
+
+    return all_of_them()
 
 
 async def said(text: str) -> AsyncGenerator[Event]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 TERMINATION_LOG = Path("/dev/termination-log")
@@ -17,10 +17,16 @@ class Environment:
 
     vector_store: str | None
     vector_store_token: str | None
+    redis: str | None
+    redis_password: str | None
+    agent: str
+    """Name of the agent, `NAMESPACE/NAME` in a cluster: what it stores in Redis is under it."""
     revision: str
     models: Path
     termination_log: Path | None
     """Where the end of the process is explained. None: nowhere."""
+    variables: Mapping[str, str] = field(repr=False)
+    """All of it, for the secrets that the configuration names by variable."""
 
 
 def read(environ: Mapping[str, str]) -> Environment:
@@ -29,9 +35,13 @@ def read(environ: Mapping[str, str]) -> Environment:
     return Environment(
         vector_store=environ.get("AGENT_VECTOR_STORE") or None,
         vector_store_token=environ.get("AGENT_VECTOR_STORE_TOKEN") or None,
+        redis=environ.get("AGENT_REDIS") or None,
+        redis_password=environ.get("AGENT_REDIS_PASSWORD") or None,
+        agent=environ.get("AGENT_NAME") or "agent",
         revision=environ.get("AGENT_REVISION") or "local",
         models=Path(environ.get("AGENT_MODELS") or "/models"),
         termination_log=Path(log) if log else _termination_log(),
+        variables=environ,
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import asdict, replace
 
 from agent_runtime.domain import (
@@ -79,9 +80,10 @@ class KnownAnswers:
         self, state: State, scope: str, reply: AsyncGenerator[Event]
     ) -> AsyncGenerator[Event]:
         seen: list[Event] = []
-        async for event in reply:
-            seen.append(event)
-            yield event
+        async with aclosing(reply) as events:
+            async for event in events:
+                seen.append(event)
+                yield event
         answer = await whole(_each(seen))
         # A version that came while it was written: the answer belongs to neither for certain.
         same = state.evidence is None or state.evidence.index == self._index()

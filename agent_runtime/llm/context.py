@@ -1,8 +1,7 @@
 """Assembling the prompt within the model's budget of tokens. Pure but for counting tokens.
 
-The question, the instructions and the results of tools have to fit; passages come next, best
-first; of the history the newest turns. What does not fit is left out whole, never cut in the
-middle.
+The question and the instructions have to fit; then come the results of tools, cut where they are
+too long; then passages, best first, and of the history the newest turns, each whole or not at all.
 """
 
 from __future__ import annotations
@@ -20,6 +19,8 @@ from agent_runtime.text.jsons import as_text
 
 HISTORY_SHARE = 0.25
 """Most of what is left for passages and history that history gets while passages want it."""
+RESULTS_SHARE = 0.6
+"""Most of what the question leaves that the results of tools get."""
 OVERHEAD = 8
 """Tokens around each turn: roles and separators of chat templates."""
 T = TypeVar("T")
@@ -47,7 +48,6 @@ def assemble(state: State, config: LLMConfig, generator: Counted) -> Prompt:
     count = generator.count_tokens
     window = min(config.context_tokens or generator.context_tokens, generator.context_tokens)
     fixed = [instructions, config.prompt_template or TEXT_TEMPLATE, state.question.asked]
-    fixed += [as_text(result.content) for result in state.results]
     room = window - (sampling.max_tokens or 0) - sum(count(text) + OVERHEAD for text in fixed)
     if room < 0:
         raise InvalidRequestError(
@@ -56,7 +56,10 @@ def assemble(state: State, config: LLMConfig, generator: Counted) -> Prompt:
             "messages",
             "context_length_exceeded",
         )
-    chosen = _choose(state, count, room)
+    results = _shortened(state.results, count, int(room * RESULTS_SHARE))
+    state = replace(state, results=results)
+    room -= sum(count(as_text(result.content)) + OVERHEAD for result in results)
+    chosen = _choose(state, count, max(0, room))
     evidence = state.evidence and replace(state.evidence, passages=chosen.passages)
     places = _places(state, chosen)
     return Prompt(
@@ -82,6 +85,22 @@ def sampled(config: LLMConfig, asked: Sampling) -> Sampling:
         max_tokens=own.max_tokens if longest is None else min(longest, own.max_tokens),
         stop=own.stop if asked.stop is None else asked.stop,
     )
+
+
+def _shortened(
+    results: tuple[ToolResult, ...], count: Callable[[str], int], room: int
+) -> tuple[ToolResult, ...]:
+    """Cut results so that all of them fit, each to an equal share."""
+    kept: list[ToolResult] = []
+    for result in results:
+        text, share = as_text(result.content), room // len(results) - OVERHEAD
+        tokens = count(text)
+        if tokens > share:
+            # A text is not cut at its tokens: a little less than its share is left.
+            length = int(len(text) * max(0, share) / tokens * 0.9)
+            result = replace(result, content=f"{text[:length]} … (cut)")
+        kept.append(result)
+    return tuple(kept)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -28,7 +27,9 @@ from agent_runtime.telemetry import Telemetry
 class Executor(Protocol):
     """Executes the calls of a model."""
 
-    async def execute(self, call: ToolCall, state: State) -> ToolResult | Pending: ...
+    async def execute_all(
+        self, calls: Sequence[ToolCall], state: State
+    ) -> Sequence[ToolResult | Pending]: ...
 
     def question(self, pending: Pending, language: str) -> str:
         """Return the words that ask the user about a call that waits."""
@@ -79,9 +80,9 @@ class Generate:
                     else:
                         finish = event
             usage += finish.usage
-            own, theirs = split(calls, state)
+            own, theirs = split(calls, state) if left else ([], [])
             results: list[ToolResult] = []
-            outcomes = await self._executed(own, state)
+            outcomes = await self._tools.execute_all(own, state)
             # One that waits for the user ends the turn: what was done is told before.
             for outcome in sorted(outcomes, key=lambda each: isinstance(each, Pending)):
                 yield outcome
@@ -111,11 +112,6 @@ class Generate:
                         phase.note("gen_ai.usage.input_tokens", event.usage.prompt_tokens)
                         phase.note("gen_ai.usage.output_tokens", event.usage.completion_tokens)
                     yield event
-
-    async def _executed(
-        self, calls: Sequence[ToolCall], state: State
-    ) -> list[ToolResult | Pending]:
-        return list(await asyncio.gather(*(self._tools.execute(call, state) for call in calls)))
 
     async def _cited(self, text: str, state: State) -> list[Piece]:
         if self._generator.cites or state.evidence is None or not text.strip():
