@@ -1,153 +1,163 @@
-"""A collection in a Chroma server, for reading and writing, over its own asynchronous client.
+"""A collection in a Chroma server, for reading and writing, over its HTTP API of version 2.
 
-Embeddings are always ours: the client's default function, which downloads a model, is never
-reached. Whatever the client raises leaves here as one of our errors.
+Not over the `chromadb` package: its clients of one process share headers and connections whatever
+server and token each was made for, and end with the event loop they were first used in.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-import chromadb
-from chromadb.api import AsyncClientAPI
-from chromadb.api.models.AsyncCollection import AsyncCollection
-from chromadb.config import Settings
-from chromadb.errors import NotFoundError
+import httpx
+import orjson
 
 from agent_runtime.domain import ChunkKey, EmbeddedChunk, Hit, IndexedChunk, IndexInfo, Vector
-from agent_runtime.errors import (
-    AgentError,
-    IndexMismatchError,
-    IndexMissingError,
-    VectorStoreUnavailableError,
-)
+from agent_runtime.errors import AgentError, IndexMissingError, VectorStoreUnavailableError
 from agent_runtime.stores import record
 from agent_runtime.stores.address import Address
 
-PAGE = 500
+PAGE = 200
 CALL_SECONDS = 10.0
-"""The client itself would wait for ever."""
+COLLECTIONS = "/api/v2/tenants/default_tenant/databases/default_database/collections"
 
 
 class ChromaIndex:
     """One collection. Connects on first use and again after the server was away."""
 
     def __init__(self, address: Address, token: str | None = None) -> None:
-        self._address = address
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._client: AsyncClientAPI | None = None
-        self._collection: AsyncCollection | None = None
+        self._name = address.collection
+        self._where = address.netloc
+        self._base = f"{'https' if address.tls else 'http'}://{address.netloc}{COLLECTIONS}"
+        self._headers = {"Content-Type": "application/json"}
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
+        self._http: httpx.AsyncClient | None = None
+        self._id: str | None = None
+        """Of the collection that `describe` saw last."""
+
+    async def close(self) -> None:
+        http, self._http, self._id = self._http, None, None
+        if http is not None:
+            await http.aclose()
 
     async def describe(self) -> IndexInfo | None:
-        async with self._calling():
-            try:
-                client = await self._connected()
-                self._collection = await client.get_collection(
-                    self._address.collection, embedding_function=None
-                )
-            except NotFoundError:
-                self._collection = None
-                return None
-            return record.info(self._collection)
+        said = await self._described()
+        return None if said is None else self._info(said)
 
     async def search(self, vector: Vector, limit: int) -> list[Hit]:
-        async with self._calling():
-            collection = await self._found()
-            found = await collection.query(
-                query_embeddings=[vector], n_results=limit, include=["distances"]
-            )
-            distances = (found["distances"] or [[]])[0]
-            return [
-                Hit(id, 1.0 - distance)
-                for id, distance in zip(found["ids"][0], distances, strict=True)
-            ]
+        found = await self._asked(
+            "query", query_embeddings=[vector], n_results=limit, include=["distances"]
+        )
+        pairs = zip(found["ids"][0], found["distances"][0], strict=True)
+        return [Hit(id, 1.0 - distance) for id, distance in pairs]
 
     async def read(self) -> AsyncIterator[list[IndexedChunk]]:
         async for page in self._pages(["metadatas", "documents"]):
-            try:
-                yield record.chunks(page)
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise IndexMismatchError(
-                    f"collection {self._address.collection!r} holds chunks of another format"
-                ) from error
+            columns = zip(page["ids"], page["metadatas"], page["documents"], strict=True)
+            with record.reading(self._name):
+                chunks = [record.chunk(id, row, text) for id, row, text in columns]
+            yield chunks
 
     async def stored_keys(
         self, source: str | None = None, path: str | None = None
     ) -> AsyncIterator[list[ChunkKey]]:
-        async for page in self._pages(["metadatas"], record.of(source, path)):
-            yield record.keys(page)
+        wanted = [{"source": source}] if source is not None else []
+        wanted += [{"path": path}] if path is not None else []
+        where = {"$and": wanted} if len(wanted) > 1 else next(iter(wanted), None)
+        async for page in self._pages(["metadatas"], where):
+            columns = zip(page["ids"], page["metadatas"], strict=True)
+            with record.reading(self._name):
+                keys = [record.key(id, row) for id, row in columns]
+            yield keys
 
     async def open(self, embedding_model: str, dimension: int) -> IndexInfo:
-        if (info := await self.describe()) is not None:
-            return info
-        async with self._calling():
-            client = await self._connected()
-            self._collection = await client.get_or_create_collection(
-                self._address.collection,
-                configuration={"hnsw": {"space": "cosine"}},
-                metadata=record.metadata(embedding_model, dimension, version=0, documents=0),
-                embedding_function=None,
-            )
-            return record.info(self._collection)
+        made = await self._request(
+            "POST",
+            "",
+            name=self._name,
+            metadata=record.description(embedding_model, dimension),
+            configuration={"hnsw": {"space": "cosine"}},
+            get_or_create=True,  # what exists keeps its metadata
+        )
+        self._id = made["id"]
+        return self._info(made)
 
     async def begin(self) -> None:
-        async with self._calling():
-            collection = await self._found()
-            await collection.modify(metadata={**(collection.metadata or {}), "pending": True})
+        await self._say(record.PENDING)
 
     async def publish(self, version: int, documents: int) -> None:
-        async with self._calling():
-            collection = await self._found()
-            changed = {"index_version": version, "documents": documents, "pending": False}
-            await collection.modify(metadata={**(collection.metadata or {}), **changed})
+        await self._say(record.published(version, documents))
 
     async def upsert(self, chunks: Sequence[EmbeddedChunk]) -> None:
-        async with self._calling():
-            await (await self._found()).upsert(**record.rows(chunks))
+        await self._asked(
+            "upsert",
+            ids=[each.chunk.key.id for each in chunks],
+            embeddings=[each.vector for each in chunks],
+            documents=[each.chunk.text for each in chunks],
+            metadatas=[record.row(each) for each in chunks],
+        )
 
     async def delete(self, ids: Sequence[str]) -> None:
-        async with self._calling():
-            await (await self._found()).delete(ids=list(ids))
+        if ids:
+            await self._asked("delete", ids=list(ids))
 
-    async def _connected(self) -> AsyncClientAPI:
-        if self._client is None:
-            self._client = await chromadb.AsyncHttpClient(
-                host=self._address.host,
-                port=self._address.port,
-                ssl=self._address.tls,
-                headers=self._headers,
-                # Off by default in the client, of all things: checking the server's certificate.
-                settings=Settings(anonymized_telemetry=False, chroma_server_ssl_verify=True),
-            )
-        return self._client
+    async def _described(self) -> Mapping[str, Any] | None:
+        try:
+            said: Mapping[str, Any] = await self._request("GET", f"/{self._name}")
+        except IndexMissingError:
+            return None
+        self._id = said["id"]
+        return said
 
-    async def _found(self) -> AsyncCollection:
-        if self._collection is None and await self.describe() is None:
-            raise IndexMissingError(f"there is no collection {self._address.collection!r}")
-        assert self._collection is not None  # noqa: S101  describe() has just set it
-        return self._collection
+    def _info(self, said: Mapping[str, Any]) -> IndexInfo:
+        return record.info(self._name, str(said["id"]), said.get("metadata") or {})
 
-    async def _pages(
-        self, include: list[str], where: dict[str, Any] | None = None
-    ) -> AsyncIterator[Any]:
+    async def _say(self, changed: Mapping[str, object]) -> None:
+        said = await self._described()
+        if said is None:
+            raise self._missing()
+        new = {**(said.get("metadata") or {}), **changed}
+        await self._request("PUT", f"/{said['id']}", new_metadata=new)
+
+    async def _pages(self, include: list[str], where: object = None) -> AsyncIterator[Any]:
         offset = 0
         while True:
-            async with self._calling():
-                collection = await self._found()
-                page: Any = await collection.get(
-                    where=where,
-                    limit=PAGE,
-                    offset=offset,
-                    include=include,  # pyright: ignore[reportArgumentType]
-                )
+            page = await self._asked("get", limit=PAGE, offset=offset, include=include, where=where)
             if page["ids"]:
                 yield page
             if len(page["ids"]) < PAGE:
                 return
             offset += PAGE
+
+    async def _asked(self, what: str, **body: object) -> Any:
+        """Ask something of the collection. Raises IndexMissingError."""
+        if self._id is None and await self._described() is None:
+            raise self._missing()
+        return await self._request("POST", f"/{self._id}/{what}", **body)
+
+    async def _request(self, method: str, path: str, **body: object) -> Any:
+        content = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY) if body else None
+        async with self._calling():
+            reply = await self._connected().request(method, self._base + path, content=content)
+            if reply.status_code == 404 and _error(reply) == "NotFoundError":
+                self._id = None
+                raise self._missing()
+            if not reply.is_success:
+                raise VectorStoreUnavailableError(
+                    f"the vector store at {self._where}: {reply.status_code} {reply.text[:300]}"
+                )
+            return orjson.loads(reply.content)
+
+    def _connected(self) -> httpx.AsyncClient:
+        if self._http is None:
+            self._http = httpx.AsyncClient(headers=self._headers, timeout=CALL_SECONDS)
+        return self._http
+
+    def _missing(self) -> IndexMissingError:
+        return IndexMissingError(f"there is no collection {self._name!r}")
 
     @asynccontextmanager
     async def _calling(self) -> AsyncGenerator[None]:
@@ -157,12 +167,15 @@ class ChromaIndex:
                 yield
         except AgentError:
             raise
-        except NotFoundError as error:
-            self._collection = None
-            raise IndexMissingError(
-                f"there is no collection {self._address.collection!r}"
-            ) from error
-        except Exception as error:  # the client raises ValueError, httpx's errors and plain ones
-            where = f"{self._address.host}:{self._address.port}"
+        except (httpx.HTTPError, TimeoutError, ValueError, OSError) as error:
             what = str(error) or type(error).__name__
-            raise VectorStoreUnavailableError(f"the vector store at {where}: {what}") from error
+            raise VectorStoreUnavailableError(
+                f"the vector store at {self._where}: {what}"
+            ) from error
+
+
+def _error(reply: httpx.Response) -> str:
+    try:
+        return str(orjson.loads(reply.content)["error"])
+    except (ValueError, TypeError, KeyError):
+        return ""

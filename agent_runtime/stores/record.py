@@ -1,18 +1,18 @@
-"""How a chunk and a collection's description look as Chroma metadata, in both directions. Pure.
+"""How a chunk and a collection's description look in a store, in both directions. Pure.
 
-Metadata holds scalars only: sentence spans are numbers in a string, sentence vectors base64 of
-int8, 512 characters a sentence at 384 dimensions.
+A row holds scalars only, since that is what Chroma's metadata takes: sentence spans are numbers in
+a string, sentence vectors base64 of int8, 512 characters a sentence at 384 dimensions.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from chromadb.api.models.AsyncCollection import AsyncCollection
 
 from agent_runtime.domain import (
     Chunk,
@@ -22,64 +22,51 @@ from agent_runtime.domain import (
     IndexInfo,
     SentenceVectors,
 )
+from agent_runtime.errors import IndexMismatchError
+
+KEY_FIELDS = ("source", "path", "fingerprint", "total")
+"""The fields of a row that `key` reads."""
 
 
-def metadata(
-    embedding_model: str, dimension: int, version: int, documents: int
-) -> dict[str, str | int | bool]:
-    """Describe a collection, for itself."""
+def description(embedding_model: str, dimension: int) -> dict[str, str | int | bool]:
+    """Describe a new collection, for itself."""
     return {
         "embedding_model": embedding_model,
         "dimension": dimension,
-        "index_version": version,
-        "documents": documents,
+        "index_version": 0,
+        "documents": 0,
         "pending": False,
     }
 
 
-def info(collection: AsyncCollection) -> IndexInfo:
-    """Read what a collection says of itself; one that somebody else made says nothing."""
-    said: Mapping[str, Any] = collection.metadata or {}
-    return IndexInfo(
-        collection=collection.name,
-        collection_id=str(collection.id),
-        embedding_model=str(said.get("embedding_model", "")),
-        dimension=int(said.get("dimension", 0)),
-        version=int(said.get("index_version", 0)),
-        documents=int(said.get("documents", 0)),
-        pending=bool(said.get("pending", False)),
-    )
+PENDING: dict[str, str | int | bool] = {"pending": True}
+"""What `begin` changes in a description."""
 
 
-def of(source: str | None, path: str | None) -> dict[str, Any] | None:
-    """Return the condition that selects a source's chunks, or one document's; None for all."""
-    wanted = {"source": source, "path": path}
-    parts = [{name: value} for name, value in wanted.items() if value is not None]
-    return {"$and": parts} if len(parts) > 1 else parts[0] if parts else None
+def published(version: int, documents: int) -> dict[str, str | int | bool]:
+    """Return what `publish` changes in a description."""
+    return {"index_version": version, "documents": documents, "pending": False}
 
 
-def rows(chunks: Sequence[EmbeddedChunk]) -> dict[str, Any]:
-    """Return the arguments of an upsert."""
-    return {
-        "ids": [each.chunk.key.id for each in chunks],
-        "embeddings": [each.vector for each in chunks],
-        "documents": [each.chunk.text for each in chunks],
-        "metadatas": [_row(each) for each in chunks],
-    }
+def info(collection: str, collection_id: str, said: Mapping[str, Any]) -> IndexInfo:
+    """Read what a collection says of itself; one that somebody else made says nothing.
+
+    Raises IndexMismatchError.
+    """
+    with reading(collection):
+        return IndexInfo(
+            collection=collection,
+            collection_id=collection_id,
+            embedding_model=str(said.get("embedding_model", "")),
+            dimension=int(said.get("dimension", 0)),
+            version=int(said.get("index_version", 0)),
+            documents=int(said.get("documents", 0)),
+            pending=bool(said.get("pending", False)),
+        )
 
 
-def keys(page: Mapping[str, Any]) -> list[ChunkKey]:
-    """Read the keys from an answer to `get` with metadata."""
-    return [_key(id, row) for id, row in zip(page["ids"], page["metadatas"], strict=True)]
-
-
-def chunks(page: Mapping[str, Any]) -> list[IndexedChunk]:
-    """Read the chunks from an answer to `get` with metadata and documents."""
-    columns = zip(page["ids"], page["metadatas"], page["documents"], strict=True)
-    return [_indexed(id, row, text) for id, row, text in columns]
-
-
-def _row(each: EmbeddedChunk) -> dict[str, str | int]:
+def row(each: EmbeddedChunk) -> dict[str, str | int]:
+    """Return everything of a chunk but its id, its text and its vector."""
     chunk = each.chunk
     return {
         "source": chunk.key.source,
@@ -94,21 +81,34 @@ def _row(each: EmbeddedChunk) -> dict[str, str | int]:
     }
 
 
-def _key(id: str, row: Mapping[str, Any]) -> ChunkKey:
+def key(id: str, row: Mapping[str, Any]) -> ChunkKey:
+    """Read the key from a row. Raises as `reading` translates it."""
     return ChunkKey(id, row["source"], row["path"], row["fingerprint"], int(row["total"]))
 
 
-def _indexed(id: str, row: Mapping[str, Any], text: str) -> IndexedChunk:
+def chunk(id: str, row: Mapping[str, Any], text: str) -> IndexedChunk:
+    """Read a chunk from its row. Raises as `reading` translates it."""
     numbers = [int(number) for number in row["sentences"].split()]
-    chunk = Chunk(
-        key=_key(id, row),
+    read = Chunk(
+        key=key(id, row),
         title=row["title"],
         headings=tuple(json.loads(row["headings"])),
         text=text,
         start=int(row["start"]),
         sentences=tuple(zip(numbers[::2], numbers[1::2], strict=True)),
     )
-    return IndexedChunk(chunk, _vectors(row["sentence_vectors"], len(chunk.sentences)))
+    return IndexedChunk(read, _vectors(row["sentence_vectors"], len(read.sentences)))
+
+
+@contextmanager
+def reading(collection: str) -> Generator[None]:
+    """Turn what reading something foreign raises into IndexMismatchError."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise IndexMismatchError(
+            f"collection {collection!r} holds something of another format"
+        ) from error
 
 
 def _vectors(encoded: str, sentences: int) -> SentenceVectors:

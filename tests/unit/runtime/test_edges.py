@@ -1,4 +1,4 @@
-"""Addresses, settings, the termination message, and the command line's complaints."""
+"""Settings, the termination message, and the command line's complaints."""
 
 from __future__ import annotations
 
@@ -11,24 +11,8 @@ from hypothesis import strategies as st
 
 from agent_runtime import settings, termination
 from agent_runtime.__main__ import main
-from agent_runtime.errors import InvalidConfigError, VectorStoreUnavailableError
+from agent_runtime.errors import VectorStoreUnavailableError
 from agent_runtime.knowledge import waiting
-from agent_runtime.stores.address import Address, parse
-
-
-def test_addresses() -> None:
-    assert parse("chroma://store:8000/docs") == Address("store", 8000, "docs", tls=False)
-    assert parse("chroma+https://store/docs") == Address("store", 443, "docs", tls=True)
-
-
-@pytest.mark.parametrize(
-    "url",
-    ["chroma://store:8000", "http://store/docs", "chroma:///docs", "chroma://s:x/docs",
-     "chroma://s/a/b", "chroma://s/ab", "chroma://s/-docs-", ""],
-)  # fmt: skip
-def test_wrong_addresses_are_named(url: str) -> None:
-    with pytest.raises(InvalidConfigError, match="vector store address"):
-        parse(url)
 
 
 def test_the_environment_gives_defaults_and_an_empty_value_none() -> None:

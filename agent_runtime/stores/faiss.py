@@ -1,0 +1,204 @@
+"""A FAISS collection in a folder, searched in memory: no server, one snapshot at a time.
+
+Readers load a snapshot whole and never change it. A writer keeps its changes to itself until
+`publish` writes the next snapshot; a crash before that leaves nothing of them. One writes at a
+time. File work and searches run in threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from agent_runtime.domain import ChunkKey, EmbeddedChunk, Hit, IndexedChunk, IndexInfo, Vector
+from agent_runtime.errors import (
+    AgentError,
+    ConflictError,
+    IndexMissingError,
+    VectorStoreUnavailableError,
+)
+from agent_runtime.settings import cpus
+from agent_runtime.stores import faiss_snapshot, faiss_vectors, record
+from agent_runtime.stores.address import Address
+from agent_runtime.stores.faiss_folder import CollectionFolder
+from agent_runtime.stores.faiss_snapshot import Dense
+
+PAGE = 500
+T = TypeVar("T")
+
+
+class FaissIndex:
+    """One collection. `describe` loads a version that is new, so that searches need not wait."""
+
+    def __init__(self, address: Address) -> None:
+        self._name = address.collection
+        self._path = address.folder / address.collection
+        self._folder = CollectionFolder(self._path)
+        self._dense: Dense | None = None
+        self._loading = asyncio.Lock()
+        self._searching: ThreadPoolExecutor | None = None
+        self._opened: Mapping[str, Any] | None = None
+        """The description that the writer began with."""
+        self._staged: dict[str, EmbeddedChunk] | None = None
+        self._lock: int | None = None
+        """Held by who writes. A cancelled call leaves it, and its thread, to the next `open`."""
+        self._writing = threading.Lock()
+
+    async def close(self) -> None:
+        """Drop what is in memory and give up what was written and not published."""
+        await self._do(self._discard)
+        self._dense = None
+        if self._searching is not None:
+            self._searching.shutdown(wait=False)
+            self._searching = None
+
+    async def describe(self) -> IndexInfo | None:
+        said = await self._do(self._folder.description)
+        if said is None:
+            self._dense = None
+            return None
+        await self._load(said)
+        return self._info(said)
+
+    async def search(self, vector: Vector, limit: int) -> list[Hit]:
+        if self._dense is None and await self.describe() is None:
+            raise self._missing()
+        if (dense := self._dense) is None:
+            return []
+        if self._searching is None:
+            # Of its own: a search must not wait behind whatever else is done in threads.
+            self._searching = ThreadPoolExecutor(cpus(), thread_name_prefix="faiss")
+        loop = asyncio.get_running_loop()
+        rows = await loop.run_in_executor(
+            self._searching, faiss_vectors.search, dense.index, vector, limit
+        )
+        return [Hit(dense.ids[row], score) for row, score in rows]
+
+    async def read(self) -> AsyncIterator[list[IndexedChunk]]:
+        nothing: list[IndexedChunk] = []
+        chunks = await self._do(lambda: self._folder.load(faiss_snapshot.chunks, nothing))
+        for start in range(0, len(chunks), PAGE):
+            yield chunks[start : start + PAGE]
+
+    async def stored_keys(
+        self, source: str | None = None, path: str | None = None
+    ) -> AsyncIterator[list[ChunkKey]]:
+        if self._staged is not None:
+            keys = [each.chunk.key for each in self._staged.values()]
+        else:
+            nothing: list[ChunkKey] = []
+            keys = await self._do(lambda: self._folder.load(faiss_snapshot.keys, nothing))
+        wanted = [key for key in keys if source in (None, key.source) and path in (None, key.path)]
+        for start in range(0, len(wanted), PAGE):
+            yield wanted[start : start + PAGE]
+
+    async def open(self, embedding_model: str, dimension: int) -> IndexInfo:
+        """Create the collection unless it exists, and give up changes that were not published."""
+        await self._do(self._discard)
+        new = {
+            "collection_id": str(uuid4()),
+            "snapshot": None,
+            **record.description(embedding_model, dimension),
+        }
+        self._opened = await self._do(lambda: self._folder.create(new))
+        return self._info(self._opened)
+
+    async def begin(self) -> None:
+        """Take the lock. Raises ConflictError where somebody else writes, or wrote since `open`."""
+        await self._staging()
+
+    async def upsert(self, chunks: Sequence[EmbeddedChunk]) -> None:
+        staged = await self._staging()
+        staged.update((each.chunk.key.id, each) for each in chunks)
+
+    async def delete(self, ids: Sequence[str]) -> None:
+        staged = await self._staging()
+        for id in ids:
+            staged.pop(id, None)
+
+    async def publish(self, version: int, documents: int) -> None:
+        await self._staging()
+        await self._do(lambda: self._swap(version, documents))
+
+    async def _staging(self) -> dict[str, EmbeddedChunk]:
+        if self._staged is None:
+            await self._do(self._take)
+        assert self._staged is not None  # noqa: S101  _take() has just set it
+        return self._staged
+
+    def _take(self) -> None:
+        """Take the lock, load what the changes apply to, note on disk that changes follow."""
+        with self._writing:
+            if self._folder.description() is None:
+                raise self._missing()
+            self._lock = self._folder.lock()
+            try:
+                self._staged = self._base()
+            except BaseException:
+                self._release()
+                raise
+
+    def _base(self) -> dict[str, EmbeddedChunk]:
+        said = self._described()
+        if self._opened is not None and said["snapshot"] != self._opened["snapshot"]:
+            raise ConflictError(
+                f"another ingestion has changed collection {self._name!r} meanwhile; run it again"
+            )
+        nothing: dict[str, EmbeddedChunk] = {}
+        base = self._folder.load(faiss_snapshot.embedded, nothing)
+        self._folder.point({**said, **record.PENDING})
+        return base
+
+    def _swap(self, version: int, documents: int) -> None:
+        """Write the next snapshot and point at it. Where that fails, the changes stay staged."""
+        with self._writing:
+            said = self._described()
+            snapshot = self._folder.store([*(self._staged or {}).values()], said["dimension"])
+            published = record.published(version, documents)
+            self._folder.point({**said, **published, "snapshot": snapshot})
+            self._folder.collect()
+            self._release()
+
+    def _discard(self) -> None:
+        with self._writing:
+            self._release()
+
+    def _release(self) -> None:
+        self._staged = self._opened = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _described(self) -> dict[str, Any]:
+        if (said := self._folder.description()) is None:
+            raise self._missing()
+        return said
+
+    async def _load(self, said: Mapping[str, Any]) -> None:
+        async with self._loading:
+            if said["snapshot"] != (self._dense and self._dense.snapshot):
+                nothing: Dense | None = None
+                self._dense = await self._do(
+                    lambda: self._folder.load(faiss_snapshot.dense, nothing)
+                )
+
+    async def _do(self, work: Callable[[], T]) -> T:
+        """Do file work in a thread and turn its failures into ours."""
+        try:
+            with record.reading(self._name):
+                return await asyncio.to_thread(work)
+        except AgentError:
+            raise
+        except (OSError, RuntimeError) as error:
+            raise VectorStoreUnavailableError(f"collection {self._path}: {error}") from error
+
+    def _info(self, said: Mapping[str, Any]) -> IndexInfo:
+        return record.info(self._name, str(said.get("collection_id", "")), said)
+
+    def _missing(self) -> IndexMissingError:
+        return IndexMissingError(f"there is no collection {self._name!r}")
