@@ -155,7 +155,7 @@ def _places(state: State, chosen: _Chosen) -> dict[str, str]:
 def filled(template: str, places: dict[str, str]) -> str:
     """Fill a template's places once: a brace in a text that is filled in means nothing."""
     text = _PLACE.sub(lambda found: places[found.group(1)], template)
-    return re.sub(r"\n{3,}", "\n\n", text)
+    return re.sub(r"\n{3,}", "\n\n", text) if "\n\n\n" in text else text
 
 
 def _turns(

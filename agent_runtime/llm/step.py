@@ -13,6 +13,7 @@ from agent_runtime.domain import (
     Finish,
     Pending,
     Piece,
+    Prompt,
     State,
     ToolCall,
     ToolResult,
@@ -58,19 +59,19 @@ class Generate:
     async def __call__(self, state: State) -> State:
         if state.reply is not None:
             return state
-        assemble(state, self._config, self._generator)
-        return state.replying(self._written(state))
+        return state.replying(self._written(state, self._prompt(state)))
 
-    async def _written(self, state: State) -> AsyncGenerator[Event]:
+    def _prompt(self, state: State) -> Prompt:
+        return assemble(state, self._config, self._generator)
+
+    async def _written(self, state: State, prompt: Prompt) -> AsyncGenerator[Event]:
         for result in state.results:
             yield result
         text, usage = "", Usage()
         for left in reversed(range(self._limits.max_rounds + 1)):
-            # After the last round the model has to answer with what it has.
-            asked = state if left else replace(state, tools=())
             calls: list[ToolCall] = []
             finish = Finish()
-            async with aclosing(self._round(asked)) as events:
+            async with aclosing(self._round(prompt)) as events:
                 async for event in events:
                     if isinstance(event, Piece):
                         text += event.text
@@ -102,9 +103,10 @@ class Generate:
                 yield Finish(finish.reason, usage)
                 return
             state = replace(state, results=(*state.results, *results))
+            # In the last round the model has to answer with what it has.
+            prompt = self._prompt(state if left > 1 else replace(state, tools=()))
 
-    async def _round(self, state: State) -> AsyncGenerator[Piece | ToolCall | Finish]:
-        prompt = assemble(state, self._config, self._generator)
+    async def _round(self, prompt: Prompt) -> AsyncGenerator[Piece | ToolCall | Finish]:
         with self._telemetry.phase("generate", self._generator.model) as phase:
             async with aclosing(self._generator.generate(prompt)) as events:
                 async for event in events:
