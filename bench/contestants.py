@@ -126,7 +126,7 @@ def python_of(peer: str) -> Path:
 def body(question: str) -> bytes:
     """Return the request that all of them get."""
     messages = [{"role": "user", "content": question}]
-    return json.dumps({"model": "rag", "messages": messages}, ensure_ascii=False).encode()
+    return json.dumps({"model": "agent", "messages": messages}, ensure_ascii=False).encode()
 
 
 def _free_port() -> int:

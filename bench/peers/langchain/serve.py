@@ -89,7 +89,7 @@ class Message(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    model: str = "rag"
+    model: str = "agent"
     messages: list[Message]
 
 
