@@ -11,9 +11,8 @@ from pathlib import Path
 import yaml
 
 from agent_runtime.config import ChunkingConfig
-from agent_runtime.domain import Chunk
+from agent_runtime.domain import Chunk, Document
 from agent_runtime.knowledge.chunking import chunk
-from agent_runtime.knowledge.sources import read_sources
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 QUICKSTART = REPOSITORY / "examples" / "quickstart"
@@ -27,7 +26,11 @@ def count_tokens(texts: Sequence[str]) -> list[int]:
 
 def chunks() -> list[Chunk]:
     """Return about 400 passages of the quickstart's documents."""
-    documents, _ = read_sources({"shop": QUICKSTART / "knowledge"}, "bench")
+    documents: list[Document] = []
+    for file in sorted((QUICKSTART / "knowledge").glob("*.md")):
+        text = file.read_text(encoding="utf-8")
+        title = text.partition("\n")[0].removeprefix("# ")
+        documents.append(Document("shop", file.name, title, text, "bench"))
     return [each for doc in documents for each in chunk(doc, count_tokens, ChunkingConfig())]
 
 
