@@ -44,21 +44,24 @@ def _unready(reason: str, message: str) -> tuple[int, dict[str, object]]:
     return 503, {"ready": False, "reason": reason, "message": message}
 
 
-def health_routes(health: Health, telemetry: Telemetry) -> APIRouter:
-    """Return the routes for the kubelet, the operator and Prometheus."""
-    router = APIRouter()
+def health_routes(health: Health, telemetry: Telemetry, router: APIRouter) -> None:
+    """Add the routes for the kubelet, the operator and Prometheus."""
 
-    @router.get("/livez")
-    async def livez() -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def livez() -> Response:
         return PlainTextResponse("ok")
 
-    @router.get("/readyz")
-    async def readyz() -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def readyz() -> Response:
         code, body = health.readiness()
         return JSONResponse(body, code)
 
-    @router.get("/metrics")
-    async def metrics() -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def metrics() -> Response:
         return Response(telemetry.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
-    return router
+    for path, handler, summary in (
+        ("/livez", livez, "Whether the process is alive"),
+        ("/readyz", readyz, "Whether it should get requests; reason and message say why not"),
+        ("/metrics", metrics, "Metrics for Prometheus"),
+    ):
+        router.add_api_route(
+            path, handler, tags=["Health"], summary=summary, include_in_schema=False
+        )

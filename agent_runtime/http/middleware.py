@@ -5,6 +5,7 @@ Starlette's BaseHTTPMiddleware would cost most of the throughput and buffer stre
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 
@@ -12,16 +13,20 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from agent_runtime.http.schemas import CONVERSATION
+from agent_runtime.http.fields import CONVERSATION, issued
 from agent_runtime.telemetry import Telemetry
 
-CHAT = "/v1/chat/completions"
+TURNS = frozenset({"/v1/chat/completions", "/v1/responses"})
 MAX_BODY = 1024 * 1024
-TOO_LARGE = f"the request is larger than {MAX_BODY} bytes"
+MAX_UPLOAD = 20 * 1024 * 1024
+ENVELOPE = 64 * 1024
+"""What multipart adds to a file."""
+UPLOADS = "/v1/files"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 class Identity:
-    """Puts X-Agent-Revision on every reply and X-Conversation-ID on those of a chat."""
+    """Names the revision and the request on every reply, the conversation on those of a turn."""
 
     def __init__(self, app: ASGIApp, revision: str) -> None:
         self._app = app
@@ -32,18 +37,26 @@ class Identity:
             await self._app(scope, receive, send)
             return
         state = scope.setdefault("state", {})
-        given = Headers(scope=scope).get("x-conversation-id", "")
-        state["conversation_id"] = given if CONVERSATION.fullmatch(given) else str(uuid.uuid4())
+        given = Headers(scope=scope)
+        named = given.get("x-conversation-id", "")
+        if CONVERSATION.fullmatch(named):
+            state["conversation_id"] = named
+        elif scope["path"] in TURNS:
+            state["conversation_id"] = issued("conv")
+        request = given.get("x-request-id", "")
+        if not _REQUEST_ID.fullmatch(request):
+            request = f"req_{uuid.uuid4().hex}"
 
-        async def named(message: Message) -> None:
+        async def with_names(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["X-Agent-Revision"] = self._revision
-                if scope["path"] == CHAT:
+                headers["X-Request-ID"] = request
+                if "conversation_id" in state:
                     headers["X-Conversation-ID"] = state["conversation_id"]
             await send(message)
 
-        await self._app(scope, receive, named)
+        await self._app(scope, receive, with_names)
 
 
 class BodyLimit:
@@ -56,44 +69,68 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limit = MAX_UPLOAD + ENVELOPE if scope["path"] == UPLOADS else MAX_BODY
         announced = Headers(scope=scope).get("content-length", "")
+        too_large = announced.isdigit() and int(announced) > limit
         size = 0
 
         async def limited() -> Message:
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
-            if size > MAX_BODY or (announced.isdigit() and int(announced) > MAX_BODY):
-                raise HTTPException(413, TOO_LARGE)
+            if too_large or size > limit:
+                raise HTTPException(413, f"the request is larger than {limit} bytes")
             return message
 
         await self._app(scope, limited, send)
 
 
 class Timing:
-    """Counts and times chat requests, to the last byte of a stream."""
+    """Times a request for Server-Timing and traces; counts turns, to the last byte of a stream."""
 
     def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
         self._app = app
         self._telemetry = telemetry
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != CHAT:
+        if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
             await self._app(scope, receive, send)
             return
+        counted = scope["path"] in TURNS and scope["method"] == "POST"
         began = time.perf_counter()
         code, started = 500, False
+        with self._telemetry.request(Headers(scope=scope)) as timings:
 
-        async def timed(message: Message) -> None:
-            nonlocal code, started
-            if message["type"] == "http.response.start":
-                code = message["status"]
-            elif message.get("body") and not started:
-                started = True
-                self._telemetry.metrics.first_token(time.perf_counter() - began)
-            await send(message)
+            async def timed(message: Message) -> None:
+                nonlocal code, started
+                if message["type"] == "http.response.start":
+                    code = message["status"]
+                    timings.add("total", time.perf_counter() - began)
+                    MutableHeaders(scope=message)["Server-Timing"] = timings.header()
+                elif counted and message.get("body") and not started:
+                    started = True
+                    self._telemetry.metrics.first_token(time.perf_counter() - began)
+                await send(message)
 
-        try:
-            await self._app(scope, receive, timed)
-        finally:
-            self._telemetry.metrics.request(code, time.perf_counter() - began)
+            try:
+                await self._app(scope, receive, timed)
+            finally:
+                if counted:
+                    self._telemetry.metrics.request(code, time.perf_counter() - began)
+
+
+class Head:
+    """Answers HEAD like GET, without the body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def bodiless(message: Message) -> None:
+            await send({**message, "body": b""} if "body" in message else message)
+
+        await self._app({**scope, "method": "GET"}, receive, bodiless)

@@ -1,0 +1,1 @@
+"""/v1/conversations: what the agent remembers, for whoever it belongs to."""

@@ -1,0 +1,115 @@
+"""Conversations with their owners: the session holds the turns, a record what a client noted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pydantic import TypeAdapter, ValidationError
+
+from agent_runtime.domain import Principal, Session, Turn
+from agent_runtime.errors import ConflictError, NotFoundError
+from agent_runtime.http.access import own
+from agent_runtime.http.fields import issued
+from agent_runtime.http.items import Item, items_of
+from agent_runtime.ports import Records, Sessions
+
+KIND = "conversation"
+SECONDS = 30 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What a client keeps with a conversation."""
+
+    owner: str
+    tenant: str
+    metadata: dict[str, str]
+
+
+_RECORD = TypeAdapter(Noted)
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A conversation of the caller's."""
+
+    session: Session
+    metadata: dict[str, str]
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+        return self.session.conversation_id
+
+
+class Conversations:
+    """Conversations of all owners, each seen by its own only. Methods raise
+    StateUnavailableError."""
+
+    def __init__(self, sessions: Sessions, records: Records) -> None:
+        self._sessions = sessions
+        self._records = records
+
+    async def create(
+        self, principal: Principal, turns: tuple[Turn, ...], metadata: dict[str, str]
+    ) -> Conversation:
+        """Begin a conversation."""
+        session = Session(issued("conv"), principal.user, principal.tenant, turns)
+        await self._sessions.save(session)
+        if metadata:
+            await self.note(session.conversation_id, principal, metadata)
+        return Conversation(session, metadata)
+
+    async def get(self, id: str, principal: Principal) -> Conversation:
+        """Return a conversation. Raises NotFoundError."""
+        session = await self._sessions.load(id)
+        noted = await self._noted(id, principal)
+        if session is None and noted is not None:
+            # Its turns are forgotten and what was noted is not.
+            session = Session(id, noted.owner, noted.tenant)
+        session = own(session, principal, f"conversation {id[:200]!r}")
+        return Conversation(session, noted.metadata if noted else {})
+
+    async def note(self, id: str, principal: Principal, metadata: dict[str, str]) -> None:
+        """Keep a client's notes."""
+        value = _RECORD.dump_json(Noted(principal.user, principal.tenant, metadata))
+        await self._records.put(KIND, principal.tenant, id, value, SECONDS)
+
+    async def delete(self, id: str, principal: Principal) -> None:
+        """Forget a conversation. Raises NotFoundError."""
+        await self.get(id, principal)
+        await self._sessions.delete(id)
+        await self._records.delete(KIND, principal.tenant, id)
+
+    async def add(self, id: str, principal: Principal, turns: tuple[Turn, ...]) -> list[Item]:
+        """Add turns and return them as items. Raises NotFoundError."""
+        found = (await self.get(id, principal)).session
+        session = replace(found, turns=found.turns + turns)
+        await self._sessions.save(session)
+        first = len(found.turns)
+        return [item for number, item in items_of(session.turns) if number >= first]
+
+    async def remove(self, id: str, principal: Principal, item: str) -> Conversation:
+        """Forget an item. Raises NotFoundError, or ConflictError where a turn came meanwhile."""
+        found = await self.get(id, principal)
+        turns = found.session.turns
+        numbers = {number for number, each in items_of(turns) if each["id"] == item}
+        if not numbers:
+            raise NotFoundError(f"there is no item {item[:200]!r} in this conversation")
+        left = tuple(turn for number, turn in enumerate(turns) if number not in numbers)
+        await self._sessions.save(replace(found.session, turns=left))
+        if await self._has(id, item):
+            raise ConflictError("the conversation went on meanwhile; try again")
+        return replace(found, session=replace(found.session, turns=left))
+
+    async def _has(self, id: str, item: str) -> bool:
+        session = await self._sessions.load(id)
+        return session is not None and item in {each["id"] for _, each in items_of(session.turns)}
+
+    async def _noted(self, id: str, principal: Principal) -> Noted | None:
+        raw = await self._records.get(KIND, principal.tenant, id)
+        try:
+            noted = _RECORD.validate_json(raw) if raw else None
+        except ValidationError:
+            return None
+        return noted if noted and noted.owner == principal.user else None
