@@ -59,6 +59,14 @@ class Embedder(Protocol):
         ...
 
 
+class TokenCounter(Protocol):
+    """Counts as an embedding model's tokenizer does. Picklable: another process may do it."""
+
+    def __call__(self, texts: Sequence[str]) -> list[int]:
+        """Count the tokens of each text without the special ones."""
+        ...
+
+
 class IndexReader(Protocol):
     """A collection, to be searched. Every method raises VectorStoreUnavailableError."""
 

@@ -6,82 +6,98 @@ document. It knows neither a model nor a store, only how to count tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 from agent_runtime.config import ChunkingConfig
 from agent_runtime.domain import Chunk, ChunkKey, Document, Span
 from agent_runtime.knowledge.markdown import Block, blocks_of
+from agent_runtime.ports import TokenCounter
 from agent_runtime.text.sentences import sentence_spans, trim
 
-CountTokens = Callable[[str], int]
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """A sentence, row or code block, or a part of one that is too long."""
+
+    span: Span
+    tokens: int
 
 
-def chunk(document: Document, count_tokens: CountTokens, config: ChunkingConfig) -> list[Chunk]:
+def chunk(document: Document, count_tokens: TokenCounter, config: ChunkingConfig) -> list[Chunk]:
     """Return the passages of a document in reading order; none where it holds only headings."""
+    text = document.text
+    spans = [(block.headings, span) for block in blocks_of(text) for span in _spans(text, block)]
+    # All at once: a tokenizer is many times faster with a batch than with one sentence.
+    counts = count_tokens([text[slice(*span)] for _, span in spans])
+    counted = zip(spans, counts, strict=True)
     passages: list[tuple[tuple[str, ...], list[Span]]] = []
-    for headings, blocks in groupby(blocks_of(document.text), key=lambda block: block.headings):
-        units = list(_units(document.text, blocks, count_tokens, config.max_tokens))
-        passages += [
-            (headings, spans) for spans in _pack(document.text, units, count_tokens, config)
+    for headings, group in groupby(counted, key=lambda each: each[0][0]):
+        units = [
+            unit
+            for (_, span), tokens in group
+            for unit in _halve(text, _Unit(span, tokens), count_tokens, config.max_tokens)
         ]
+        passages += [(headings, [unit.span for unit in units]) for units in _pack(units, config)]
     return [
         _chunk(document, headings, spans, ordinal, len(passages))
         for ordinal, (headings, spans) in enumerate(passages)
     ]
 
 
-def _units(
-    text: str, blocks: Iterable[Block], count_tokens: CountTokens, limit: int
-) -> Iterable[Span]:
-    """Yield sentences, rows and code blocks, each at most `limit` tokens long."""
-    for block in blocks:
-        whole = [trim(text, block.span)]
-        spans = whole if block.kind in ("row", "code") else sentence_spans(text, *block.span)
-        for span in spans:
-            yield from _halve(text, span, count_tokens, limit)
+def _spans(text: str, block: Block) -> list[Span]:
+    """Return the sentences of a block, or the block where it is none of prose."""
+    if block.kind in ("row", "code"):
+        start, end = trim(text, block.span)
+        return [(start, end)] if start < end else []
+    return sentence_spans(text, *block.span)
 
 
-def _halve(text: str, span: Span, count_tokens: CountTokens, limit: int) -> list[Span]:
-    """Split a span that is too long near its middle, at a line end or a space if there is one."""
-    start, end = span
-    if end - start <= 1 or count_tokens(text[start:end]) <= limit:
-        return [span] if start < end else []
+def _halve(text: str, unit: _Unit, count_tokens: TokenCounter, limit: int) -> list[_Unit]:
+    """Split a unit that is too long near its middle, at a line end or a space if there is one."""
+    start, end = unit.span
+    if end - start <= 1 or unit.tokens <= limit:
+        return [unit] if start < end else []
     middle = (start + end) // 2
     cut = next(
         (at for mark in "\n 。；，、" if start < (at := text.rfind(mark, start, middle) + 1)),
         middle,
     )
-    halves = (trim(text, (start, cut)), trim(text, (cut, end)))
-    return [each for half in halves for each in _halve(text, half, count_tokens, limit)]
+    halves = [trim(text, (start, cut)), trim(text, (cut, end))]
+    counts = count_tokens([text[slice(*half)] for half in halves])
+    return [
+        each
+        for half, tokens in zip(halves, counts, strict=True)
+        for each in _halve(text, _Unit(half, tokens), count_tokens, limit)
+    ]
 
 
-def _pack(
-    text: str, units: Sequence[Span], count_tokens: CountTokens, config: ChunkingConfig
-) -> list[list[Span]]:
+def _pack(units: Sequence[_Unit], config: ChunkingConfig) -> list[list[_Unit]]:
     """Fill passages up to the limit; each begins with the last sentences of the one before."""
-    packed: list[list[Span]] = []
-    current: list[Span] = []
+    packed: list[list[_Unit]] = []
+    current: list[_Unit] = []
     size = 0
     for unit in units:
-        tokens = count_tokens(text[slice(*unit)])
-        if current and size + tokens > config.max_tokens:
+        if current and size + unit.tokens > config.max_tokens:
             packed.append(current)
-            current = _overlap(text, current, count_tokens, config, tokens)
-            size = sum(count_tokens(text[slice(*span)]) for span in current)
+            current = _overlap(current, config, unit.tokens)
+            size = _tokens(current)
         current.append(unit)
-        size += tokens
+        size += unit.tokens
     return [*packed, current] if current else packed
 
 
-def _overlap(
-    text: str, previous: list[Span], count_tokens: CountTokens, config: ChunkingConfig, next_: int
-) -> list[Span]:
+def _overlap(previous: list[_Unit], config: ChunkingConfig, following: int) -> list[_Unit]:
     tail = previous[len(previous) - config.overlap_sentences :] if config.overlap_sentences else []
-    while tail and sum(count_tokens(text[slice(*s)]) for s in tail) + next_ > config.max_tokens:
+    while tail and _tokens(tail) + following > config.max_tokens:
         tail = tail[1:]
     # A tail as long as the whole passage would repeat it without end.
     return list(tail) if len(tail) < len(previous) else list(tail[1:])
+
+
+def _tokens(units: Sequence[_Unit]) -> int:
+    return sum(unit.tokens for unit in units)
 
 
 def _chunk(

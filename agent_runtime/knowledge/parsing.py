@@ -71,10 +71,7 @@ def parse(name: str, content: bytes, max_bytes: int = MAX_BYTES) -> Parsed:
     Raises:
         UnreadableDocumentError: no text can be taken from it; the message says why.
     """
-    if len(content) > max_bytes:
-        raise UnreadableDocumentError(
-            f"too large: {len(content) / 2**20:.1f} MiB, and at most {max_bytes / 2**20:g} are read"
-        )
+    check_size(len(content), max_bytes)
     if not content.strip():
         raise UnreadableDocumentError("empty")
     try:
@@ -90,6 +87,14 @@ def parse(name: str, content: bytes, max_bytes: int = MAX_BYTES) -> Parsed:
     if not text.strip():
         raise UnreadableDocumentError("empty")
     return Parsed(title or PurePath(name).stem, text)
+
+
+def check_size(size: int, max_bytes: int = MAX_BYTES) -> None:
+    """Raise UnreadableDocumentError for a file that is larger than what is read."""
+    if size > max_bytes:
+        raise UnreadableDocumentError(
+            f"too large: {size / 2**20:.1f} MiB, and at most {max_bytes / 2**20:g} are read"
+        )
 
 
 def _read(suffix: str, content: bytes) -> tuple[str | None, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,15 @@ from hypothesis import strategies as st
 
 from agent_runtime.config import ChunkingConfig
 from agent_runtime.domain import Chunk, Document
-from agent_runtime.errors import InvalidConfigError, NoDocumentsError
+from agent_runtime.errors import InvalidConfigError, NoDocumentsError, UnreadableDocumentError
 from agent_runtime.knowledge.chunking import chunk
 from agent_runtime.knowledge.markdown import blocks_of, title_of
-from agent_runtime.knowledge.sources import read_sources
+from agent_runtime.knowledge.parsing import parse
+from agent_runtime.knowledge.sources import original, read_sources
 
 
-def words(text: str) -> int:
-    return len(text.split())
+def words(texts: Sequence[str]) -> list[int]:
+    return [len(text.split()) for text in texts]
 
 
 def cut(text: str, max_tokens: int = 32, overlap: int = 1) -> list[Chunk]:
@@ -36,21 +38,31 @@ def test_a_configmap_is_read_once_and_its_files_by_their_names(tmp_path: Path) -
     (version / "returns.md").write_text("# Returns\n\nWithin 30 days.")
     (tmp_path / "..data").symlink_to(version.name)
     (tmp_path / "returns.md").symlink_to("..data/returns.md")
-    documents, skipped = read_sources({"shop": tmp_path}, "r")
-    assert [(each.path, each.title) for each in documents] == [("returns.md", "Returns")]
+    originals, skipped = read_sources({"shop": tmp_path}, "r")
+    assert [each.path for each in originals] == ["returns.md"]
+    assert parse(originals[0].path, originals[0].read()).title == "Returns"
     assert skipped == []
 
 
-def test_files_that_cannot_be_used_are_named_with_the_reason(tmp_path: Path) -> None:
-    (tmp_path / "good.txt").write_text("Text.")
-    (tmp_path / "latin.md").write_bytes("Größe".encode("latin-1"))
-    (tmp_path / "empty.md").write_text(" \n")
-    (tmp_path / "image.png").write_bytes(b"\x89PNG")
-    documents, skipped = read_sources({"shop": tmp_path}, "r")
-    assert [each.path for each in documents] == ["good.txt"]
+def test_documents_are_found_by_their_names_and_what_cannot_be_opened_is_listed(
+    tmp_path: Path,
+) -> None:
+    for name in ("a.md", "b.TXT", "c.html", "d.pdf", "e.docx", "f.rtf", "g.png", "h", ".i.md"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "j.htm").write_text("j")
+    with (tmp_path / "large.txt").open("wb") as large:
+        large.truncate(30 * 2**20)
+    (tmp_path / "gone.md").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe.md")
+    originals, skipped = read_sources({"shop": tmp_path}, "r")
+    assert [each.path for each in originals] == [
+        "a.md", "b.TXT", "c.html", "d.pdf", "e.docx", "f.rtf", "sub/j.htm",
+    ]  # fmt: skip
     assert {(each.path, each.reason) for each in skipped} == {
-        ("shop/latin.md", "not UTF-8"),
-        ("shop/empty.md", "empty"),
+        ("shop/large.txt", "too large: 30.0 MiB, and at most 20 are read"),
+        ("shop/gone.md", "not a file"),
+        ("shop/pipe.md", "not a file"),
     }
 
 
@@ -59,9 +71,11 @@ def test_a_source_without_documents_is_an_error_that_names_it(tmp_path: Path) ->
         read_sources({"shop": tmp_path}, "r")
     with pytest.raises(InvalidConfigError, match="not a folder"):
         read_sources({"shop": tmp_path / "missing"}, "r")
+    with pytest.raises(InvalidConfigError, match="kept for uploaded files"):
+        read_sources({"files": tmp_path}, "r")
 
 
-def test_the_fingerprint_follows_the_text_and_the_recipe(tmp_path: Path) -> None:
+def test_the_fingerprint_follows_the_content_and_the_recipe(tmp_path: Path) -> None:
     file = tmp_path / "a.md"
     file.write_text("One.")
 
@@ -74,6 +88,19 @@ def test_the_fingerprint_follows_the_text_and_the_recipe(tmp_path: Path) -> None
     assert fingerprint("r2") != first
     file.write_text("Two.")
     assert fingerprint("r") != first
+    uploaded = original("files", "a.md", b"Two.", "r")
+    assert uploaded.fingerprint == fingerprint("r")
+
+
+def test_a_file_that_changes_between_looking_and_reading_is_left_for_the_next_run(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "a.md"
+    file.write_text("One.")
+    ((found,), _) = read_sources({"s": tmp_path}, "r")
+    file.write_text("Two.")
+    with pytest.raises(UnreadableDocumentError, match="changed"):
+        found.read()
 
 
 def test_the_title_is_the_first_heading_of_the_first_level() -> None:
@@ -107,14 +134,14 @@ def test_passages_end_at_headings_and_repeat_a_sentence() -> None:
     passages = cut(text)
     assert [each.headings for each in passages] == [("A",)] * (len(passages) - 1) + [("A", "B")]
     assert sentences(passages[1])[0] == sentences(passages[0])[-1]
-    assert all(words(each.text) <= 32 for each in passages)
+    assert all(words([each.text])[0] <= 32 for each in passages)
     assert [each.key.total for each in passages] == [len(passages)] * len(passages)
 
 
 def test_a_sentence_longer_than_a_passage_is_split_and_nothing_lost() -> None:
     text = " ".join(f"w{n}" for n in range(100)) + "."
     passages = cut(text, overlap=0)
-    assert all(words(each.text) <= 32 for each in passages)
+    assert all(words([each.text])[0] <= 32 for each in passages)
     assert " ".join(each.text for each in passages).split() == text.split()
 
 

@@ -3,63 +3,111 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 
 from agent_runtime.config import ChunkingConfig
-from agent_runtime.domain import Document
-from agent_runtime.errors import IndexMismatchError, NoDocumentsError
-from agent_runtime.knowledge.ingest import Ingested, ingest
+from agent_runtime.domain import Chunk, EmbeddedChunk
+from agent_runtime.errors import (
+    ConflictError,
+    IndexMismatchError,
+    NoDocumentsError,
+    VectorStoreUnavailableError,
+)
+from agent_runtime.knowledge.ingest import Ingested, Ingestion
+from agent_runtime.knowledge.preparing import passages, recipe
+from agent_runtime.knowledge.scope import SOURCES, Scope, uploads
+from agent_runtime.knowledge.sources import Original, Skipped, original
 from agent_runtime.retrieval.snapshot import complete
 from tests.unit.runtime.fakes import HashingEmbedder, KilledError, MemoryStore
 
 LONG = "\n\n".join(f"Paragraph {n} " + "word " * 25 + "end." for n in range(5))
+CONFIG = ChunkingConfig(max_tokens=32)
 
 
-def document(path: str, text: str, version: str = "1") -> Document:
-    return Document("s", path, path, text, f"{path}-{version}".ljust(32, "0"))
+def document(path: str, text: str, source: str = "s") -> Original:
+    return original(source, path, text.encode(), recipe(CONFIG))
+
+
+def words(texts: Sequence[str]) -> list[int]:
+    return [len(text.split()) for text in texts]
+
+
+async def prepare(each: Original) -> AsyncGenerator[list[Chunk]]:
+    chunks = passages(each, words, CONFIG)
+    for start in range(0, len(chunks), 2):
+        yield chunks[start : start + 2]
+
+
+def ingestion(store: MemoryStore, embedder: HashingEmbedder | None = None) -> Ingestion:
+    return Ingestion(
+        store, embedder or HashingEmbedder(), prepare, lambda done, total, chunks: None
+    )
 
 
 async def run(
-    store: MemoryStore, *documents: Document, embedder: HashingEmbedder | None = None
+    store: MemoryStore,
+    *documents: Original,
+    embedder: HashingEmbedder | None = None,
+    scope: Scope = SOURCES,
 ) -> Ingested:
-    config = ChunkingConfig(max_tokens=32)
-    embedder = embedder or HashingEmbedder()
-    return await ingest(documents, store, embedder, config, lambda done, total: None)
+    return await ingestion(store, embedder).run(documents, scope)
+
+
+def texts(store: MemoryStore) -> list[str]:
+    return sorted(each.chunk.text for each in store.chunks.values())
+
+
+def state(store: MemoryStore) -> tuple[int, int, bool]:
+    assert store.info is not None
+    return store.info.version, store.info.documents, store.info.pending
 
 
 async def test_the_first_run_publishes_the_first_version() -> None:
     store = MemoryStore()
     done = await run(store, document("a.md", "One."), document("b.md", LONG))
     assert done == Ingested(documents=2, chunks=len(store.chunks), changed=2, index_version=1)
-    assert store.info is not None
-    assert (store.info.version, store.info.documents, store.info.pending) == (1, 2, False)
+    assert state(store) == (1, 2, False)
 
 
 async def test_the_second_run_of_the_same_does_nothing() -> None:
     store, embedder = MemoryStore(), HashingEmbedder()
-    await run(store, document("a.md", "One."))
+    documents = [document("a.md", "One."), document("bad.pdf", "%PDF-"), document("no.md", "# H")]
+    first = await run(store, *documents)
+    assert [each.path for each in first.skipped] == ["s/bad.pdf"]
     store.fail_after = 0  # whatever changes the store ends the test
-    assert (await run(store, document("a.md", "One."), embedder=embedder)).index_version == 1
+    again = await run(store, *documents, embedder=embedder)
+    assert (again.index_version, again.changed, again.skipped) == (1, 0, first.skipped)
     assert embedder.embedded == []
 
 
 async def test_only_what_changed_is_embedded_and_what_is_gone_is_deleted() -> None:
     store, embedder = MemoryStore(), HashingEmbedder()
     await run(store, document("a.md", "One."), document("b.md", "Two."), document("c.md", "Three."))
-    done = await run(
-        store, document("a.md", "One."), document("b.md", "New.", "2"), embedder=embedder
-    )
+    done = await run(store, document("a.md", "One."), document("b.md", "New."), embedder=embedder)
     assert (done.documents, done.changed, done.index_version) == (2, 2, 2)
-    assert sorted(each.chunk.text for each in store.chunks.values()) == ["New.", "One."]
+    assert texts(store) == ["New.", "One."]
     assert all("One." not in text for text in embedder.embedded)
+
+
+async def test_a_document_that_cannot_be_read_costs_no_other() -> None:
+    store = MemoryStore()
+    done = await run(
+        store, document("a.md", "One."), document("b.pdf", "%PDF-1.7"), document("c.md", "Three.")
+    )
+    assert texts(store) == ["One.", "Three."]
+    assert (done.documents, done.changed) == (2, 2)
+    assert done.skipped[0].path == "s/b.pdf"
+    assert done.skipped[0].reason.startswith("a broken PDF")
 
 
 @pytest.mark.parametrize("step", range(15))
 async def test_a_run_killed_anywhere_is_completed_by_the_next(step: int) -> None:
     store = MemoryStore()
     await run(store, document("a.md", "One."), document("b.md", LONG))
-    new = [document("a.md", "Two.", "2"), document("b.md", LONG + " More.", "2")]
+    await run(store, document("u.md", "Up.", "files"), scope=uploads("u.md"))
+    new = [document("a.md", "Two."), document("b.md", LONG + " More."), document("c", "\0")]
     store.fail_after = step
     killed = False
     try:
@@ -68,15 +116,120 @@ async def test_a_run_killed_anywhere_is_completed_by_the_next(step: int) -> None
         killed = True
     # A reader that loads now sees each document whole, in its old or its new version.
     seen = complete(await anext(store.read()))
-    assert {each.chunk.key.path for each in seen} == {"a.md", "b.md"}
+    assert {each.chunk.key.path for each in seen} == {"a.md", "b.md", "u.md"}
 
     store.fail_after = None
     done = await run(store, *new)
     assert {each.chunk.key.fingerprint for each in store.chunks.values()} == {
-        each.fingerprint for each in new
+        each.fingerprint for each in (*new[:2], document("u.md", "Up.", "files"))
     }
-    assert done.index_version == 2
+    assert (done.index_version, done.documents, done.skipped) == (
+        3, 2, (Skipped("s/c", "binary, not text"),),
+    )  # fmt: skip
+    assert state(store) == (3, 3, False)
     assert killed == (step < 14)  # begin, 6 upserts, 6 deletes, publish
+
+
+@pytest.mark.parametrize("step", range(5))
+async def test_an_upload_killed_anywhere_is_completed_by_the_next(step: int) -> None:
+    store = MemoryStore()
+    await run(store, document("a.md", "One."))
+    await run(store, document("u.md", "Old.", "files"), scope=uploads("u.md"))
+    new = document("u.md", "New.", "files")
+    store.fail_after = step
+    killed = False
+    try:
+        await run(store, new, scope=uploads("u.md"))
+    except KilledError:
+        killed = True
+    store.fail_after = None
+    await run(store, new, scope=uploads("u.md"))
+    assert texts(store) == ["New.", "One."]
+    assert state(store) == (3, 2, False)
+    assert killed == (step < 4)  # begin, upsert, delete, publish
+
+
+async def test_uploads_and_sources_leave_each_other_alone() -> None:
+    store = MemoryStore()
+    await run(store, document("a.md", "One."), document("b.md", "Two."))
+    done = await run(store, document("u.md", "Up.", "files"), scope=uploads("u.md"))
+    assert (done.documents, done.chunks, done.changed, done.index_version) == (1, 1, 1, 2)
+    assert state(store) == (2, 3, False)
+    await run(store, document("v.md", "Other.", "files"), scope=uploads("v.md"))
+    await run(store, document("a.md", "One."))
+    assert texts(store) == ["One.", "Other.", "Up."]
+    assert state(store) == (4, 3, False)
+    gone = await run(store, scope=uploads("u.md"))
+    assert (gone.documents, gone.changed) == (0, 1)
+    assert texts(store) == ["One.", "Other."]
+    assert state(store) == (5, 2, False)
+    await run(store, document("v.md", "Other.", "files"), scope=uploads())
+    assert state(store) == (5, 2, False)
+    await run(store, scope=Scope("s"))  # a source as a whole
+    assert texts(store) == ["Other."]
+
+
+async def test_the_last_upload_can_be_removed() -> None:
+    store = MemoryStore()
+    await run(store, document("u.md", "Up.", "files"), scope=uploads("u.md"))
+    await run(store, scope=uploads("u.md"))
+    assert store.chunks == {}
+    assert state(store) == (2, 0, False)
+
+
+class Rival(MemoryStore):
+    """Another ingestion publishes whenever this one has written, so many times."""
+
+    def __init__(self, times: int, rival: Original) -> None:
+        super().__init__()
+        self._times = times
+        self._rival = rival
+
+    async def upsert(self, chunks: Sequence[EmbeddedChunk]) -> None:
+        await super().upsert(chunks)
+        if self._times:
+            self._times -= 1
+            other = MemoryStore()
+            other.chunks, other.info = self.chunks, self.info
+            await run(other, self._rival)
+            self.info = other.info
+
+
+async def test_two_at_once_end_with_what_the_later_one_was_given() -> None:
+    store = Rival(1, document("a.md", "Theirs."))
+    done = await run(store, document("a.md", "Ours."))
+    assert texts(store) == ["Ours."]
+    assert (done.index_version, state(store)) == (2, (2, 1, False))
+
+
+async def test_a_collection_that_others_keep_changing_is_a_conflict_and_a_rerun_completes() -> None:
+    store = Rival(3, document("a.md", "Theirs."))
+    with pytest.raises(ConflictError, match="run it again"):
+        await run(store, document("a.md", "Ours."))
+    done = await run(store, document("a.md", "Ours."))
+    assert texts(store) == ["Ours."]
+    assert state(store) == (done.index_version, 1, False)
+
+
+@pytest.mark.timeout(30)
+async def test_a_store_that_fails_ends_the_run_with_its_error() -> None:
+    class Failing(MemoryStore):
+        async def upsert(self, chunks: Sequence[EmbeddedChunk]) -> None:
+            raise VectorStoreUnavailableError("away")
+
+    many = [document(f"{n}.md", LONG) for n in range(40)]
+    with pytest.raises(VectorStoreUnavailableError):
+        await run(Failing(), *many)
+
+
+async def test_progress_tells_documents_and_chunks() -> None:
+    told: list[tuple[int, int, int]] = []
+    store = MemoryStore()
+    work = Ingestion(store, HashingEmbedder(), prepare, lambda d, t, c: told.append((d, t, c)))
+    await work.run([document(f"{n}.md", LONG) for n in range(20)])
+    assert told[-1] == (20, 20, len(store.chunks))
+    assert told == sorted(told)
+    assert len(told) > 2
 
 
 async def test_an_index_of_another_model_is_not_touched() -> None:
@@ -85,9 +238,9 @@ async def test_an_index_of_another_model_is_not_touched() -> None:
     assert store.info is not None
     store.info = dataclasses.replace(store.info, embedding_model="org/other")
     with pytest.raises(IndexMismatchError, match="org/other"):
-        await run(store, document("a.md", "Two.", "2"))
+        await run(store, document("a.md", "Two."))
 
 
-async def test_documents_without_text_are_an_error() -> None:
-    with pytest.raises(NoDocumentsError):
-        await run(MemoryStore(), document("a.md", "# Heading only"))
+async def test_documents_without_text_are_an_error_that_says_what_was_skipped() -> None:
+    with pytest.raises(NoDocumentsError, match=r"s/b\.txt: empty"):
+        await run(MemoryStore(), document("a.md", "# Heading only"), document("b.txt", " "))
