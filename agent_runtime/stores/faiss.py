@@ -16,12 +16,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from agent_runtime.domain import ChunkKey, EmbeddedChunk, Hit, IndexedChunk, IndexInfo, Vector
-from agent_runtime.errors import (
-    AgentError,
-    ConflictError,
-    IndexMissingError,
-    VectorStoreUnavailableError,
-)
+from agent_runtime.errors import AgentError, IndexMissingError, VectorStoreUnavailableError
 from agent_runtime.settings import cpus
 from agent_runtime.stores import faiss_snapshot, faiss_vectors, record
 from agent_runtime.stores.address import Address
@@ -42,12 +37,12 @@ class FaissIndex:
         self._dense: Dense | None = None
         self._loading = asyncio.Lock()
         self._searching: ThreadPoolExecutor | None = None
-        self._opened: Mapping[str, Any] | None = None
-        """The description that the writer began with."""
         self._staged: dict[str, EmbeddedChunk] | None = None
+        """What `publish` will write. An ingestion that failed is gone on with from here."""
         self._lock: int | None = None
-        """Held by who writes. A cancelled call leaves it, and its thread, to the next `open`."""
+        """Held from `begin` to `publish` or `close`."""
         self._writing = threading.Lock()
+        """Who closes waits for the thread of a call that was cancelled."""
 
     async def close(self) -> None:
         """Drop what is in memory and give up what was written and not published."""
@@ -98,18 +93,15 @@ class FaissIndex:
             yield wanted[start : start + PAGE]
 
     async def open(self, embedding_model: str, dimension: int) -> IndexInfo:
-        """Create the collection unless it exists, and give up changes that were not published."""
-        await self._do(self._discard)
         new = {
             "collection_id": str(uuid4()),
             "snapshot": None,
             **record.description(embedding_model, dimension),
         }
-        self._opened = await self._do(lambda: self._folder.create(new))
-        return self._info(self._opened)
+        return self._info(await self._do(lambda: self._folder.create(new)))
 
     async def begin(self) -> None:
-        """Take the lock. Raises ConflictError where somebody else writes, or wrote since `open`."""
+        """Raises ConflictError where somebody else writes."""
         await self._staging()
 
     async def upsert(self, chunks: Sequence[EmbeddedChunk]) -> None:
@@ -134,25 +126,18 @@ class FaissIndex:
     def _take(self) -> None:
         """Take the lock, load what the changes apply to, note on disk that changes follow."""
         with self._writing:
-            if self._folder.description() is None:
-                raise self._missing()
+            if self._staged is not None:
+                return
+            self._described()
             self._lock = self._folder.lock()
             try:
-                self._staged = self._base()
+                nothing: dict[str, EmbeddedChunk] = {}
+                staged = self._folder.load(faiss_snapshot.embedded, nothing)
+                self._folder.point({**self._described(), **record.PENDING})
             except BaseException:
                 self._release()
                 raise
-
-    def _base(self) -> dict[str, EmbeddedChunk]:
-        said = self._described()
-        if self._opened is not None and said["snapshot"] != self._opened["snapshot"]:
-            raise ConflictError(
-                f"another ingestion has changed collection {self._name!r} meanwhile; run it again"
-            )
-        nothing: dict[str, EmbeddedChunk] = {}
-        base = self._folder.load(faiss_snapshot.embedded, nothing)
-        self._folder.point({**said, **record.PENDING})
-        return base
+            self._staged = staged
 
     def _swap(self, version: int, documents: int) -> None:
         """Write the next snapshot and point at it. Where that fails, the changes stay staged."""
@@ -169,7 +154,7 @@ class FaissIndex:
             self._release()
 
     def _release(self) -> None:
-        self._staged = self._opened = None
+        self._staged = None
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None

@@ -113,4 +113,4 @@ def reading(collection: str) -> Generator[None]:
 
 def _vectors(encoded: str, sentences: int) -> SentenceVectors:
     flat = np.frombuffer(base64.b64decode(encoded), dtype=np.int8)
-    return flat.reshape(sentences, -1)
+    return flat.reshape(sentences, len(flat) // max(1, sentences))

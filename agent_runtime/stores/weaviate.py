@@ -140,6 +140,10 @@ class WeaviateIndex:
         try:
             if not await client.collections.exists(self._class):
                 await self._create_class(client)
+        except UnexpectedStatusCodeError:
+            if not await client.collections.exists(self._class):
+                raise
+        try:
             await self._collection(client).data.insert(_description(new), uuid=DESCRIPTION)
         except UnexpectedStatusCodeError:
             if (said := await self._said(client)) is None:
