@@ -1,0 +1,195 @@
+"""This runtime with everything real but the embedding model and the LLM, which answer at once.
+
+`python -m bench.instant PORT` serves the quickstart's passages: the HTTP application, dialogue,
+dense search in the store that BENCH_STORE names (`faiss`, or `memory`: a matrix), lexical search,
+fusion, assembly of the prompt, sessions, limits and metrics. The answer cache is off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from agent_runtime.config import (
+    DialogueConfig,
+    LimitsConfig,
+    LLMConfig,
+    RetrievalConfig,
+    ToolCallsConfig,
+)
+from agent_runtime.dialogue.intents import Intents
+from agent_runtime.dialogue.manager import DialogueManager, RuleRewriter
+from agent_runtime.dialogue.memory import Memory
+from agent_runtime.domain import (
+    EmbeddedChunk,
+    Finish,
+    Hit,
+    IndexedChunk,
+    IndexInfo,
+    Matrix,
+    Piece,
+    Prompt,
+    ToolSpec,
+    Usage,
+    Vector,
+)
+from agent_runtime.http.app import Parts, build_app
+from agent_runtime.http.health import Health
+from agent_runtime.http.names import Names
+from agent_runtime.http.server import run
+from agent_runtime.knowledge.embedding import embed as embedded
+from agent_runtime.llm.attribution import Attribution
+from agent_runtime.llm.step import Generate
+from agent_runtime.models.batching import Batching
+from agent_runtime.pipeline import Pipeline
+from agent_runtime.ports import IndexReader
+from agent_runtime.retrieval.follower import IndexFollower
+from agent_runtime.retrieval.hybrid import HybridRetriever
+from agent_runtime.retrieval.step import Retrieve
+from agent_runtime.state.memory import MemoryRecords, MemorySessions
+from agent_runtime.stores.address import parse
+from agent_runtime.stores.faiss import FaissIndex
+from agent_runtime.telemetry import Telemetry
+from bench.corpus import chunks
+from bench.peers.common import ANSWER, DIMENSION, TOP_K, embed
+
+MODEL = "bench/hashing"
+
+
+class HashingEmbedder:
+    """The embedding that the peers have as well."""
+
+    model = MODEL
+    dimension = DIMENSION
+    max_tokens = 8192
+
+    def reads(self, language: str) -> bool:
+        return True
+
+    def embed(self, texts: Sequence[str]) -> Matrix:
+        return embed(texts).astype(np.float32)
+
+    def count_tokens(self, text: str) -> int:
+        return len(text) // 4
+
+
+class InstantGenerator:
+    """Answers before it is asked, with a citation of its own."""
+
+    model = "bench/instant"
+    calls_tools = False
+    cites = True
+    context_tokens = 8192
+    reads_history = True
+
+    def count_tokens(self, text: str) -> int:
+        return len(text) // 4
+
+    async def generate(self, prompt: Prompt) -> AsyncGenerator[Piece | Finish]:
+        yield Piece(ANSWER)
+        yield Finish("stop", Usage(self.count_tokens(prompt.text), self.count_tokens(ANSWER)))
+
+    async def warm_up(self) -> None:
+        return
+
+
+class MatrixIndex:
+    """A collection that is one matrix, as the peers' in-memory stores are."""
+
+    def __init__(self, found: Sequence[EmbeddedChunk]) -> None:
+        self._chunks = [IndexedChunk(each.chunk, each.sentence_vectors) for each in found]
+        self._ids = [each.chunk.key.id for each in found]
+        self._rows = np.stack([each.vector for each in found])
+
+    async def describe(self) -> IndexInfo:
+        return IndexInfo("bench", "bench", MODEL, DIMENSION, 1, len(self._ids), False)
+
+    async def search(self, vector: Vector, limit: int) -> list[Hit]:
+        scores = self._rows @ vector
+        nearest = np.argpartition(-scores, limit)[:limit]
+        nearest = nearest[np.argsort(-scores[nearest])]
+        return [Hit(self._ids[row], float(scores[row])) for row in nearest]
+
+    async def read(self) -> AsyncIterator[list[IndexedChunk]]:
+        yield self._chunks
+
+
+class NoTools:
+    """An agent without tools."""
+
+    async def visible(self, caller: object) -> tuple[ToolSpec, ...]:
+        return ()
+
+    async def execute_all(self, calls: Sequence[object], state: object) -> list[Any]:
+        return []
+
+    def question(self, pending: object, language: str) -> str:
+        return ""
+
+
+async def filled(folder: Path) -> IndexReader:
+    """Return the store with all passages."""
+    found = embedded(chunks(), HashingEmbedder())
+    if os.environ.get("BENCH_STORE") == "memory":
+        return MatrixIndex(found)
+    store = FaissIndex(parse(f"faiss://{folder}/bench"))
+    await store.open(MODEL, DIMENSION)
+    await store.upsert(found)
+    await store.publish(1, len({each.chunk.key.path for each in found}))
+    await store.close()
+    return FaissIndex(parse(f"faiss://{folder}/bench"))
+
+
+def parts(store: IndexReader) -> tuple[Parts, Health]:
+    """Put the agent together as wiring does."""
+    telemetry, embedder = Telemetry("bench"), HashingEmbedder()
+    vectors = Batching(embedder, remembered=0)
+    follower = IndexFollower(store, vectors, lambda snapshot: None)
+    retrieval, dialogue = RetrievalConfig(top_k=TOP_K), DialogueConfig()
+    retriever = HybridRetriever(retrieval, vectors, store, follower, telemetry)
+    sessions = MemorySessions(dialogue.session_ttl_seconds, 2 * (dialogue.history_turns + 1))
+    tools = NoTools()
+    generate = Generate(
+        InstantGenerator(), LLMConfig(), tools, ToolCallsConfig(), Attribution(vectors), telemetry
+    )
+    pipeline = Pipeline(
+        Memory(sessions, dialogue.history_turns),
+        DialogueManager(dialogue, Intents((), vectors), RuleRewriter(vectors)),
+        [Retrieve(retriever, retrieval, telemetry), generate],
+        telemetry,
+    )
+    health = Health(follower, "bench")
+    served = Parts(
+        agent=pipeline,
+        names=Names("bench", InstantGenerator.model, MODEL),
+        limits=LimitsConfig(),
+        health=health,
+        telemetry=telemetry,
+        toolbox=tools,
+        sessions=sessions,
+        records=MemoryRecords(),
+        documents=cast(Any, None),
+        retriever=retriever,
+        index=lambda: follower.ready().info,
+        embedding=embedder,
+        vectors=vectors,
+        background=[follower.run],
+    )
+    return served, health
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        served, health = parts(asyncio.run(filled(Path(folder))))
+        run(build_app(served), "127.0.0.1", int(sys.argv[1]), health.drain, 0.0)
+
+
+if __name__ == "__main__":
+    main()
