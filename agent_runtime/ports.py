@@ -183,6 +183,10 @@ class Generator(Protocol):
         """Do what a first request should not have to wait for. Raises AgentError."""
         ...
 
+    async def aclose(self) -> None:
+        """Give back what it holds."""
+        ...
+
 
 class Tool(Protocol):
     """Something that the agent can do."""

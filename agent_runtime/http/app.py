@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -35,8 +34,7 @@ from agent_runtime.http.turns import Agent, Turns
 from agent_runtime.ports import Authenticator, Records, Retriever, Sessions
 from agent_runtime.telemetry import Telemetry
 
-Background = Callable[[], Awaitable[None]]
-"""Runs until it is cancelled."""
+Work = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +58,10 @@ class Parts:
     authenticator: Authenticator | None = None
     """None: nobody can show who they are."""
     identity_required: bool = False
-    background: Sequence[Background] = ()
-    """What runs for as long as the application does."""
+    starting: Work | None = None
+    """Done before the first request is taken."""
+    stopping: Work | None = None
+    """Done after the last one."""
 
 
 def build_app(parts: Parts) -> ASGIApp:
@@ -76,13 +76,13 @@ def build_app(parts: Parts) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        running = [asyncio.ensure_future(each()) for each in parts.background]
+        if parts.starting:
+            await parts.starting()
         await attachments.resume()
         yield
         await attachments.close()
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        if parts.stopping:
+            await parts.stopping()
 
     # The documentation pages load scripts from elsewhere; the schema itself stays.
     app = Application(title="agent-runtime", lifespan=lifespan, docs_url=None, redoc_url=None)

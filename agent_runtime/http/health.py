@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from agent_runtime.domain import IndexInfo
 from agent_runtime.errors import AgentError
-from agent_runtime.retrieval.follower import IndexFollower
 from agent_runtime.telemetry import Telemetry
 
 
 class Health:
     """Whether this process should get requests."""
 
-    def __init__(self, follower: IndexFollower, revision: str) -> None:
-        self._follower = follower
+    def __init__(self, ready: Callable[[], IndexInfo | None], revision: str) -> None:
+        """`ready` returns the index in use, None for an agent without one; or raises the
+        AgentError that keeps it from serving."""
+        self._ready = ready
         self._revision = revision
         self._draining = False
 
@@ -28,16 +32,17 @@ class Health:
         if self._draining:
             return _unready("Draining", "the runtime is stopping")
         try:
-            info = self._follower.ready().info
+            info = self._ready()
         except AgentError as error:
             return _unready(error.reason, str(error))
-        return 200, {
-            "ready": True,
-            "revision": self._revision,
-            "collection": info.collection,
-            "documents": info.documents,
-            "indexVersion": info.version,
-        }
+        index: dict[str, object] = {}
+        if info is not None:
+            index = {
+                "collection": info.collection,
+                "documents": info.documents,
+                "indexVersion": info.version,
+            }
+        return 200, {"ready": True, "revision": self._revision, **index}
 
 
 def _unready(reason: str, message: str) -> tuple[int, dict[str, object]]:

@@ -51,6 +51,9 @@ class EmbeddedGenerator:
     async def warm_up(self) -> None:
         """There is nothing to load."""
 
+    async def aclose(self) -> None:
+        """There is nothing to give back."""
+
     async def _pieces(self, prompt: Prompt) -> AsyncGenerator[Piece]:
         if prompt.results:
             language = prompt.question.language
