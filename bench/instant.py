@@ -165,7 +165,12 @@ def parts(store: IndexReader) -> tuple[Parts, Health]:
         [Retrieve(retriever, retrieval, telemetry), generate],
         telemetry,
     )
-    health = Health(follower, "bench")
+    health = Health(lambda: follower.ready().info, "bench")
+    following: list[asyncio.Task[None]] = []
+
+    async def start() -> None:
+        following.append(asyncio.create_task(follower.run()))
+
     served = Parts(
         agent=pipeline,
         names=Names("bench", InstantGenerator.model, MODEL),
@@ -180,7 +185,7 @@ def parts(store: IndexReader) -> tuple[Parts, Health]:
         index=lambda: follower.ready().info,
         embedding=embedder,
         vectors=vectors,
-        background=[follower.run],
+        starting=start,
     )
     return served, health
 
