@@ -6,14 +6,14 @@ the reply for "nothing found".
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from agent_runtime.config import LLMConfig
-from agent_runtime.domain import Chunk, Citation, Evidence, Passage, Piece
-from agent_runtime.llm.amounts import asks_amount, has_amount
-from agent_runtime.llm.scoring import Words, combine, cosines, coverage
+from agent_runtime.domain import Chunk, Citation, Evidence, IndexedChunk, Piece
+from agent_runtime.llm.quotes import Taken, take_apart
+from agent_runtime.llm.scoring import ask, confidence, match, sureness, views
 from agent_runtime.text.language import Language, language_of
 from agent_runtime.text.terms import Analyzer
 
@@ -21,15 +21,15 @@ NO_ANSWER: dict[Language, str] = {
     "en": "I could not find an answer to that in the documents I have.",
     "zh": "在现有的资料里没有找到答案。",
 }
-NEAR_BEST = 0.8
+NEAR_BEST = 0.1
 """A sentence joins the best one if it scores at least this share of it."""
-CACHED_TEXTS = 20_000
-"""Sentences and headings whose terms are kept, about 2 KB each."""
+CACHED_PASSAGES = 2_000
+"""Passages that are kept taken apart, about 30 KB each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A sentence of a passage. `rank` is the passage's place in the retrieval."""
+    """A stretch of a passage. `rank` is the passage's place in the retrieval."""
 
     chunk: Chunk
     start: int
@@ -43,16 +43,16 @@ class Candidate:
 
 
 class ExtractiveGenerator:
-    """Chooses sentences by `scoring`, at most `max_sentences` that reach `min_score`."""
+    """Chooses sentences by `scoring`, at most `max_sentences`; none if it is not sure enough."""
 
     def __init__(self, config: LLMConfig) -> None:
         self._config = config
         self._analyzer = Analyzer()
         # The same passages come up again and again, and taking them apart costs the most here.
-        self._words = lru_cache(maxsize=CACHED_TEXTS)(self._take_apart)
+        self._taken: dict[int, tuple[IndexedChunk, Taken]] = {}
 
     async def generate(self, evidence: Evidence) -> AsyncGenerator[Piece]:
-        chosen = choose(self._candidates(evidence), self._config)
+        chosen = choose(self.candidates(evidence), self._config)
         if not chosen:
             yield Piece(refusal(evidence.question, self._config), refusal=True)
             return
@@ -64,31 +64,43 @@ class ExtractiveGenerator:
             cited = Citation(start, written, sentence.text, sentence.score, sentence.chunk)
             yield Piece(gap + sentence.text, cited)
 
-    def _candidates(self, evidence: Evidence) -> list[Candidate]:
-        amount = asks_amount(evidence.question)
+    def candidates(self, evidence: Evidence) -> list[Candidate]:
+        """Return what could be quoted. The best one's score is how sure it is of the answer; the
+        others' fall off from there."""
+        question = ask(evidence, self._analyzer.units(evidence.question))
+        taken = [self._take_apart(passage.indexed) for passage in evidence.passages]
+        seen = [views(each, question, rank) for rank, each in enumerate(taken)]
+        found = [
+            (score, rank, at)
+            for rank, each in enumerate(seen)
+            for at, score in enumerate(match(each))
+        ]
+        if not found:
+            return []
+        found.sort(key=lambda each: (-each[0], each[1], each[2]))
+        documents = {(each.chunk.key.source, each.chunk.key.path) for each in taken}
+        scattered = (len(documents) - 1) / max(1, len(taken) - 1)
+        best = [(rank, at) for _, rank, at in found]
+        sure = confidence(sureness(question, seen, best, scattered))
         return [
-            candidate
-            for rank, passage in enumerate(evidence.passages)
-            for candidate in self._scored(evidence, passage, rank, amount)
+            Candidate(
+                taken[rank].chunk,
+                *taken[rank].quotes[at].span,
+                score=sure * math.exp(score - found[0][0]),
+                rank=rank,
+            )
+            for score, rank, at in found
         ]
 
-    def _scored(
-        self, evidence: Evidence, passage: Passage, rank: int, amount: bool
-    ) -> Iterable[Candidate]:
-        chunk = passage.indexed.chunk
-        texts = [chunk.text[start:end] for start, end in chunk.sentences]
-        sentences = [self._words(text) for text in texts]
-        above = self._words("\n".join((chunk.title, *chunk.headings)))
-        around = Words(above.text + chunk.text, above.terms.union(*(s.terms for s in sentences)))
-        covered = [coverage(evidence.weights, each, above, around) for each in sentences]
-        cosine = cosines(evidence.vector, passage.indexed.sentence_vectors)
-        amounts = [(1 if has_amount(text) else -1) if amount else 0 for text in texts]
-        scores = combine(covered, cosine, amounts, evidence.semantic)
-        for (start, end), score in zip(chunk.sentences, scores, strict=True):
-            yield Candidate(chunk, start, end, score, rank)
-
-    def _take_apart(self, text: str) -> Words:
-        return Words(text, frozenset(self._analyzer.terms(text)))
+    def _take_apart(self, indexed: IndexedChunk) -> Taken:
+        # By identity: a snapshot hands out the same object until it is replaced, and the one that
+        # is kept here cannot have its id taken by another.
+        kept = self._taken.get(id(indexed))
+        if kept is None:
+            if len(self._taken) >= CACHED_PASSAGES:
+                self._taken.pop(next(iter(self._taken)))
+            kept = self._taken[id(indexed)] = (indexed, take_apart(indexed, self._analyzer.terms))
+        return kept[1]
 
 
 def refusal(question: str, config: LLMConfig) -> str:

@@ -1,96 +1,144 @@
-"""How well a sentence answers a question, 0 to 1. Pure.
+"""How well a stretch of text answers a question, and how sure it is that any does. Pure.
 
-Three views: which of the question's words stand in or around the sentence, weighted by how rare
-they are; the cosine of sentence and passage with the question; and whether it holds an amount
-where one was asked for. The shares were chosen on examples/quickstart/questions.yaml.
+Two linear models of a handful of numbers each, fitted to the dev half of the quickstart's questions
+by bench/fit_extractive.py. MATCH ranks stretches against each other; CONFIDENCE, asked about the
+best of them only, decides between an answer and a refusal: the best of a bad lot is no answer.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_runtime.domain import SentenceVectors, Vector
-from agent_runtime.text.terms import is_han
+from agent_runtime.domain import Evidence, Vector
+from agent_runtime.llm.amounts import asked
+from agent_runtime.llm.quotes import Taken
+from agent_runtime.text.terms import Unit
 
-ABOVE = 0.8
-"""What a word is worth that stands in the title or a heading above the sentence."""
-NEAR = 0.3
-"""What a word is worth that stands elsewhere in the passage."""
-ALIKE = 0.7
-"""What a Chinese word is worth of which all characters occur, though not together."""
-COSINE_SHARE = 0.8
-"""Share of the cosines in the match, the rest being words, where the model reads the language."""
-FOREIGN_SHARE = 0.15
-"""The same where it does not."""
-PASSAGE_SHARE = 0.3
-"""Share of the passage's cosine in that of its sentence."""
-AMOUNT = 0.1
-"""What is added for an amount that was asked for, and taken away where it is missing."""
-SCALE = 1.2
-"""Brings the match into the range of `minScore`, whose default divides the answerable from the
-rest: no sentence that merely mentions everything reaches 1."""
+MATCH = {
+    "here": 5.9,  # share of the question's weight that the stretch holds
+    "above": 2.6,  # what its title, headings and table header hold besides
+    "cosine": 1.9,  # with the question, where the model reads its language
+    "kind": 1.5,  # 1: holds the kind of amount asked for; -1: does not; 0: none was asked for
+    "rank": 3.0,  # 1 for the first passage of the retrieval, 1/2 for the second, …
+}
+CONFIDENCE = {
+    "covered": 4.8,  # here and above of the stretch among the best that holds most
+    "missing": -2.7,  # greatest share of one word that its whole passage lacks
+    "unlike": -2.1,  # 1 where an amount was asked for and the best stretch holds none of its kind
+    "scattered": -2.4,  # 0: all passages are of one document; 1: each of another
+    "length": 3.3,  # words of the question, of LONG: a long one is never held as a whole
+    "cosine": 1.5,  # greatest of a passage with the question
+    "semantic": -0.8,  # whether there are cosines
+    "bias": -2.3,
+}
+LONG = 8
+BEST = 3
+"""How many of the best stretches are looked at for CONFIDENCE."""
+
+_MATCH = np.array(list(MATCH.values()), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """A text and its terms, to look words up in."""
+class Asked:
+    """A question taken apart."""
 
-    text: str
-    terms: frozenset[str]
-
-    def holds(self, word: str) -> float:
-        """Return 1 for a word that is there, less for one of which the characters are."""
-        if word in self.terms:
-            return 1.0
-        if len(word) > 1 and is_han(word):
-            return ALIKE * sum(each in self.text for each in word) / len(word)
-        return 0.0
+    units: tuple[Unit, ...]
+    shares: NDArray[np.float32]
+    """What each unit weighs, of 1. Shape [units]."""
+    vector: Vector
+    semantic: bool
+    kinds: frozenset[str]
 
 
-def coverage(weights: Mapping[str, float], sentence: Words, above: Words, around: Words) -> float:
-    """Return the share of the question's weight that the sentence and its surroundings hold.
+@dataclass(frozen=True, slots=True)
+class Views:
+    """What is known of a passage's stretches, with the question in view."""
 
-    Args:
-        weights: inverse document frequency of each of the question's words.
-        sentence: the sentence itself.
-        above: title and headings.
-        around: the whole passage with its headings.
-    """
-    total = sum(weights.values())
-    if not total:
-        return 0.0
-    held = 0.0
-    for word, weight in weights.items():
-        here, over, near = (place.holds(word) for place in (sentence, above, around))
-        worth = here + ABOVE * max(0.0, over - here) + NEAR * max(0.0, near - max(here, over))
-        held += weight * worth
-    return held / total
+    table: NDArray[np.float32]
+    """Shape [quotes, MATCH]."""
+    missing: float
+    cosine: float
+    """Of the whole passage, 0 where it means nothing."""
+
+    def covered(self, at: int) -> float:
+        """Return the share of the question that a stretch holds with what stands above it."""
+        return float(self.table[at, 0] + self.table[at, 1])
 
 
-def cosines(vector: Vector, sentences: SentenceVectors) -> NDArray[np.float32]:
-    """Return each sentence's cosine with the question, mixed with their mean's. Shape [n]."""
-    rows = sentences.astype(np.float32)
-    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
-    mean = rows.mean(axis=0)
-    passage = float(mean @ vector) / max(float(np.linalg.norm(mean)), 1e-9)
-    return (1 - PASSAGE_SHARE) * np.maximum(rows @ vector, 0.0) + PASSAGE_SHARE * max(passage, 0.0)
+def ask(evidence: Evidence, units: Sequence[Unit]) -> Asked:
+    """Weigh a question's units: each by its own worth and its rarest use among its synonyms."""
+    weights = [unit.worth * _weight(unit, evidence.weights) for unit in units]
+    total = sum(weights)
+    shares = np.array([each / total if total else 0.0 for each in weights], np.float32)
+    kinds = asked(evidence.question)
+    return Asked(tuple(units), shares, evidence.vector, evidence.semantic, kinds)
 
 
-def combine(
-    covered: Sequence[float], cosine: NDArray[np.float32], amounts: Sequence[int], semantic: bool
+def _weight(unit: Unit, weights: Mapping[str, float]) -> float:
+    # A word is as common as all that mean the same: "couch" is not rare where sofas are sold.
+    return min((weights.get(term, 0.0) for term in unit.concepts or unit.words), default=0.0)
+
+
+def views(taken: Taken, question: Asked, rank: int) -> Views:
+    """Compare a passage with the question; `rank` counts from 0."""
+    units, shares = question.units, question.shares
+    above: dict[int, NDArray[np.float32]] = {}
+    table = np.zeros((len(taken.quotes), len(MATCH)), np.float32)
+    for row, quote in zip(table, taken.quotes, strict=True):
+        here = np.array([quote.words.holds(unit) for unit in units], np.float32)
+        if (over := above.get(id(quote.above))) is None:
+            over = np.array([quote.above.holds(unit) for unit in units], np.float32)
+            above[id(quote.above)] = over
+        row[0] = here @ shares
+        row[1] = np.maximum(over - here, 0) @ shares
+        if question.kinds:
+            row[3] = -1 if question.kinds.isdisjoint(quote.amounts) else 1
+    cosine = 0.0
+    if question.semantic:
+        table[:, 2] = np.maximum(taken.vectors @ question.vector, 0)
+        cosine = max(float(taken.mean @ question.vector), 0.0)
+    table[:, 4] = 1 / (1 + rank)
+    whole = np.array([taken.whole.holds(unit) for unit in units], np.float32)
+    return Views(table, float((shares * (1 - whole)).max(initial=0)), cosine)
+
+
+def match(seen: Views) -> list[float]:
+    """Return a number for each stretch, the greater the better; only differences mean anything."""
+    return (seen.table @ _MATCH).tolist()
+
+
+def sureness(
+    question: Asked, seen: Sequence[Views], best: Sequence[tuple[int, int]], scattered: float
 ) -> list[float]:
-    """Mix the views into one score for each sentence.
+    """Return the numbers that CONFIDENCE weighs.
 
     Args:
-        covered: `coverage` of each sentence.
-        cosine: `cosines` of the passage.
-        amounts: 1 for an amount that was asked for, -1 where it is missing, 0 if none was.
-        semantic: whether the cosines mean something in the question's language.
+        question: the question.
+        seen: the passages.
+        best: the best stretches, best first: which passage, and which of its stretches.
+        scattered: 0 where all passages are of one document, 1 where each is of another.
     """
-    share = COSINE_SHARE if semantic else FOREIGN_SHARE
-    match = (1 - share) * np.asarray(covered) + share * cosine + AMOUNT * np.asarray(amounts)
-    return np.clip(match / SCALE, 0.0, 1.0).tolist()
+    looked_at = best[:BEST]
+    covered, missing = max((seen[rank].covered(at), seen[rank].missing) for rank, at in looked_at)
+    rank, at = best[0]
+    return [
+        covered,
+        missing,
+        float(seen[rank].table[at, 3] < 0),
+        scattered,
+        min(len(question.units), LONG) / LONG,
+        max(each.cosine for each in seen),
+        float(question.semantic),
+        1.0,
+    ]
+
+
+def confidence(numbers: Sequence[float]) -> float:
+    """Return how sure it is that the best stretches answer the question, 0 to 1."""
+    total = sum(a * b for a, b in zip(CONFIDENCE.values(), numbers, strict=True))
+    return 1 / (1 + math.exp(-max(-50.0, min(50.0, total))))
