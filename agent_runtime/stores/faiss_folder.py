@@ -92,6 +92,7 @@ class CollectionFolder:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)  # the disk may be full
             raise
+        faiss_snapshot.sync(self._folder)
         return folder.name
 
     def collect(self) -> None:

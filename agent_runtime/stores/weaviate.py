@@ -107,6 +107,12 @@ class WeaviateIndex:
         await self._say(record.PENDING)
 
     async def publish(self, version: int, documents: int) -> None:
+        async with self._connection.calling(CALL_SECONDS) as client:
+            # After a batch the server's log of the vector index is still in memory (1.35 writes it
+            # before the batch's last vectors are in it): a kill would lose vectors, and keep their
+            # chunks. To delete an object writes the log out.
+            nothing = await self._collection(client).data.insert({})
+            await self._collection(client).data.delete_by_id(nothing)
         await self._say(record.published(version, documents))
 
     async def upsert(self, chunks: Sequence[EmbeddedChunk]) -> None:
@@ -234,7 +240,7 @@ class WeaviateIndex:
                 page: Any = await collection.query.fetch_objects(
                     limit=PAGE, after=after, return_properties=fields
                 )
-            rows = [each.properties for each in page.objects if each.uuid != DESCRIPTION]
+            rows = [each.properties for each in page.objects if each.properties["chunk_id"]]
             if rows:
                 yield rows
             if len(page.objects) < PAGE:

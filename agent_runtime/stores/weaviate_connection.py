@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grpc import ChannelCredentials, ssl_channel_credentials
+from grpc.aio import AioRpcError
 from weaviate import WeaviateAsyncClient
 from weaviate.classes.init import AdditionalConfig, Auth, Timeout
 from weaviate.config import GrpcConfig, Proxies
@@ -71,9 +72,8 @@ class WeaviateConnection:
         except Exception as error:  # several libraries' own
             if used is not None and used is self._open:
                 self._open = None
-            what = str(error).strip() or type(error).__name__
             raise VectorStoreUnavailableError(
-                f"the vector store at {self._address.netloc}: {what}"
+                f"the vector store at {self._address.netloc}: {_reason(error)}"
             ) from error
         finally:
             if used is not None:
@@ -125,6 +125,14 @@ class WeaviateConnection:
             ),
             skip_init_checks=True,
         )
+
+
+def _reason(error: BaseException) -> str:
+    """Return the words of the first cause; the client's own often say nothing."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    words = error.details() if isinstance(error, AioRpcError) else str(error)
+    return (words or "").strip() or type(error).__name__
 
 
 def _roots() -> ChannelCredentials:
