@@ -29,6 +29,8 @@ class Observed:
     citations: tuple[Cited, ...] = ()
     retrieved: tuple[str, ...] | None = None
     """File of each passage found, best first. None: it cannot be seen."""
+    seconds: float | None = None
+    """How long the reply took, where more was asked for than the reply."""
 
 
 @dataclass(frozen=True, slots=True)

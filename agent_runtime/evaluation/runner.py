@@ -41,7 +41,9 @@ async def run(
             except AgentError as error:
                 result = failed(question, str(error), time.perf_counter() - started)
             else:
-                result = judge(question, observed, time.perf_counter() - started, forbidden)
+                taken = time.perf_counter() - started
+                seconds = taken if observed.seconds is None else observed.seconds
+                result = judge(question, observed, seconds, forbidden)
         done += 1
         if progress:
             progress(done, len(questions))
