@@ -30,6 +30,8 @@ from agent_runtime.knowledge.sources import Original, Skipped, listed
 from agent_runtime.ports import Embedder, IndexWriter
 
 BATCH_CHUNKS = 32
+WRITE_CHUNKS = 16
+"""Fewer, since a store's client puts them into words on the event loop."""
 AHEAD = 4
 """Batches that may be ready before they are embedded."""
 DELETE_CHUNKS = 500
@@ -170,7 +172,8 @@ class _Attempt:
                         self._with.executor, embed, batch, self._with.embedder
                     )
                     await self._begin()
-                    await self._writer.upsert(embedded)
+                    for start in range(0, len(embedded), WRITE_CHUNKS):
+                        await self._writer.upsert(embedded[start : start + WRITE_CHUNKS])
                     written += [each.key for each in batch]
                 self._with.progress(done, len(originals), len(written))
         return written

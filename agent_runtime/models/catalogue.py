@@ -18,6 +18,7 @@ Kind = Literal["embedding", "cross-encoder", "generator"]
 """What a model is for."""
 EMBEDDING = "pipeline.retrieval.embeddingModel"
 GENERATOR = "pipeline.llm.model"
+RERANKER = "pipeline.retrieval.rerank.model"
 
 
 class Manifest(BaseModel):
@@ -34,6 +35,22 @@ class Manifest(BaseModel):
     """How token vectors become one vector. For onnx it is part of the graph."""
     normalize: bool
     max_tokens: int
+    quantization: Literal["int8", "none"]
+    languages: tuple[str, ...]
+    """Languages that the model's card names, as ISO 639-1 codes; empty: it names none."""
+
+
+class CrossEncoderManifest(BaseModel):
+    """What a model that scores a question and a passage is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """As on the Hugging Face Hub, `org/name`."""
+    kind: Literal["cross-encoder"] = "cross-encoder"
+    format: Literal["onnx", "sentence-transformers"]
+    max_tokens: int
+    """Most tokens of question and passage together; the longer one is cut."""
     quantization: Literal["int8", "none"]
     languages: tuple[str, ...]
     """Languages that the model's card names, as ISO 639-1 codes; empty: it names none."""
@@ -117,6 +134,13 @@ def find_generator(models: Path, name: str) -> tuple[Path, GeneratorManifest]:
     folder = _folder(models, name, GENERATOR)
     _expect(folder, name, "generator", GENERATOR)
     return folder, _read(folder, GeneratorManifest)
+
+
+def find_cross_encoder(models: Path, name: str) -> tuple[Path, CrossEncoderManifest]:
+    """Return the folder and manifest of a cross-encoder. Raises as `find` does."""
+    folder = _folder(models, name, RERANKER)
+    _expect(folder, name, "cross-encoder", RERANKER)
+    return folder, _read(folder, CrossEncoderManifest)
 
 
 def _folder(models: Path, name: str, field: str) -> Path:
