@@ -84,8 +84,15 @@ def build_app(parts: Parts) -> ASGIApp:
         if parts.stopping:
             await parts.stopping()
 
-    # The documentation pages load scripts from elsewhere; the schema itself stays.
-    app = Application(title="agent-runtime", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = Application(
+        title="agent-runtime",
+        lifespan=lifespan,
+        # The documentation pages load scripts from elsewhere; the schema itself stays.
+        docs_url=None,
+        redoc_url=None,
+        # Spans are our own; FastAPI's would hold the messages of errors.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
     for routes in (
         chat,
         Responses(turns, parts.names, parts.records),

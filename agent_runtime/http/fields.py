@@ -58,12 +58,12 @@ def issued_at(id: str) -> int:
     return int(found[1], 16) if found else 0
 
 
-def conversation_id(header: str | None, body: str | None) -> str:
+def conversation_id(header: str | None, body: str | None, new: str) -> str:
     """Return the conversation's name: from the header, as gateways read it, else from the body,
-    else a new one. Raises InvalidRequestError where it could not stand in a header."""
+    else the new one. Raises InvalidRequestError where it could not stand in a header."""
     given = header or body
     if given is None:
-        return issued("conv")
+        return new
     if not CONVERSATION.fullmatch(given):
         raise InvalidRequestError(
             "conversation_id: 1 to 128 letters, digits and . _ : -", "conversation_id"

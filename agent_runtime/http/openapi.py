@@ -11,7 +11,8 @@ from pydantic import TypeAdapter
 from agent_runtime.http.errors import ErrorBody
 from agent_runtime.http.wire import JSON
 
-_REF = "#/components/schemas/{model}"
+_PLACE = "#/components/schemas/"
+_REF = _PLACE + "{model}"
 _ERRORS = {
     400: "The request is wrong; `param` names the field",
     401: "The bearer token is missing or nobody's",
@@ -27,8 +28,11 @@ _ERRORS = {
     503: "Something that the agent needs does not answer; see Retry-After",
     504: "The model did not finish in time",
 }
+_ERROR = TypeAdapter(ErrorBody)
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    code: {"model": ErrorBody, "description": text} for code, text in _ERRORS.items()
+    # Not as a `model`, of which FastAPI would make one for each route and code.
+    code: {"description": text, "content": {JSON: {"schema": {"$ref": f"{_PLACE}ErrorBody"}}}}
+    for code, text in _ERRORS.items()
 }
 
 
@@ -53,6 +57,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
     schemas: dict[str, Any] = built.setdefault("components", {}).setdefault("schemas", {})
+    _hoisted(_ERROR.json_schema(ref_template=_REF), schemas)
     for operations in built["paths"].values():
         for operation in operations.values():
             content = operation.get("requestBody", {}).get("content", {}).get(JSON)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 from typing import Any, Protocol, TypeVar
 
 from fastapi import Request as HttpRequest
@@ -115,8 +115,10 @@ class EventStream(Response):
         self._telemetry = telemetry
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._held:
-            await unless_gone(receive, self._send(send))
+        # Nobody is left to be told of a disconnection.
+        with suppress(ClientDisconnect):
+            async with self._held:
+                await unless_gone(receive, self._send(send))
 
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})

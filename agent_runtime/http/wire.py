@@ -74,4 +74,4 @@ def refused(wrong: Mapping[str, Any]) -> InvalidRequestError:
     if wrong["type"] == "union_tag_invalid":
         message = f"type {wrong['ctx']['tag']} is none of {wrong['ctx']['expected_tags']}"
         message = message.translate({ord("<"): None, ord(">"): None})
-    return InvalidRequestError(f"{place}: {message}" if place else message, place or None)
+    return InvalidRequestError(f"{place or 'the body'}: {message}", place or None)

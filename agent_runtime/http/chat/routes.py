@@ -45,7 +45,7 @@ class Chat:
         header X-Conversation-ID and `conversation_id` name the conversation."""
         body = await read(request, CHAT)
         header = request.headers.get("x-conversation-id")
-        conversation = conversation_id(header, body.conversation_id)
+        conversation = conversation_id(header, body.conversation_id, request.state.conversation_id)
         request.state.conversation_id = conversation
         self._names.check(body.model)
         remembered = bool(header or body.conversation_id)

@@ -77,7 +77,7 @@ class FileRoutes:
         }
         router.add_api_route(
             f"{one}/content", self.content, tags=["Files"], summary="Download a file",
-            response_model=None, responses={**gives(None), 200: binary},
+            response_class=Response, response_model=None, responses={**gives(None), 200: binary},
         )  # fmt: skip
 
     async def upload(self, request: Request, wait: bool = False) -> Response:

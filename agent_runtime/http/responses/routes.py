@@ -74,12 +74,13 @@ class Responses:
         `mcp_approval_request`; the answer is an input item of type `mcp_approval_response`."""
         body = await read(request, RESPONSE)
         self._names.check(body.model)
+        named = body.conversation_id()
         principal = principal_of(request)
         previous = await self._previous(body, principal)
-        conversation = self._conversation(request, body, previous)
+        conversation = self._conversation(request, named, previous)
         request.state.conversation_id = conversation
         said = (*(previous.turns if previous else ()), *body.turns())
-        turn = _turn(body, said, conversation, principal, known=bool(body.conversation_id()))
+        turn = _turn(body, said, conversation, principal, known=bool(named))
         exchange = Exchange(
             writer=Writer(self._object(body, conversation)),
             principal=principal,
@@ -126,12 +127,12 @@ class Responses:
             ) from None
 
     def _conversation(
-        self, request: Request, body: ResponseRequest, previous: StoredResponse | None
+        self, request: Request, named: str | None, previous: StoredResponse | None
     ) -> str:
-        named = body.conversation_id()
         if previous is not None:
             return previous.conversation_id
-        return conversation_id(request.headers.get("x-conversation-id"), named)
+        header, new = request.headers.get("x-conversation-id"), request.state.conversation_id
+        return conversation_id(header, named, new)
 
     def _object(self, body: ResponseRequest, conversation: str) -> ResponseObject:
         id = issued("resp")

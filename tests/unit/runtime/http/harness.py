@@ -61,9 +61,11 @@ class ScriptedAgent:
     """Waited for before the last event."""
     requests: list[Request] = field(default_factory=list[Request])
     ended: list[str] = field(default_factory=list[str])
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def respond(self, request: Request) -> Reply:
         self.requests.append(request)
+        self.asked.set()
         if self.error:
             raise self.error
         question = Question("", "", "en")

@@ -21,7 +21,7 @@ from agent_runtime.http.fields import MAX_QUESTION
 from tests.unit.runtime.http.harness import QUOTE, Runtime, events_of
 
 CALL = ToolCall("call-1", "get_weather", {"city": "昆山"})
-FUNCTION = {
+FUNCTION: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": "get_weather",
@@ -85,7 +85,7 @@ async def test_all_that_was_said_reaches_the_agent(runtime: Runtime) -> None:
     function = {"name": "get_weather", "arguments": '{"city": "昆山"}'}
     messages = [
         {"role": "developer", "content": "Be brief."},
-        {"role": "user", "content": [{"type": "text", "text": "Rain"}, {"type": "text", "text": "?"}]},
+        {"role": "user", "content": [{"type": "text", "text": each} for each in ("Rain", "?")]},
         {"role": "assistant", "content": None, "tool_calls": [{**call, "function": function}]},
         {"role": "tool", "tool_call_id": "call-1", "content": "sunny"},
     ]  # fmt: skip
@@ -102,9 +102,8 @@ async def test_all_that_was_said_reaches_the_agent(runtime: Runtime) -> None:
         Turn("assistant", "", (CALL,)),
         Turn("tool", "sunny", tool_call_id="call-1"),
     )
-    function_ = FUNCTION["function"]
-    assert isinstance(function_, dict)
-    spec = ToolSpec("get_weather", "The weather", function_["parameters"], client=True)
+    schema = FUNCTION["function"]["parameters"]
+    spec = ToolSpec("get_weather", "The weather", schema, client=True)
     assert request.tools == (spec,)
     assert request.tool_choice == "get_weather"
     assert request.sampling == Sampling(0, 0.5, 9, ("END",))
