@@ -1,5 +1,4 @@
-"""The command line, `agent-runtime serve | ingest | convert | check`: flags, exit codes and the
-container's last words."""
+"""The command line: flags, exit codes and the container's last words."""
 
 from __future__ import annotations
 
@@ -9,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -17,6 +17,11 @@ from pydantic import ValidationError
 from agent_runtime import settings, termination, wiring
 from agent_runtime.config import AgentConfig, load
 from agent_runtime.errors import AgentError, InvalidConfigError
+from agent_runtime.evaluation.report import as_json, as_markdown, bounds, shortfalls
+from agent_runtime.schema import schemas
+
+
+FORMATS = ("onnx", "sentence-transformers", "ctranslate2", "transformers")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -48,24 +53,59 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _run(
     arguments: argparse.Namespace, environment: settings.Environment
 ) -> dict[str, object] | None:
-    if arguments.command == "convert":
-        name = wiring.convert(arguments.model, arguments.output, arguments.format)
-        return {"model": name, "folder": str(arguments.output / name)}
-    if arguments.command == "check":
-        return {"models": wiring.check(arguments.models)}
-    config = _config(arguments.config)
-    if not arguments.vector_store:
-        raise InvalidConfigError("--vector-store or AGENT_VECTOR_STORE is needed")
-    store, token = arguments.vector_store, environment.vector_store_token
+    match arguments.command:
+        case "schema":
+            return _schema(arguments.name)
+        case "convert":
+            name = wiring.convert(arguments.model, arguments.output, arguments.format)
+            return {"model": name, "folder": str(arguments.output / name)}
+        case "check":
+            return {"models": wiring.check(arguments.models)}
+        case "evaluate":
+            return _evaluate(arguments, environment)
+        case _:
+            pass
+    config, environment = _config(arguments.config), _environment(arguments, environment)
     if arguments.command == "ingest":
-        return wiring.ingest(
-            config, store, token, arguments.models, _sources(arguments.source), arguments.wait
-        )
-    wiring.serve(
-        config, store, token, arguments.models, arguments.revision, arguments.host,
-        arguments.port, arguments.drain,
-    )  # fmt: skip
+        return wiring.ingest(config, environment, _sources(arguments.source), arguments.wait)
+    wiring.serve(config, environment, arguments.host, arguments.port, arguments.drain)
     return None
+
+
+def _environment(
+    arguments: argparse.Namespace, environment: settings.Environment
+) -> settings.Environment:
+    """Return the environment with what flags say instead."""
+    return replace(
+        environment,
+        vector_store=arguments.vector_store,
+        models=arguments.models,
+        revision=getattr(arguments, "revision", environment.revision),
+    )
+
+
+def _evaluate(arguments: argparse.Namespace, environment: settings.Environment) -> None:
+    """Print the report. Exits with 1 where a bound is missed."""
+    wanted = bounds(arguments.fail_under)
+    if bool(arguments.url) == bool(arguments.config):
+        raise InvalidConfigError("either CONFIG.yaml or --url is needed")
+    agent = arguments.url or _config(arguments.config)
+    report = wiring.evaluate(
+        arguments.questions, agent, _environment(arguments, environment), arguments.concurrency
+    )
+    as_text = json.dumps(as_json(report), ensure_ascii=False, indent=2)
+    if arguments.output:
+        arguments.output.write_text(as_text + "\n", encoding="utf-8")
+    print(as_text if arguments.format == "json" else as_markdown(report))
+    if missed := shortfalls(report, wanted):
+        sys.exit("\n".join(missed))
+
+
+def _schema(name: str | None) -> dict[str, object]:
+    known = schemas()
+    if name is not None and name not in known:
+        raise InvalidConfigError(f"there is no schema {name!r}, but: {', '.join(known)}")
+    return known if name is None else known[name]
 
 
 def _config(path: Path) -> AgentConfig:
@@ -100,7 +140,7 @@ def _parser(environment: settings.Environment) -> argparse.ArgumentParser:
     pipeline.add_argument("config", type=Path, metavar="CONFIG.yaml")
     pipeline.add_argument(
         "--vector-store", default=environment.vector_store, metavar="URL",
-        help="chroma://HOST:PORT/COLLECTION, or chroma+https://… (AGENT_VECTOR_STORE)",
+        help="such as chroma://HOST:PORT/COLLECTION (AGENT_VECTOR_STORE, retrieval.vectorStore)",
     )  # fmt: skip
     pipeline.add_argument("--models", type=Path, default=environment.models, metavar="DIR")
 
@@ -120,10 +160,33 @@ def _parser(environment: settings.Environment) -> argparse.ArgumentParser:
         "--wait", type=float, default=60.0, metavar="SECONDS", help="for the store to answer"
     )
 
-    convert = commands.add_parser("convert", help="convert an embedding model for an image")
+    evaluate = commands.add_parser("evaluate", help="ask a set of questions and judge the replies")
+    evaluate.add_argument("config", type=Path, nargs="?", metavar="CONFIG.yaml")
+    evaluate.add_argument("--questions", type=Path, required=True, metavar="FILE.yaml")
+    evaluate.add_argument("--url", help="an agent that is served, instead of a configuration")
+    evaluate.add_argument("--vector-store", default=environment.vector_store, metavar="URL")
+    evaluate.add_argument("--models", type=Path, default=environment.models, metavar="DIR")
+    evaluate.add_argument("--concurrency", type=int, default=1, metavar="N")
+    evaluate.add_argument(
+        "--report", dest="output", type=Path, metavar="FILE", help="write the JSON there too"
+    )
+    evaluate.add_argument("--format", choices=("markdown", "json"), default="markdown")
+    evaluate.add_argument(
+        "--fail-under", action="append", default=[], metavar="MEASURE=BOUND",
+        help="exit with 1 where a measure is worse, such as cited=0.9 or injected=0",
+    )  # fmt: skip
+
+    schema = commands.add_parser("schema", help="print the JSON Schemas of the messages")
+    schema.add_argument("name", nargs="?", help="one of them, such as Answer")
+
+    convert = commands.add_parser("convert", help="convert a model for an image")
     convert.add_argument("model", help="name on the Hugging Face Hub, or a folder …/ORG/NAME")
     convert.add_argument("--output", type=Path, required=True, metavar="DIR")
-    convert.add_argument("--format", choices=("onnx", "sentence-transformers"), default="onnx")
+    convert.add_argument(
+        "--format",
+        choices=("onnx", "sentence-transformers", "ctranslate2", "transformers"),
+        default="onnx",
+    )
 
     check = commands.add_parser(
         "check", help="see whether this image is whole: a build's last step"

@@ -14,9 +14,12 @@ your own stand between them: anything that is called with a State and returns th
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import os
 import uuid
 from collections.abc import AsyncGenerator, Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -24,7 +27,7 @@ from typing import TYPE_CHECKING, Self
 import yaml
 from pydantic import Field, ValidationError
 
-from agent_runtime import own_steps
+from agent_runtime import own_steps, settings
 from agent_runtime.background import Background
 from agent_runtime.config import (
     AgentConfig,
@@ -49,7 +52,7 @@ from agent_runtime.errors import InvalidConfigError
 from agent_runtime.own_steps import After, OwnStep
 
 if TYPE_CHECKING:
-    from agent_runtime.wiring import Runtime
+    from agent_runtime.wiring.runtime import Runtime
 
 
 class DialogueStep(DialogueConfig):
@@ -97,6 +100,7 @@ class BaseChatAgent:
         self._models = Path(models) if models else None
         self._vector_store = vector_store
         self._background = Background()
+        self._starting = asyncio.Lock()
         self._runtime: Runtime | None = None
 
     def add_step(self, step: AnyStep) -> Self:
@@ -242,15 +246,23 @@ class BaseChatAgent:
             yield event
 
     async def _started(self) -> Runtime:
-        if self._runtime is None:
-            from agent_runtime import wiring
+        # Only an agent that is asked needs what answers.
+        from agent_runtime.wiring.compose import compose
 
-            runtime = wiring.in_process(
-                self._config, self._own, models=self._models, vector_store=self._vector_store
-            )
-            await runtime.start()
-            self._runtime = runtime
-        return self._runtime
+        async with self._starting:
+            if self._runtime is None:
+                runtime = compose(self._config, self._environment(), self._own)
+                await runtime.start()
+                self._runtime = runtime
+            return self._runtime
+
+    def _environment(self) -> settings.Environment:
+        environment = settings.read(os.environ)
+        return replace(
+            environment,
+            models=self._models or environment.models,
+            vector_store=self._vector_store or environment.vector_store,
+        )
 
     def _set(self, after: After, **sections: object) -> None:
         self._config = self._config.model_copy(update=sections)

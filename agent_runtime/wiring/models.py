@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from agent_runtime.config import AgentConfig
-from agent_runtime.domain import Matrix
+from agent_runtime.config import AgentConfig, LLMConfig
+from agent_runtime.domain import Matrix, ToolResult
 from agent_runtime.errors import InvalidConfigError, ModelNotFoundError
-from agent_runtime.models.catalogue import find
-from agent_runtime.ports import Embedder, Vectors
+from agent_runtime.llm.embedded import EmbeddedGenerator
+from agent_runtime.models import estimate, generators
+from agent_runtime.models.catalogue import find, find_cross_encoder, kind
+from agent_runtime.models.tokens import TokenizerFile
+from agent_runtime.ports import Embedder, Generator, Reranker, TokenCounter
 
 REMOTE = "openai/"
 
@@ -42,22 +46,90 @@ def embedder(
 
 
 def load_model(name: str, models: Path, threads: int) -> Embedder:
-    """Load a model of the image. Raises ModelNotFoundError or InvalidConfigError."""
+    """Load an embedding model of the image. Raises ModelNotFoundError or InvalidConfigError."""
     folder, manifest = find(models, name)
     if manifest.format == "onnx":
         from agent_runtime.models.onnx import OnnxEmbedder
 
         return OnnxEmbedder(folder, manifest, threads)
-    if importlib.util.find_spec("sentence_transformers") is None:
-        raise InvalidConfigError(
-            f"{manifest.name!r} is in torch format and this image has no torch"
-        )
-    import torch
-
+    device = _torch_device(manifest.name)
     from agent_runtime.models.sentence_transformer import SentenceTransformerEmbedder
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     return SentenceTransformerEmbedder(folder, manifest, device)
+
+
+def load_reranker(name: str, models: Path, threads: int) -> Reranker:
+    """Load a cross-encoder of the image. Raises ModelNotFoundError or InvalidConfigError."""
+    folder, manifest = find_cross_encoder(models, name)
+    if manifest.format == "onnx":
+        from agent_runtime.models.cross_encoder import OnnxReranker
+
+        return OnnxReranker(folder, manifest, threads)
+    device = _torch_device(manifest.name)
+    from agent_runtime.models.cross_encoder_torch import TorchReranker
+
+    return TorchReranker(folder, manifest, device)
+
+
+def try_out(name: str, models: Path) -> None:
+    """Load a model of the image and use it once. Raises AgentError."""
+    match kind(models, name):
+        case "embedding":
+            load_model(name, models, threads=1).embed(["loads"])
+        case "cross-encoder":
+            load_reranker(name, models, threads=1).score("loads", ["loads"])
+        case "generator":
+            config = LLMConfig(model=f"huggingface/{name}")
+            asyncio.run(generators.load(config, models, None).warm_up())
+
+
+def _torch_device(name: str) -> str:
+    """Return where torch computes. Raises InvalidConfigError where there is no torch."""
+    if importlib.util.find_spec("torch") is None:
+        raise InvalidConfigError(f"{name!r} is in torch format and this image has no torch")
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def counter(config: AgentConfig, models: Path) -> TokenCounter:
+    """Return what counts as the embedding model's tokenizer does, in any process."""
+    name = config.retrieval.embedding_model
+    if name.startswith(REMOTE):
+        return estimated
+    folder, _ = find(models, name)
+    return TokenizerFile(folder / "tokenizer.json")
+
+
+def estimated(texts: Sequence[str]) -> list[int]:
+    """Estimate the tokens of texts where the tokenizer is on the other side."""
+    return [estimate.tokens(text) for text in texts]
+
+
+def generator(
+    config: AgentConfig,
+    models: Path,
+    variables: Mapping[str, str],
+    embeddings: Embedder | None,
+    describe: Callable[[ToolResult, str], str],
+) -> Generator:
+    """Load or connect the generator of an agent. `describe` puts a tool's result into words.
+
+    Raises:
+        ModelNotFoundError: neither the image nor the Hub holds it.
+        InvalidConfigError: the image cannot run it, or a key is missing.
+    """
+    if config.llm.model == "extractive":
+        count = embeddings.count_tokens if embeddings else estimate.tokens
+        return EmbeddedGenerator(config.llm, count, describe)
+    key = variables.get(config.llm.api_key_env) if config.llm.api_key_env else None
+    return generators.load(config.llm, models, key)
+
+
+def reranker(config: AgentConfig, models: Path, threads: int) -> Reranker | None:
+    """Load the reranker of an agent, if it has one. Raises ModelNotFoundError."""
+    rerank = config.retrieval.rerank
+    return load_reranker(rerank.model, models, threads) if rerank else None
 
 
 class NoVectors:
@@ -76,8 +148,3 @@ class NoVectors:
 def needs_vectors(config: AgentConfig) -> bool:
     """Tell whether an agent cannot do without an embedding model."""
     return config.retrieval.when != "never" or config.cache.mode == "semantic"
-
-
-def is_batched(vectors: Vectors) -> bool:
-    """Tell whether there is a model behind the vectors."""
-    return not isinstance(vectors, NoVectors)

@@ -1,0 +1,199 @@
+"""Puts an agent together from its configuration. Nothing is connected before `Runtime.start`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agent_runtime import own_steps, settings
+from agent_runtime.cache.answers import Answers
+from agent_runtime.cache.step import KnownAnswers
+from agent_runtime.config import AgentConfig
+from agent_runtime.dialogue.intents import Intents
+from agent_runtime.dialogue.manager import DialogueManager, RuleRewriter
+from agent_runtime.dialogue.memory import Memory
+from agent_runtime.domain import Principal, Step
+from agent_runtime.errors import InvalidConfigError, ModelNotFoundError
+from agent_runtime.identity.build import Identity
+from agent_runtime.llm.attribution import Attribution
+from agent_runtime.llm.step import Generate
+from agent_runtime.models.batching import Batching
+from agent_runtime.own_steps import After, OwnStep
+from agent_runtime.pipeline import Pipeline
+from agent_runtime.ports import Authorizer, Embedder, Generator, Vectors
+from agent_runtime.retrieval.follower import IndexFollower
+from agent_runtime.retrieval.hybrid import HybridRetriever
+from agent_runtime.retrieval.snapshot import Snapshot
+from agent_runtime.retrieval.step import Retrieve
+from agent_runtime.settings import Environment
+from agent_runtime.stores import address, open_index
+from agent_runtime.telemetry import Telemetry
+from agent_runtime.telemetry.tracing import tracer
+from agent_runtime.tools.origins import Origins
+from agent_runtime.tools.policy import AccessPolicy, AllOf
+from agent_runtime.tools.routing import Router
+from agent_runtime.tools.slots import Slots
+from agent_runtime.tools.step import UseTools
+from agent_runtime.tools.toolbox import Toolbox
+from agent_runtime.wiring import models
+from agent_runtime.wiring.runtime import Knowledge, Runtime
+from agent_runtime.wiring.state import State, open_state
+
+
+def compose(
+    config: AgentConfig, environment: Environment, own: Sequence[OwnStep] | None = None
+) -> Runtime:
+    """Return an agent that is not started yet.
+
+    Args:
+        config: what to build.
+        environment: addresses and secrets.
+        own: steps that are there as objects already. Absent: as `config.steps` names them.
+
+    Raises:
+        AgentError: the configuration is wrong, or a model is not there; the message names the
+            field.
+    """
+    traces = tracer(environment.variables, environment.revision)
+    telemetry = Telemetry(environment.revision, traces, environment.agent)
+    embedder = _embedder(config, environment)
+    batching = Batching(embedder) if embedder else None
+    vectors: Vectors = batching or models.NoVectors()
+    knowledge = _knowledge(config, environment, vectors, telemetry)
+    identity = Identity(config.identity, environment.variables, environment.agent)
+    origins = Origins(config.tools, environment.variables)
+    toolbox = _toolbox(config, origins, identity.authorizer, telemetry)
+    generator = models.generator(
+        config, environment.models, environment.variables, embedder, toolbox.describe
+    )
+    state = open_state(config, environment)
+    dialogue = DialogueManager(
+        config.dialogue, Intents(config.dialogue.intents, vectors), RuleRewriter(vectors)
+    )
+    steps = _Steps(own if own is not None else [own_steps.load(each) for each in config.steps])
+    known = _known(config, environment, state, vectors, knowledge, toolbox, generator, telemetry)
+    if known:
+        steps.add(known.find)
+    steps.own("dialogue")
+    if knowledge:
+        steps.add(Retrieve(knowledge.retriever, config.retrieval, telemetry))
+    steps.own("retrieval")
+    slots = Slots()
+    router = Router(batching, slots, config.tool_calls.min_score)
+    native = generator.calls_tools and config.llm.functions != "routed"
+    steps.add(UseTools(toolbox, router, slots, native))
+    steps.own("tools")
+    steps.add(
+        Generate(generator, config.llm, toolbox, config.tool_calls, Attribution(vectors), telemetry)
+    )
+    steps.own("llm")
+    if known:
+        steps.add(known.keep)
+    return Runtime(
+        config=config,
+        pipeline=Pipeline(
+            Memory(state.sessions, config.dialogue.history_turns), dialogue, steps.all, telemetry
+        ),
+        telemetry=telemetry,
+        state=state,
+        generator=generator,
+        toolbox=toolbox,
+        vectors=vectors,
+        embedder=embedder,
+        knowledge=knowledge,
+        authenticator=identity.authenticator,
+        starting=[state.start, origins.start, generator.warm_up],
+        closing=[
+            *([batching.aclose] if batching else []),
+            *([knowledge.index.close] if knowledge else []),
+            generator.aclose,
+            identity.aclose,
+            origins.close,
+            state.close,
+        ],
+    )
+
+
+class _Steps:
+    """The steps in their order, a person's own between them."""
+
+    def __init__(self, own: Sequence[OwnStep]) -> None:
+        self.all: list[Step] = []
+        self._own = own
+
+    def add(self, step: Step) -> None:
+        self.all.append(step)
+
+    def own(self, after: After) -> None:
+        self.all += [each.step for each in self._own if each.after == after]
+
+
+def _embedder(config: AgentConfig, environment: Environment) -> Embedder | None:
+    """Load the embedding model; an agent that searches for nothing may do without."""
+    try:
+        return models.embedder(config, environment.models, 1, environment.variables)
+    except ModelNotFoundError:
+        if models.needs_vectors(config):
+            raise
+        return None
+
+
+def _knowledge(
+    config: AgentConfig, environment: Environment, vectors: Vectors, telemetry: Telemetry
+) -> Knowledge | None:
+    if config.retrieval.when == "never":
+        return None
+    url = environment.vector_store or config.retrieval.vector_store
+    if url is None:
+        raise InvalidConfigError(
+            "--vector-store, AGENT_VECTOR_STORE or pipeline.retrieval.vectorStore is needed"
+        )
+    index = open_index(address.parse(url), environment.vector_store_token)
+
+    def noted(new: Snapshot) -> None:
+        telemetry.metrics.index_version(new.info.collection, new.info.version)
+
+    follower = IndexFollower(index, vectors, noted)
+    reranker = models.reranker(config, environment.models, settings.cpus())
+    retriever = HybridRetriever(config.retrieval, vectors, index, follower, telemetry, reranker)
+    return Knowledge(index, follower, retriever)
+
+
+def _toolbox(
+    config: AgentConfig, origins: Origins, authorizer: Authorizer | None, telemetry: Telemetry
+) -> Toolbox:
+    deciding: list[Authorizer] = [AccessPolicy(config.tools)]
+    deciding += [authorizer] if authorizer else []
+    return Toolbox(
+        origins.tools, AllOf(deciding), config.tool_calls, config.tools, telemetry.metrics.tool
+    )
+
+
+def _known(
+    config: AgentConfig,
+    environment: Environment,
+    state: State,
+    vectors: Vectors,
+    knowledge: Knowledge | None,
+    toolbox: Toolbox,
+    generator: Generator,
+    telemetry: Telemetry,
+) -> KnownAnswers | None:
+    # Steps of one's own may look at who asks: what they do is given again only if that is wished.
+    if config.cache.mode == "off" or (config.steps and "cache" not in config.model_fields_set):
+        return None
+
+    def index() -> str:
+        return knowledge.follower.loaded().index if knowledge else ""
+
+    async def rights(caller: Principal) -> str:
+        return ",".join(sorted(spec.name for spec in await toolbox.visible(caller)))
+
+    return KnownAnswers(
+        Answers(state.blobs, config.cache, telemetry.metrics.cache),
+        vectors,
+        environment.revision,
+        index,
+        rights,
+        generator.reads_history,
+        telemetry,
+    )
