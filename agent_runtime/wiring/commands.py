@@ -88,6 +88,10 @@ def check(folder: Path) -> list[str]:
     for module in (
         "wiring.served",
         "knowledge.worker",
+        "knowledge.progress",
+        "knowledge.formats.docx",
+        "knowledge.formats.html",
+        "knowledge.formats.pdf",
         "stores.chroma",
         "stores.faiss",
         "stores.weaviate",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 from starlette.types import ASGIApp
 
@@ -15,6 +14,7 @@ from agent_runtime.http.health import Health
 from agent_runtime.http.names import Names
 from agent_runtime.knowledge.ingest import Ingestion
 from agent_runtime.knowledge.preparing import recipe
+from agent_runtime.knowledge.quiet import quiet_thread
 from agent_runtime.knowledge.worker import DocumentWorker
 from agent_runtime.settings import Environment
 from agent_runtime.wiring import models
@@ -57,9 +57,8 @@ def _documents(runtime: Runtime, environment: Environment) -> Documents | None:
         return None
     chunking = runtime.config.retrieval.chunking
     worker = DocumentWorker(models.counter(runtime.config, environment.models), chunking)
-    # One thread: passages of an upload must not take all that questions are embedded with.
-    thread = ThreadPoolExecutor(1, thread_name_prefix="ingest")
-    ingestion = Ingestion(knowledge.index, embedder, worker, _quietly, thread)
+    # Passages of an upload must not take all that questions are embedded with.
+    ingestion = Ingestion(knowledge.index, embedder, worker, _quietly, quiet_thread())
     return ServedDocuments(ingestion, recipe(chunking), knowledge.follower)
 
 
