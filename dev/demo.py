@@ -157,14 +157,9 @@ class Demo:
     def _operator(self) -> None:
         self._say("install the operator: helm upgrade --install chatagent-operator")
         registry = self._cluster.registry
-        chroma, haproxy = (
-            f"{registry}/{name}:{tag}" for name, tag in images.BORROWED if name != "redis"
-        )
-        values = {
-            "image.repository": f"{registry}/operator",
-            "images.chroma": chroma,
-            "images.haproxy": haproxy,
-        }
+        values = {"image.repository": f"{registry}/operator"}
+        for name, tag in images.BORROWED:
+            values[f"images.{name}"] = f"{registry}/{name}:{tag}"
         if not self._cluster.own:
             values["watchNamespaces[0]"] = (
                 NAMESPACE  # other people's agents are none of its concern

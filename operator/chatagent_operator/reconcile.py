@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from chatagent_operator.core import status as core_status
 from chatagent_operator.core.agent import Agent, Platform
 from chatagent_operator.core.names import COMMAND_ANNOTATION
 from chatagent_operator.core.observed import Observed
-from chatagent_operator.core.plan import Apply, Delete, Plan, Scale, Write, plan
+from chatagent_operator.core.plan import Apply, Delete, Make, Plan, Scale, Write, plan
 from chatagent_operator.core.rollout import (
     Command,
     InvalidCommandError,
@@ -30,6 +31,8 @@ from chatagent_operator.signals.readiness import Readiness
 
 REJECTED_RETRY_SECONDS = 30.0
 """When an object that the API server refused is tried again: a quota may have grown."""
+
+PASSWORD_BYTES = 24
 
 _log = logging.getLogger(__name__)
 
@@ -136,6 +139,8 @@ class Reconciler:
             case Apply(desired, is_ours):
                 body = await self._kube.apply(desired.render(), desired.digest, force=is_ours)
                 self._store.wrote_child(key, body)
+            case Make(_, _, render):
+                await self._kube.create(render(secrets.token_urlsafe(PASSWORD_BYTES)))
             case Scale(name, replicas):
                 self._store.wrote_child(key, await self._kube.scale(namespace, name, replicas))
             case Delete(kind, name):

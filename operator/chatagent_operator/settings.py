@@ -51,6 +51,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
             operator_image=needed("OPERATOR_IMAGE"),
             haproxy_image=needed("HAPROXY_IMAGE"),
             chroma_image=needed("CHROMA_IMAGE"),
+            redis_image=needed("REDIS_IMAGE"),
             gpu_runtime_class=environment.get("GPU_RUNTIME_CLASS") or None,
             cluster_domain=environment.get("CLUSTER_DOMAIN") or "cluster.local",
             image_pull_secrets=words("IMAGE_PULL_SECRETS"),

@@ -18,6 +18,7 @@ def install_operator() -> Kubectl:
         "image.repository": f"{IMAGES}/operator",
         "images.chroma": f"{IMAGES}/chroma:1.5.9",
         "images.haproxy": f"{IMAGES}/haproxy:2.6",
+        "images.redis": f"{IMAGES}/redis:7.0",
         "gpuRuntimeClass": "nvidia",
     }
     helm = (dev("bin", "helm"), "--kubeconfig", system.kubeconfig)

@@ -20,6 +20,7 @@ class ConditionType(StrEnum):
     WORKLOADS_READY = "WorkloadsReady"
     VECTOR_STORE_READY = "VectorStoreReady"
     INDEX_READY = "IndexReady"
+    CACHE_READY = "CacheReady"
     GATEWAY_READY = "GatewayReady"
     PROGRESSING = "Progressing"
     DEGRADED = "Degraded"

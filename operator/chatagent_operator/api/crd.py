@@ -40,9 +40,9 @@ _ROOT_RULES = [
     },
     {
         "rule": "self.metadata.name != 'default' && !self.metadata.name.matches("
-        "'-(gateway|routes|chroma|[0-9a-f]{8})$')",
-        "message": "metadata.name must not be default nor end in -gateway, -routes, -chroma or "
-        "eight hexadecimal digits: another agent's objects have such names",
+        "'-(gateway|routes|chroma|redis|[0-9a-f]{8})$')",
+        "message": "metadata.name must not be default nor end in -gateway, -routes, -chroma, "
+        "-redis or eight hexadecimal digits: another agent's objects have such names",
     },
 ]
 
@@ -109,6 +109,10 @@ def _keep(schema: Schema) -> Schema:
     ):
         dropped.add("default")
     result = {k: v for k, v in schema.items() if k not in dropped}
+    for bound in ("minimum", "maximum"):
+        exclusive = f"exclusive{bound.capitalize()}"
+        if exclusive in result:  # a number in JSON Schema, a flag in Kubernetes
+            result |= {bound: result[exclusive], exclusive: True}
     if isinstance(text := result.get("description"), str):
         result["description"] = " ".join(text.split())
     return result

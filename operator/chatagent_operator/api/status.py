@@ -118,4 +118,4 @@ class ChatAgentStatus(StatusModel):
         ),
     ] = ()
     """The aspects of the state: Accepted, ResolvedRefs, WorkloadsReady, VectorStoreReady,
-    IndexReady, GatewayReady, Progressing, Degraded, Ready."""
+    IndexReady, CacheReady, GatewayReady, Progressing, Degraded, Ready."""

@@ -221,6 +221,46 @@ class VectorStore(ConfigModel):
     """A store that is there already."""
 
 
+class ManagedRedis(ConfigModel):
+    """A Redis server of the agent's own."""
+
+    resources: ResourceRequirements = ResourceRequirements()
+    """CPU and memory of the server. It fills two thirds of its memory limit, 384Mi by default;
+    then what has a time limit makes room, the least used first: cached answers and sessions."""
+
+    storage: VolumeSettings | None = None
+    """A volume for what it holds. Absent: a new pod begins empty, and conversations, files and
+    stored responses are lost with the old one. Cannot be changed later."""
+
+
+class ExternalRedis(ConfigModel):
+    """A Redis server that somebody else runs. Several agents may share it."""
+
+    url: Annotated[
+        str,
+        Field(
+            max_length=2048,
+            pattern=r"^rediss?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[0-9]{1,5})?$",
+        ),
+    ]
+    """Where it answers: `redis://HOST:PORT`, or `rediss://HOST:PORT` with TLS; a database may
+    follow, as in `/1`."""
+
+    password_secret_ref: SecretKeyRef | None = None
+    """Password of the server."""
+
+
+class Redis(ConfigModel):
+    """Where cached answers, conversations, files and stored responses are kept: a managed Redis,
+    or an external one. While it is away the agent answers without cache and memory."""
+
+    managed: ManagedRedis | None = None
+    """A Redis of the agent's own. The default."""
+
+    external: ExternalRedis | None = None
+    """A Redis that is there already."""
+
+
 class KnowledgeSource(ConfigModel):
     """Documents that the agent answers from."""
 
@@ -292,6 +332,12 @@ _VOLUME = (
 """CEL: size and class of a managed store's volume, absent settings being the defaults."""
 
 
+_REDIS_VOLUME = (
+    "has({0}.managed) && has({0}.managed.storage) ? [string({0}.managed.storage.size), "
+    "has({0}.managed.storage.storageClassName) ? {0}.managed.storage.storageClassName : ''] : []"
+)
+
+
 class ChatAgentSpec(VersionedSpec):
     """What a person asks for. `image`, `resources`, `pod` and `pipeline` are versioned: a change
     there makes a new revision. Everything else is applied in place."""
@@ -319,6 +365,28 @@ class ChatAgentSpec(VersionedSpec):
         ),
     ] = VectorStore()
     """Where the passages are stored."""
+
+    redis: Annotated[
+        Redis,
+        Field(
+            json_schema_extra={
+                "x-kubernetes-validations": [
+                    {
+                        "rule": "!(has(self.managed) && has(self.external))",
+                        "message": "give either managed or external, not both",
+                    },
+                    {
+                        "rule": "has(self.external) || has(oldSelf.external) || "
+                        f"({_REDIS_VOLUME.format('self')}) == "
+                        f"({_REDIS_VOLUME.format('oldSelf')})",
+                        "message": "the volume of a managed Redis cannot be added, changed or "
+                        "taken away; make a new ChatAgent, or move to an external Redis",
+                    },
+                ]
+            }
+        ),
+    ] = Redis()
+    """Where cached answers, conversations, files and stored responses are kept."""
 
     knowledge: Knowledge
     """What the agent knows."""

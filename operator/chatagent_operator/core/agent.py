@@ -45,6 +45,7 @@ class Platform:
     operator_image: str
     haproxy_image: str
     chroma_image: str
+    redis_image: str
     gpu_runtime_class: str | None = None
     cluster_domain: str = "cluster.local"
     image_pull_secrets: tuple[str, ...] = ()
@@ -102,6 +103,26 @@ class Store:
     token: SecretKeyRef | None = None
 
 
+@dataclass(frozen=True)
+class Redis:
+    """How a pod reaches Redis."""
+
+    url: str
+    """`redis://HOST:PORT/DATABASE`, or `rediss://` with TLS."""
+
+    password: SecretKeyRef | None = None
+    is_managed: bool = False
+    """It is the agent's own."""
+
+
+@dataclass(frozen=True)
+class Servers:
+    """What the pods of an agent talk to."""
+
+    store: Store
+    redis: Redis
+
+
 def service_account(agent: Agent, name: str, role: str) -> Manifest:
     """A ServiceAccount whose token is mounted only where a pod asks for it."""
     return agent.child("v1", "ServiceAccount", name, role, automountServiceAccountToken=False)
@@ -148,12 +169,12 @@ def service(agent: Agent, revision: Revision) -> Manifest:
     )
 
 
-def deployment(agent: Agent, revision: Revision, store: Store, platform: Platform) -> Manifest:
+def deployment(agent: Agent, revision: Revision, servers: Servers, platform: Platform) -> Manifest:
     """The pods of the revision."""
     template = pod_template(
         agent,
         revision,
-        store,
+        servers,
         platform,
         role=names.ROLE_AGENT,
         container={
@@ -186,7 +207,7 @@ def deployment(agent: Agent, revision: Revision, store: Store, platform: Platfor
 def pod_template(
     agent: Agent,
     revision: Revision,
-    store: Store,
+    servers: Servers,
     platform: Platform,
     role: str,
     container: Manifest,
@@ -197,7 +218,7 @@ def pod_template(
     pod = revision.spec.pod
     spec: Manifest = {
         "serviceAccountName": pod.service_account_name or agent.name,
-        "automountServiceAccountToken": False,
+        "automountServiceAccountToken": role == names.ROLE_AGENT and asks_api_server(revision),
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": pod.termination_grace_period_seconds,
         "securityContext": RESTRICTED_POD,
@@ -205,7 +226,7 @@ def pod_template(
             {
                 "image": revision.spec.image,
                 "imagePullPolicy": pod.image_pull_policy,
-                "env": _environment(agent, revision, store),
+                "env": _environment(agent, revision, servers),
                 "envFrom": list(pod.env_from),
                 "securityContext": RESTRICTED_CONTAINER,
                 "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -233,6 +254,12 @@ def pod_template(
     }
 
 
+def asks_api_server(revision: Revision) -> bool:
+    """The pods ask the API server whose token it is or who may use a tool."""
+    identity = revision.spec.pipeline.identity
+    return identity.token_review is not None or identity.decision == "subjectAccessReview"
+
+
 def pull_secrets(platform: Platform) -> Manifest:
     """Secrets for pulling the operator's own images, as a part of a pod."""
     secrets = [{"name": name} for name in platform.image_pull_secrets]
@@ -251,15 +278,22 @@ def gpu_taints(resources: ResourceRequirements) -> list[str]:
     return sorted(nvidia | {name for name in others if not name.startswith("nvidia.com/")})
 
 
-def _environment(agent: Agent, revision: Revision, store: Store) -> list[Manifest]:
+def _environment(agent: Agent, revision: Revision, servers: Servers) -> list[Manifest]:
+    store, redis = servers.store, servers.redis
     place = collection(agent.namespace, agent.name, revision)
     own: list[Manifest] = [
+        {"name": "AGENT_NAME", "value": f"{agent.namespace}/{agent.name}"},
         {"name": "AGENT_REVISION", "value": revision.name},
         {"name": "AGENT_VECTOR_STORE", "value": f"{store.url}/{place}"},
+        {"name": "AGENT_REDIS", "value": redis.url},
     ]
-    if store.token:
-        reference = store.token.model_dump(mode="json", by_alias=True)
-        own.append({"name": "AGENT_VECTOR_STORE_TOKEN", "valueFrom": {"secretKeyRef": reference}})
+    secrets = {"AGENT_VECTOR_STORE_TOKEN": store.token, "AGENT_REDIS_PASSWORD": redis.password}
+    for name, key in secrets.items():
+        if key:
+            reference = key.model_dump(mode="json", by_alias=True)
+            if key == redis.password and redis.is_managed:
+                reference["optional"] = True  # no pod waits for Redis, nor for its password
+            own.append({"name": name, "valueFrom": {"secretKeyRef": reference}})
     theirs = [
         variable.model_dump(mode="json", by_alias=True, exclude_none=True)
         for variable in revision.spec.pod.env

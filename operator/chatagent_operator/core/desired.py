@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from chatagent_operator.core import agent as agent_objects
-from chatagent_operator.core import gateway, knowledge, names, vector_store
-from chatagent_operator.core.agent import Agent, Manifest, Platform
+from chatagent_operator.core import cache, gateway, knowledge, names, vector_store
+from chatagent_operator.core.agent import Agent, Manifest, Platform, Servers
 from chatagent_operator.core.revision import Revision
 from chatagent_operator.core.routes import Routes
 
@@ -51,14 +51,17 @@ def objects(
         numbers: number of each live revision, counting up in the agent's history.
     """
     store = vector_store.address(agent, platform)
+    servers = Servers(store, cache.address(agent, platform))
     result = [
         _whole(gateway.routes_config_map(agent, routes)),
         _whole(agent_objects.service_account(agent, agent.name, names.ROLE_AGENT)),
     ]
     if settings := vector_store.managed(agent):
         result += [_whole(m) for m in vector_store.objects(agent, settings, platform)]
+    if redis := cache.managed(agent):
+        result += [_whole(m) for m in cache.objects(agent, redis, platform)]
     for revision in live:
-        result += _of_revision(agent, revision, store, numbers[revision.name], platform)
+        result += _of_revision(agent, revision, servers, numbers[revision.name], platform)
     for ingestion in ingestions:
         inputs = [ingestion.job, ingestion.revision.content, store.url]
         result.append(
@@ -66,7 +69,7 @@ def objects(
                 "Job",
                 ingestion.job,
                 names.digest(inputs),
-                lambda i=ingestion: knowledge.job(agent, i, store, platform),
+                lambda i=ingestion: knowledge.job(agent, i, servers, platform),
                 replaceable=True,
             )
         )
@@ -76,13 +79,17 @@ def objects(
 def _of_revision(
     agent: Agent,
     revision: Revision,
-    store: agent_objects.Store,
+    servers: Servers,
     number: int,
     platform: Platform,
 ) -> list[Desired]:
     name = names.of_revision(agent.name, revision.name)
+    store, redis = servers.store, servers.redis
     token = store.token.model_dump(mode="json") if store.token else None
-    inputs = names.digest([revision.name, store.url, token])
+    password = redis.password.model_dump(mode="json") if redis.password else None
+    # Its own one counts for nothing: an operator that brings Redis along restarts no pod.
+    extra = [] if redis.is_managed else [redis.url, password]
+    inputs = names.digest([revision.name, store.url, token, *extra])
     return [
         Desired(
             "ControllerRevision",
@@ -103,7 +110,7 @@ def _of_revision(
             "Deployment",
             name,
             inputs,
-            lambda: agent_objects.deployment(agent, revision, store, platform),
+            lambda: agent_objects.deployment(agent, revision, servers, platform),
             replicas=agent.spec.replicas,
         ),
     ]

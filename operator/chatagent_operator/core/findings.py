@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from chatagent_operator.api.conditions import ConditionType, Finding
+from chatagent_operator.core import cache as redis
 from chatagent_operator.core import names, vector_store
 from chatagent_operator.core.agent import Agent
 from chatagent_operator.core.knowledge import Ingestion, missing_sources
@@ -89,6 +90,25 @@ def index(agent: Agent, indexing: list[Ingestion], observed: Observed) -> Findin
     )
 
 
+def cache(agent: Agent, observed: Observed) -> Finding:
+    """Redis runs. Nothing waits for it: without it the agent answers, and remembers nothing."""
+    aspect = ConditionType.CACHE_READY
+    if redis.managed(agent) is None:
+        message = "whether an external Redis answers is told by the pods' /metrics and logs"
+        return Finding(aspect, "Unknown", "External", message)
+    workload = observed.workload("StatefulSet", names.redis(agent.name))
+    if workload and workload.available:
+        return Finding(aspect, "True", "Available")
+    trouble = next(_troubles(observed, names.ROLE_CACHE), None)
+    message = trouble.message if trouble else "Redis starts"
+    return Finding(
+        aspect,
+        "False",
+        trouble.reason if trouble else "Starting",
+        f"{message}; until then answers are not cached and conversations not remembered",
+    )
+
+
 def gateway(agent: Agent, observed: Observed) -> Finding:
     """The gateway runs."""
     workload = observed.workload("Deployment", names.gateway(agent.name))
@@ -144,7 +164,8 @@ def degraded(
     for name in decision.live:
         if trouble := trouble_of_revision(agent, name, observed):
             return Finding(aspect, "True", trouble.reason, f"revision {name}: {trouble.message}")
-    for role in (names.ROLE_VECTOR_STORE, names.ROLE_INGESTION, names.ROLE_GATEWAY):
+    roles = names.ROLE_VECTOR_STORE, names.ROLE_INGESTION, names.ROLE_GATEWAY, names.ROLE_CACHE
+    for role in roles:
         if trouble := next(_troubles(observed, role), None):
             return Finding(aspect, "True", trouble.reason, f"{role}: {trouble.message}")
     if decision.state.stable and store.status == "False":

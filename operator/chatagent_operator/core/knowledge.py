@@ -16,6 +16,7 @@ from chatagent_operator.core.agent import (
     Agent,
     Manifest,
     Platform,
+    Servers,
     Store,
     pod_template,
 )
@@ -73,7 +74,7 @@ def ingestions(
     return list(result.values())
 
 
-def job(agent: Agent, ingestion: Ingestion, store: Store, platform: Platform) -> Manifest:
+def job(agent: Agent, ingestion: Ingestion, servers: Servers, platform: Platform) -> Manifest:
     """The Job. Its pod is restarted with back-off for as long as it fails."""
     sources = agent.spec.knowledge.sources
     mounts = tuple(
@@ -92,7 +93,7 @@ def job(agent: Agent, ingestion: Ingestion, store: Store, platform: Platform) ->
     template = pod_template(
         agent,
         ingestion.revision,
-        store,
+        servers,
         platform,
         role=names.ROLE_INGESTION,
         container={

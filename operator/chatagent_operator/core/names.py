@@ -24,6 +24,7 @@ ROLE_AGENT = "agent"
 ROLE_GATEWAY = "gateway"
 ROLE_INGESTION = "ingestion"
 ROLE_VECTOR_STORE = "vector-store"
+ROLE_CACHE = "cache"
 
 
 def digest(value: Any, length: int = 8) -> str:
@@ -50,6 +51,11 @@ def routes(agent: str) -> str:
 def vector_store(agent: str) -> str:
     """StatefulSet and headless Service of the managed store."""
     return f"{agent}-chroma"
+
+
+def redis(agent: str) -> str:
+    """StatefulSet, Service and Secret of the managed Redis."""
+    return f"{agent}-redis"
 
 
 def ingestion(agent: str, content: str) -> str:

@@ -6,15 +6,16 @@ and nothing is taken away before the weights and the status say so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 import pydantic
 
 from chatagent_operator.api.status import ChatAgentStatus
-from chatagent_operator.core import names, revision, rollout, status, vector_store
-from chatagent_operator.core.agent import PORT, Agent, Platform
+from chatagent_operator.core import cache, names, revision, rollout, status, vector_store
+from chatagent_operator.core.agent import PORT, Agent, Manifest, Platform
 from chatagent_operator.core.desired import Desired, objects
 from chatagent_operator.core.knowledge import Ingestion, ingestions, missing_sources
 from chatagent_operator.core.observed import DataFacts, Observed, ServiceFacts
@@ -58,7 +59,16 @@ class Delete:
     name: str
 
 
-Write = Apply | Scale | Delete
+@dataclass(frozen=True)
+class Make:
+    """Make an object with a secret in it that nobody knows. One that is there already stays."""
+
+    kind: str
+    name: str
+    render: Callable[[str], Manifest]
+
+
+Write = Apply | Make | Scale | Delete
 
 
 @dataclass(frozen=True)
@@ -124,7 +134,7 @@ def plan(
         agent, previous, decision, indexing, routes, observed, rejected or {}, now
     )
     return Plan(
-        tuple(_writes(agent, wanted, observed)),
+        _ordered(agent, _writes(agent, wanted, observed), _passwords(agent, observed)),
         tuple(deletions),
         written,
         decision.notices + status.notices(previous, written),
@@ -247,6 +257,26 @@ def _writes(agent: Agent, wanted: list[Desired], observed: Observed) -> list[Wri
             if workload and workload.replicas != item.replicas:
                 actions.append(Scale(item.name, item.replicas))
     return actions
+
+
+def _passwords(agent: Agent, observed: Observed) -> list[Make]:
+    """The password of a new Redis, or of one whose Secret is gone. Secrets cannot be seen."""
+    if cache.managed(agent) is None:
+        return []
+    name = names.redis(agent.name)
+    child = observed.get("StatefulSet", name)
+    is_new = child is None or child.owner != agent.uid
+    is_gone = any(
+        pod.trouble and pod.trouble.is_reference for _, pod in observed.pods(names.ROLE_CACHE)
+    )
+    return [Make("Secret", name, partial(cache.secret, agent))] if is_new or is_gone else []
+
+
+def _ordered(agent: Agent, writes: list[Write], passwords: list[Make]) -> tuple[Write, ...]:
+    """The weights, then the passwords, before any pod asks for one."""
+    routes = names.routes(agent.name)
+    first = [each for each in writes if isinstance(each, Apply) and each.desired.name == routes]
+    return (*first, *passwords, *(each for each in writes if each not in first))
 
 
 def _has_moved_in(

@@ -1,4 +1,4 @@
-"""The status: nine conditions, a phase, and where the rollout stands."""
+"""The status: ten conditions, a phase, and where the rollout stands."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ def after(
     index = findings.index(agent, indexing, observed)
     workload = observed.workload("Deployment", names.of_revision(agent.name, serving))
     workloads = findings.workloads(agent, serving, observed)
+    cache = findings.cache(agent, observed)
     gateway = findings.gateway(agent, observed)
     degraded = findings.degraded(agent, decision, store, observed, rejected, now)
     progressing = findings.progressing(decision, observed, degraded)
@@ -47,6 +48,7 @@ def after(
         workloads,
         store,
         index,
+        cache,
         gateway,
         progressing,
         degraded,

@@ -22,10 +22,11 @@ from chatagent_operator.api.v1alpha1 import (
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Manifest
 from chatagent_operator.core.rollout import Notice
-from chatagent_operator.kube.errors import ApiError, NotFoundError, from_response
+from chatagent_operator.kube.errors import ApiError, NotFoundError, RejectedError, from_response
 
 FIELD_MANAGER = names.MANAGED_BY
 TIMEOUT_SECONDS = 15.0
+ALREADY_EXISTS = 409
 
 _RESOURCES = {
     "ConfigMap": ("/api/v1", "configmaps"),
@@ -35,6 +36,7 @@ _RESOURCES = {
     "Job": ("/apis/batch/v1", "jobs"),
     "Role": ("/apis/rbac.authorization.k8s.io/v1", "roles"),
     "RoleBinding": ("/apis/rbac.authorization.k8s.io/v1", "rolebindings"),
+    "Secret": ("/api/v1", "secrets"),
     "Service": ("/api/v1", "services"),
     "ServiceAccount": ("/api/v1", "serviceaccounts"),
     "StatefulSet": ("/apis/apps/v1", "statefulsets"),
@@ -89,6 +91,15 @@ class Kube:
         path = _path(manifest["kind"], metadata["namespace"], metadata["name"])
         query = f"?fieldManager={FIELD_MANAGER}&force={str(force).lower()}"
         return await self.request("PATCH", path + query, annotated, _APPLY)
+
+    async def create(self, manifest: Manifest) -> None:
+        """Create an object, unless there is one of its name."""
+        path = _path(manifest["kind"], manifest["metadata"]["namespace"])
+        try:
+            await self.request("POST", f"{path}?fieldManager={FIELD_MANAGER}", manifest)
+        except RejectedError as error:
+            if error.status != ALREADY_EXISTS:
+                raise
 
     async def scale(self, namespace: str, name: str, replicas: int) -> Manifest:
         """Change the replicas of a Deployment; returns the Deployment."""

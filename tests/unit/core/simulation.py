@@ -15,11 +15,11 @@ from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Agent, Platform
 from chatagent_operator.core.observed import Observed, project
-from chatagent_operator.core.plan import Apply, Delete, Plan, Scale, plan
+from chatagent_operator.core.plan import Apply, Delete, Make, Plan, Scale, plan
 from chatagent_operator.core.rollout import Command
 from chatagent_operator.core.trouble import Trouble
 
-PLATFORM = Platform("operator:1", "haproxy:1", "chroma:1")
+PLATFORM = Platform("operator:1", "haproxy:1", "chroma:1", "redis:1")
 
 
 def spec(image: str = "runtime:1", **changes: Any) -> dict[str, Any]:
@@ -102,7 +102,7 @@ class Cluster:
         (found,) = [c for c in self.status.conditions if c.type == kind]
         return found.status, found.reason
 
-    def write(self, action: Apply | Scale | Delete) -> None:
+    def write(self, action: Apply | Make | Scale | Delete) -> None:
         """Carry out one write."""
         self.version += 1
         match action:
@@ -124,6 +124,10 @@ class Cluster:
                 )
                 if desired.kind == "Service":
                     self.objects[key]["spec"].setdefault("clusterIP", f"10.96.0.{self.version}")
+            case Make(kind, name, render):
+                body = json.loads(json.dumps(render("made-up")))
+                body["metadata"]["resourceVersion"] = str(self.version)
+                self.objects.setdefault((kind, name), body)
             case Scale(name, replicas):
                 self.objects["Deployment", name]["spec"]["replicas"] = replicas
                 self.objects["Deployment", name]["metadata"]["generation"] += 1

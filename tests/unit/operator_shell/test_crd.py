@@ -30,6 +30,8 @@ def test_every_field_is_explained_and_typed() -> None:
             assert "$ref" not in schema, path
             assert "anyOf" not in schema, path
             assert "type" in schema or schema.get("x-kubernetes-int-or-string"), path
+            assert isinstance(schema.get("exclusiveMinimum", True), bool), path
+            assert isinstance(schema.get("exclusiveMaximum", True), bool), path
             if not path.endswith("[]"):
                 assert schema.get("description"), f"{path} has no text for kubectl explain"
 

@@ -6,7 +6,12 @@ import pytest
 
 from chatagent_operator.settings import SettingsError, from_environment
 
-NEEDED = {"OPERATOR_IMAGE": "o:1", "HAPROXY_IMAGE": "h:1", "CHROMA_IMAGE": "c:1"}
+NEEDED = {
+    "OPERATOR_IMAGE": "o:1",
+    "HAPROXY_IMAGE": "h:1",
+    "CHROMA_IMAGE": "c:1",
+    "REDIS_IMAGE": "r:1",
+}
 
 
 def test_what_the_chart_sets() -> None:

@@ -1,0 +1,169 @@
+"""The agent's Redis: made once with a password, never waited for; and what its pods may ask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pydantic
+import pytest
+
+from chatagent_operator.api.v1alpha1 import ChatAgentSpec, ManagedRedis
+from chatagent_operator.core import cache
+from chatagent_operator.core.plan import Apply, Make
+from tests.unit.core.simulation import Cluster, spec
+
+REDIS = ("StatefulSet", "shop-redis")
+SECRET = ("Secret", "shop-redis")
+EXTERNAL = {"external": {"url": "rediss://cache.example:6380/1"}}
+BROKEN = "redis:1"
+
+
+def serving(**changes: Any) -> Cluster:
+    cluster = Cluster(spec(**changes))
+    cluster.settle()
+    return cluster
+
+
+def pod(cluster: Cluster, kind: str = "Deployment") -> dict[str, Any]:
+    """The pod of the agent's Deployment or ingestion Job."""
+    (body,) = (
+        body
+        for (found, name), body in cluster.objects.items()
+        if found == kind and name != "shop-gateway"
+    )
+    return body["spec"]["template"]["spec"]
+
+
+def environment(cluster: Cluster, kind: str = "Deployment") -> dict[str, Any]:
+    listed = pod(cluster, kind)["containers"][0]["env"]
+    return {each["name"]: each.get("value", each.get("valueFrom")) for each in listed}
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Job"])
+def test_pods_know_their_redis_and_their_name(kind: str) -> None:
+    found = environment(serving(), kind)
+    assert found["AGENT_NAME"] == "demo/shop"
+    assert found["AGENT_REDIS"] == "redis://shop-redis.demo.svc.cluster.local:6379"
+    reference = {"name": "shop-redis", "key": "password", "optional": True}
+    assert found["AGENT_REDIS_PASSWORD"] == {"secretKeyRef": reference}
+
+
+def test_an_external_redis_brings_its_own_password() -> None:
+    key = {"name": "cache", "key": "token"}
+    cluster = serving(redis={"external": {**EXTERNAL["external"], "passwordSecretRef": key}})
+    found = environment(cluster)
+    assert found["AGENT_REDIS"] == "rediss://cache.example:6380/1"
+    assert found["AGENT_REDIS_PASSWORD"] == {"secretKeyRef": key}
+    assert REDIS not in cluster.objects
+    assert SECRET not in cluster.objects
+    assert cluster.condition("CacheReady") == ("Unknown", "External")
+    assert cluster.condition("Ready") == ("True", "Serving")
+
+
+def test_the_password_is_made_once_and_before_anybody_asks_for_it() -> None:
+    cluster = Cluster()
+    writes = cluster.plan().writes
+    kinds = [type(each) for each in writes]
+    assert kinds.count(Make) == 1
+    assert isinstance(writes[0], Apply)
+    assert writes[0].desired.name == "shop-routes"
+    assert kinds.index(Make) == 1
+    cluster.settle()
+    assert not any(isinstance(each, Make) for each in cluster.plan().writes)
+
+
+def test_a_secret_that_is_gone_is_made_again() -> None:
+    cluster = serving()
+    del cluster.objects[SECRET]
+    labels = cluster.objects[REDIS]["spec"]["template"]["metadata"]["labels"]
+    message = 'secret "shop-redis" not found'
+    waiting = {"reason": "CreateContainerConfigError", "message": message}
+    cluster.objects["Pod", "shop-redis-0"] = {
+        "metadata": {"name": "shop-redis-0", "labels": labels},
+        "spec": {},
+        "status": {"containerStatuses": [{"name": "redis", "state": {"waiting": waiting}}]},
+    }
+    cluster.look()
+    assert SECRET in cluster.objects
+
+
+def test_nothing_waits_for_redis() -> None:
+    cluster = Cluster()
+    cluster.broken_images.add(BROKEN)
+    cluster.settle()
+    assert cluster.condition("CacheReady") == ("False", "Starting")
+    assert cluster.condition("Ready") == ("True", "Serving")
+    assert cluster.condition("Degraded") == ("False", "AsExpected")
+    cluster.spec = spec("runtime:2")
+    cluster.settle()
+    assert sum(cluster.weights().values()) == 100
+    assert len(cluster.weights()) == 2
+
+
+def test_moving_to_an_external_redis_takes_the_own_one_away_and_makes_no_revision() -> None:
+    cluster = serving()
+    before = cluster.status.stable_revision
+    cluster.spec = spec(redis=EXTERNAL)
+    cluster.settle()
+    assert REDIS not in cluster.objects
+    assert ("Service", "shop-redis") not in cluster.objects
+    assert environment(cluster)["AGENT_REDIS"] == EXTERNAL["external"]["url"]
+    assert cluster.status.stable_revision == before
+    assert cluster.status.canary_revision is None
+
+
+def test_settings_of_its_own_redis_restart_no_pod_of_the_agent() -> None:
+    cluster = serving()
+    before = pod(cluster)
+    cluster.spec = spec(redis={"managed": {"resources": {"limits": {"memory": "1Gi"}}}})
+    cluster.settle()
+    assert pod(cluster) == before
+    arguments = cluster.objects[REDIS]["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert arguments[arguments.index("--maxmemory") + 1] == str(2**30 * 2 // 3)
+
+
+def test_a_volume_keeps_what_it_holds() -> None:
+    cluster = serving(redis={"managed": {"storage": {"size": "2Gi", "storageClassName": "fast"}}})
+    (claim,) = cluster.objects[REDIS]["spec"]["volumeClaimTemplates"]
+    assert claim["spec"]["storageClassName"] == "fast"
+    container = cluster.objects[REDIS]["spec"]["template"]["spec"]["containers"][0]
+    assert container["args"][-2:] == ["--appendonly", "yes"]
+    volumes = cluster.objects[REDIS]["spec"]["template"]["spec"]["volumes"]
+    assert [volume["name"] for volume in volumes] == ["tmp"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [("384Mi", 2**28), ("3Gi", 2**31), (3000, 2000), (".3k", 200), ("3.M", 2_000_000)],
+)
+def test_how_much_it_may_fill(limit: str | int, expected: int) -> None:
+    settings = ManagedRedis.model_validate({"resources": {"limits": {"memory": limit}}})
+    assert cache.max_memory(settings) == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://:secret@cache", "http://cache", "redis://cache/x", "redis://a b", "cache:6379"],
+)
+def test_addresses_that_are_none(url: str) -> None:
+    with pytest.raises(pydantic.ValidationError):
+        ChatAgentSpec.model_validate(spec(redis={"external": {"url": url}}))
+
+
+@pytest.mark.parametrize(
+    ("identity", "asks"),
+    [
+        ({}, False),
+        ({"required": True, "oidc": [{"issuer": "https://id.example", "audience": "a"}]}, False),
+        ({"tokenReview": {}}, True),
+        ({"decision": "subjectAccessReview"}, True),
+    ],
+)
+def test_only_pods_that_ask_the_api_server_get_a_token(
+    identity: dict[str, Any], asks: bool
+) -> None:
+    cluster = serving(pipeline={"identity": identity})
+    assert pod(cluster)["automountServiceAccountToken"] is asks
+    assert pod(cluster, "Job")["automountServiceAccountToken"] is False
+    assert ("Role", "shop") not in cluster.objects
+    assert ("RoleBinding", "shop") not in cluster.objects
