@@ -21,7 +21,10 @@ class Origin(ABC):
         self.problem: str | None = "it has not answered yet"
         self._task: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
-        self._up = asyncio.Event()
+        self._up = False
+        # Calls that wait for the attempt that goes on, and for one that begins after them.
+        self._served: list[asyncio.Future[None]] = []
+        self._waiting: list[asyncio.Future[None]] = []
         self._wanted = asyncio.Event()
 
     @abstractmethod
@@ -45,32 +48,37 @@ class Origin(ABC):
 
     async def up(self, patience: float) -> bool:
         """Tell whether it is there, after another attempt of at most `patience` seconds if not."""
-        if not self._up.is_set():
+        if not self._up:
+            attempt = asyncio.get_running_loop().create_future()
+            self._waiting.append(attempt)
             self._wanted.set()
             with suppress(TimeoutError):
                 async with asyncio.timeout(patience):
-                    await self._up.wait()
-        return self._up.is_set()
+                    await attempt
+        return self._up
 
     def settle(self, problem: str | None) -> None:
         """Note that it is there, or why it is not."""
         self.problem = problem
         self._tried.set()
-        if problem is None:
-            self._up.set()
-        else:
-            self._up.clear()
+        self._up = problem is None
+        over = self._served + (self._waiting if self._up else [])
+        self._served, self._waiting = [], [] if self._up else self._waiting
+        for attempt in over:
+            if not attempt.done():
+                attempt.set_result(None)
 
     async def _keep_attending(self) -> None:
         pause = FIRST_PAUSE
         while True:
             self._wanted.clear()
+            self._served, self._waiting = [*self._served, *self._waiting], []
             try:
                 await self.attend()
                 if self.problem is None:
                     return
             except Exception as error:  # whatever it is, the agent goes on and it is tried again
-                pause = FIRST_PAUSE if self._up.is_set() else pause
+                pause = FIRST_PAUSE if self._up else pause
                 self.settle(reason(error))
             log.warning("tools of %s: %s", self.name, self.problem)
             with suppress(TimeoutError):

@@ -28,8 +28,6 @@ from agent_runtime.tools.late import Origin, reason
 from agent_runtime.tools.schema import inlined
 
 CONNECT_SECONDS = 15.0
-RECONNECT_SECONDS = 3.0
-"""How long a call waits for a server that was away."""
 RELIST_SECONDS = 60.0
 MOST_PAGES = 100
 SESSION_GONE = "Session terminated"
@@ -95,7 +93,7 @@ class McpServer(Origin):
         Raises ToolFailedError.
         """
         for attempt in (1, 2):
-            if not await self.up(RECONNECT_SECONDS) or (client := self._client) is None:
+            if not await self.up(CONNECT_SECONDS) or (client := self._client) is None:
                 break
             try:
                 return await client.call_tool(tool, dict(arguments))

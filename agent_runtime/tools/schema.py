@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 from urllib.parse import unquote
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, best_match
+from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.exceptions import SchemaError, ValidationError, best_match
 from jsonschema.protocols import Validator
-from jsonschema.validators import validator_for
+from jsonschema.validators import extend, validator_for
 
 from agent_runtime.domain import Json
 from agent_runtime.errors import InvalidConfigError
@@ -70,12 +71,25 @@ def target_of(reference: str, root: Json) -> Json:
 
 def validator(schema: Schema) -> Validator:
     """Return what checks arguments. Raises InvalidConfigError for what is no JSON Schema."""
-    kind = validator_for(schema, default=Draft202012Validator)
+    kind = extend(validator_for(schema, default=Draft202012Validator), {"pattern": _pattern})
     try:
-        kind.check_schema(dict(schema))
+        kind.check_schema(dict(schema), format_checker=FormatChecker(formats=()))
     except SchemaError as error:
         raise InvalidConfigError(f"parameters: {error.message}") from error
     return kind(schema)
+
+
+def _pattern(
+    check: Validator, pattern: str, value: Json, schema: Schema
+) -> Iterator[ValidationError]:
+    """Check a pattern, unless it is one of JavaScript's that Python does not know."""
+    del check, schema
+    try:
+        fits = not isinstance(value, str) or re.search(pattern, value)
+    except re.error:
+        return
+    if not fits:
+        yield ValidationError(f"{value!r} does not match {pattern!r}")
 
 
 def complaint(check: Validator, arguments: Json) -> str | None:

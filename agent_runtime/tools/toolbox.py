@@ -26,9 +26,13 @@ from agent_runtime.domain import (
 )
 from agent_runtime.errors import AgentError, InvalidConfigError
 from agent_runtime.ports import Authorizer, Tool
+from agent_runtime.text.language import Language
 from agent_runtime.tools.late import reason
+from agent_runtime.tools.rendering import describe
+from agent_runtime.tools.replies import approval
 from agent_runtime.tools.results import cut, without
 from agent_runtime.tools.schema import Schema, complaint, validator
+from agent_runtime.tools.slots import question as missing
 
 log = logging.getLogger(__name__)
 
@@ -58,12 +62,13 @@ class Toolbox:
         configs: Sequence[ToolConfig] = (),
         observe: Observe | None = None,
     ) -> None:
-        """`configs` holds the time limits of the tools that have one."""
+        """`configs` says how long a tool may take and how its result is said."""
         self._tools = {tool.spec.name: tool for tool in tools}
         self._authorizer = authorizer
         self._limits = limits
         self._seconds = {config.name: config.timeout_seconds for config in configs}
         self._observe = observe or _nothing
+        self._replies = {config.name: config.reply for config in configs}
         self._validators: dict[str, tuple[Schema, Validator]] = {}
 
     def status(self) -> tuple[ToolStatus, ...]:
@@ -83,6 +88,19 @@ class Toolbox:
         return without(
             turns, [name for name in sorted(named) if not await self._allowed(caller, name)]
         )
+
+    def describe(self, result: ToolResult, language: str) -> str:
+        """Say a result in plain words, those of the configuration if there are any."""
+        replies = self._replies.get(result.call.name, {})
+        return describe(result, language, replies.get(language))
+
+    def question(self, pending: Pending, language: str) -> str:
+        """Return the words that ask the user about a call that waits."""
+        tool = self._tools.get(pending.call.name)
+        spoken: Language = "zh" if language == "zh" else "en"
+        if pending.missing and tool is not None:
+            return missing(tool.spec, pending.missing, spoken)
+        return approval(tool.spec if tool else None, pending.call, spoken)
 
     async def execute(self, call: ToolCall, state: State) -> ToolResult | Pending:
         """Make a call, or say that it waits for the user's approval. It never raises.

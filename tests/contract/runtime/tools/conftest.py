@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from typing import Any
 
 import pytest
@@ -17,6 +17,14 @@ from agent_runtime.tools.origins import Origins
 from tests.contract.runtime.orders.conftest import starting as starting  # a fixture
 
 SECONDS = 60.0
+
+
+class Quiet(uvicorn.Server):
+    """A server that leaves signals to pytest."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
 
 
 class Served:
@@ -35,8 +43,7 @@ class Served:
         config = uvicorn.Config(
             self._app(), host="127.0.0.1", port=self.port, log_level="error", ws="none"
         )
-        self._server = uvicorn.Server(config)
-        self._server.capture_signals = contextlib.nullcontext  # pytest has them
+        self._server = Quiet(config)
         self._task = asyncio.create_task(self._server.serve())
         await until(lambda: self._server is not None and self._server.started)
 

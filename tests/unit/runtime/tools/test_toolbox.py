@@ -30,6 +30,17 @@ CALL = ToolCall("1", "look", {"order_id": "A1"})
 MIA = Principal("mia", ("support",))
 
 
+class Seen:
+    """What the toolbox told of."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str]] = []
+
+    def __call__(self, tool: str, status: str, seconds: float) -> None:
+        assert seconds >= 0
+        self.calls.append((tool, status))
+
+
 async def result(box: Toolbox, call: ToolCall = CALL, **state: Any) -> ToolResult:
     made = await box.execute(call, state_of(**state))
     assert isinstance(made, ToolResult)
@@ -38,12 +49,12 @@ async def result(box: Toolbox, call: ToolCall = CALL, **state: Any) -> ToolResul
 
 async def test_a_result_is_handed_back(boxed: Boxed) -> None:
     look = recorded("look", lambda given: {"status": "sent", **given})
-    seen: list[tuple[str, str]] = []
-    box = boxed(look, observe=lambda name, status, _: seen.append((name, status)))
+    seen = Seen()
+    box = boxed(look, observe=seen)
     made = await result(box)
     assert (made.status, made.content) == ("ok", {"status": "sent", "order_id": "A1"})
     assert made.seconds > 0
-    assert seen == [("look", "ok")]
+    assert seen.calls == [("look", "ok")]
 
 
 @pytest.mark.parametrize(
@@ -150,20 +161,20 @@ async def test_a_long_result_is_cut(boxed: Boxed) -> None:
 
 async def test_whoever_may_not_sees_no_tool(boxed: Boxed) -> None:
     look = recorded("look")
-    seen: list[str] = []
+    seen = Seen()
     rule = AccessConfig(groups=("support",))
     box = boxed(
         look,
         recorded("open"),
         configs=[ToolConfig(name="look", access=rule)],
-        observe=lambda name, status, _: seen.append(status),
+        observe=seen,
     )
     assert [spec.name for spec in await box.visible(MIA)] == ["look", "open"]
     assert [spec.name for spec in await box.visible(Principal("bob"))] == ["open"]
     denied, unknown = await result(box), await result(box, replace(CALL, name="none"))
     assert (denied.status, denied.content) == ("error", "there is no tool 'look'")
     assert (unknown.status, unknown.content) == ("error", "there is no tool 'none'")
-    assert seen == ["denied", "error"]
+    assert seen.calls == [("look", "denied"), ("unknown", "error")]
     assert look.calls == []
     assert (await result(box, caller=MIA)).status == "ok"
 
