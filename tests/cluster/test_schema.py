@@ -46,6 +46,12 @@ SAME_NAME = [{"name": "a", "configMap": {"name": "x"}}, {"name": "a", "configMap
             "spec.pod.env[0].name",
             "belong to the operator",
         ),
+        ({"redis": {"managed": {}, "external": {"url": "redis://r"}}}, "spec.redis", "not both"),
+        (
+            {"redis": {"external": {"url": "redis://:secret@r"}}},
+            "spec.redis.external.url",
+            "should match",
+        ),
         ({"replcas": 2}, 'unknown field "spec.replcas"', ""),
     ],
 )
@@ -68,6 +74,7 @@ def test_a_wrong_field_is_named(
         ("a.b", "lower-case"),
         ("default", "must not be default"),
         ("shop-gateway", "another agent's objects"),
+        ("shop-redis", "another agent's objects"),
         ("shop-0123abcd", "another agent's objects"),
     ],
 )
@@ -101,3 +108,19 @@ def test_the_table_has_its_columns(namespace: Kubectl) -> None:
     header = namespace.run("get", "ca").splitlines()[0].split()
     wanted = ["NAME", "READY", "PHASE", "STABLE", "CANARY", "WEIGHT", "URL", "AGE"]
     assert header == wanted
+
+
+def test_the_volume_of_a_redis_cannot_be_changed_later(namespace: Kubectl) -> None:
+    bare = manifest("remembers", suspend=True)
+    external = {"external": {"url": "redis://redis.example:6379"}}
+    kept = {"managed": {"storage": {"size": "1Gi"}}}
+    namespace.apply(bare)
+    with pytest.raises(KubectlError, match="volume of a managed Redis"):
+        namespace.apply(manifest("remembers", suspend=True, redis=kept))
+    # The default, written out, is no change; and an external one may come and go.
+    namespace.apply(manifest("remembers", suspend=True, redis={"managed": {}}))
+    namespace.apply(manifest("remembers", suspend=True, redis=external))
+    namespace.apply(manifest("remembers", suspend=True, redis=kept))
+    with pytest.raises(KubectlError, match="volume of a managed Redis"):
+        namespace.apply(manifest("remembers", suspend=True, redis={"managed": {}}))
+    namespace.run("delete", "chatagent", "remembers")

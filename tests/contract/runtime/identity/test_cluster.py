@@ -17,11 +17,12 @@ from typing import Any
 
 import pytest
 
-from agent_runtime.config import TokenReviewConfig
+from agent_runtime.config import IdentityConfig, TokenReviewConfig
 from agent_runtime.domain import NOBODY, Principal
 from agent_runtime.errors import IdentityUnavailableError
 from agent_runtime.identity.access_review import AccessReviewAuthorizer
 from agent_runtime.identity.api_server import ApiServer, in_cluster
+from agent_runtime.identity.build import Identity
 from agent_runtime.identity.token_review import TokenReviewAuthenticator
 from tests.cluster.kubectl import Kubectl
 from tests.contract.runtime.processes import free_port
@@ -284,6 +285,22 @@ async def test_without_the_right_to_ask_everything_is_denied(
     decides = authorizer(closing(cluster.server("undelegated")), cluster)
     assert not await decides.allowed(Principal("carol"), "find")
     assert "system:auth-delegator" in caplog.text
+
+
+async def test_a_pod_that_may_not_ask_says_so_before_it_is_ready(cluster: Cluster) -> None:
+    reviews = {"tokenReview": {}, "decision": "subjectAccessReview"}
+    config = IdentityConfig.model_validate(reviews)
+    name = f"{cluster.kubectl.namespace}/{AGENT}"
+    for account, missing in ((AGENT, False), ("undelegated", True)):
+        identity = Identity(config, {}, name, lambda _, who=account: cluster.server(who))
+        if missing:
+            with pytest.raises(IdentityUnavailableError, match=r"tokenreviews.*auth-delegator"):
+                await identity.check()
+        else:
+            await identity.check()
+        await identity.aclose()
+    nothing = Identity(IdentityConfig(), {}, name)
+    await nothing.check()
 
 
 async def test_tokens_are_not_logged(

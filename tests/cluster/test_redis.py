@@ -1,0 +1,87 @@
+"""An agent's Redis on the real node, in a namespace that takes restricted pods only."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Generator
+
+import pytest
+
+from agent_runtime.domain import Session, Turn
+from agent_runtime.state.address import parse
+from agent_runtime.state.keys import Keys
+from agent_runtime.state.redis import RedisState
+from agent_runtime.state.sessions import RedisSessions
+from chatagent_operator.api.v1alpha1 import ChatAgentSpec, ManagedRedis, VolumeSettings
+from chatagent_operator.core import cache
+from chatagent_operator.core.agent import Agent, Manifest, Platform
+from tests.cluster.kubectl import IMAGES, Kubectl, manifest, until
+
+PASSWORD = "a-password"
+
+
+@pytest.fixture(scope="module")
+def restricted() -> Generator[Kubectl]:
+    kubectl = Kubectl(f"redis-{uuid.uuid4().hex[:8]}")
+    kubectl.run("create", "namespace", kubectl.namespace)
+    kubectl.run(
+        "label", "namespace", kubectl.namespace, "pod-security.kubernetes.io/enforce=restricted"
+    )
+    yield kubectl
+    kubectl.run("delete", "namespace", kubectl.namespace, "--wait=false")
+
+
+def orphaned(body: Manifest) -> Manifest:
+    """Without an owner, since there is no ChatAgent here."""
+    metadata = {k: v for k, v in body["metadata"].items() if k != "ownerReferences"}
+    return body | {"metadata": metadata}
+
+
+@pytest.mark.parametrize("storage", [None, VolumeSettings(size="100Mi")])
+def test_it_starts_asks_for_its_password_and_comes_again(
+    restricted: Kubectl, storage: VolumeSettings | None
+) -> None:
+    name = "kept" if storage else "shop"
+    spec = ChatAgentSpec.model_validate(manifest(name)["spec"])
+    agent = Agent(restricted.namespace, name, "uid", 1, spec)
+    platform = Platform("", "", "", redis_image=f"{IMAGES}/redis:7.0")
+    objects = cache.objects(agent, ManagedRedis(storage=storage), platform)
+    account = agent.child("v1", "ServiceAccount", name, "agent")
+    for body in (account, cache.secret(agent, PASSWORD), *objects):
+        restricted.apply(orphaned(body))
+    pod = f"{name}-redis-0"
+    restricted.run("rollout", "status", f"statefulset/{name}-redis", "--timeout=120s")
+    address = restricted.get("service", f"{name}-redis")["spec"]["clusterIP"]
+
+    async def remembered(password: str | None) -> int | None:
+        """How many turns there are, after one more; None where it cannot be told."""
+        state = RedisState(parse(f"redis://{address}", password), call_seconds=5)
+        try:
+            sessions = RedisSessions(state, Keys("demo/shop"), 3600, 100)
+            found = await sessions.load("c") or Session("c")
+            await sessions.save(
+                Session("c", turns=(*found.turns, Turn("user", "hi")), loaded=found.loaded)
+            )
+            found = await sessions.load("c")
+            return len(found.turns) if found else None
+        finally:
+            await state.aclose()
+
+    assert asyncio.run(remembered(PASSWORD)) == 1
+    for wrong in (None, "another"):
+        with pytest.raises(Exception, match=r"(?i)password|auth"):
+            asyncio.run(remembered(wrong))
+    uid = restricted.get("pod", pod)["metadata"]["uid"]
+    restricted.run("delete", "pod", pod)
+
+    def again() -> bool:
+        found = restricted.get("pod", pod)
+        conditions = {c["type"]: c["status"] for c in found["status"].get("conditions", [])}
+        return found["metadata"]["uid"] != uid and conditions.get("Ready") == "True"
+
+    until(again, "the pod is there again")
+    assert asyncio.run(remembered(PASSWORD)) == (2 if storage else 1)
+    # Nobody on the node reads the password among the words of the command.
+    words = restricted.run("exec", pod, "--", "cat", "/proc/1/cmdline")
+    assert PASSWORD not in words
