@@ -100,7 +100,7 @@ async def ingested(
     executor: Executor | None,
 ) -> Measured:  # fmt: skip
     index = ChromaIndex(parse(store))
-    work = Ingestion(index, embedder, prepare, lambda *_: None, executor)
+    work = Ingestion(index, embedder, prepare, lambda done, total, chunks: None, executor)
     await index.describe()  # an agent that serves is connected already
     began = time.perf_counter()
     lags, done = await _lags_during(work.run(originals, uploads()))

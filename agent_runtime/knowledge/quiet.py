@@ -16,4 +16,6 @@ def quiet_thread() -> ThreadPoolExecutor:
 
 def _give_way() -> None:
     # On Linux a thread has a priority of its own, and its threads inherit it.
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+    thread = threading.get_native_id()
+    lower = max(NICE, os.getpriority(os.PRIO_PROCESS, thread))
+    os.setpriority(os.PRIO_PROCESS, thread, lower)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 import signal
 from pathlib import Path
+from typing import cast
 
 import httpx
 
 from tests.contract.runtime.processes import KNOWLEDGE, Chroma, Ingestion, until
+from tests.unit.runtime.knowledge import files
 
 
 def count(chroma: Chroma, collection: str) -> int:
@@ -34,7 +36,7 @@ def test_only_changes_are_counted_and_the_rest_stays(
     chroma: Chroma, models: Path, tmp_path: Path
 ) -> None:
     knowledge = some(tmp_path)
-    (knowledge / "broken.md").write_bytes(b"\xff\xfe broken")
+    (knowledge / "broken.md").write_bytes("Größe".encode("latin-1"))
     ingestion = Ingestion(tmp_path, models, chroma.url("counted"), knowledge)
     first = ingestion.run()
     assert (first["documents"], first["changed"], first["indexVersion"]) == (8, 8, 1)
@@ -47,6 +49,39 @@ def test_only_changes_are_counted_and_the_rest_stays(
     third = ingestion.run()
     assert (third["documents"], third["changed"], third["indexVersion"]) == (8, 2, 2)
     assert third["chunks"] == count(chroma, "counted")
+
+
+def test_every_format_is_found_and_bad_documents_cost_no_other(
+    chroma: Chroma, models: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    printed = files.pdf([(files.TITLE, "Printed"), (files.BODY, "Printed words.")])
+    for name, content in (
+        ("a.md", b"# Marked\n\nMarked words."),
+        ("b.html", b"<!DOCTYPE html><title>Page</title><p>Page words."),
+        ("c.pdf", printed),
+        ("d.docx", files.word([("Title", "Written"), ("Normal", "Written words.")])),
+        ("e.txt", "退货政策：自收货之日起三十天内，您可以退回。".encode("gb18030")),
+        ("mislabelled.md", printed),
+        ("locked.pdf", files.encrypted(printed, "secret")),
+        ("scanned.pdf", files.scanned_pdf()),
+        ("broken.docx", files.word([])[:3000]),
+        ("picture.txt", b"\x89PNG\r\n\x1a\n"),
+    ):
+        (folder / name).write_bytes(content)
+    report = Ingestion(tmp_path, models, chroma.url("mixed"), folder).run()
+    assert (report["documents"], report["chunks"]) == (6, 6)
+    skipped = {
+        each["path"]: each["reason"].partition(":")[0]
+        for each in cast(list[dict[str, str]], report["skipped"])
+    }
+    assert skipped == {
+        "shop/locked.pdf": "encrypted",
+        "shop/scanned.pdf": "no text in it",
+        "shop/broken.docx": "a broken Word document or ZIP archive",
+        "shop/picture.txt": "binary",
+    }
 
 
 def test_a_killed_ingestion_is_completed_by_the_next(

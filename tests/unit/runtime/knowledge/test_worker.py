@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +25,7 @@ from agent_runtime.knowledge.preparing import passages
 from agent_runtime.knowledge.sources import Original, original
 from agent_runtime.knowledge.worker import DocumentWorker
 from agent_runtime.models.tokens import TokenizerFile
+from tests.contract.runtime.processes import until
 from tests.unit.runtime.knowledge.counters import broken, words
 
 CONFIG = ChunkingConfig(max_tokens=32)
@@ -137,3 +141,37 @@ async def test_closing_ends_the_process_and_the_thread(worker: DocumentWorker) -
         if thread.name.startswith("documents"):
             thread.join(5)
             assert not thread.is_alive()
+
+
+ORPHAN = """
+import asyncio, os, signal
+from agent_runtime.config import ChunkingConfig
+from agent_runtime.knowledge.sources import original
+from agent_runtime.knowledge.worker import DocumentWorker
+from tests.unit.runtime.knowledge.counters import words
+
+async def main():
+    worker = DocumentWorker(words, ChunkingConfig())
+    async for _ in worker(original("s", "a.md", b"Text.", "r")):
+        print(worker._process.pid, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+
+def test_it_does_not_outlive_a_parent_that_is_killed() -> None:
+    root = str(Path(__file__).resolve().parents[4])
+    parent = subprocess.run(
+        [sys.executable, "-c", ORPHAN], cwd=root, stdout=subprocess.PIPE, text=True, check=False
+    )
+    assert parent.returncode == -signal.SIGKILL
+    orphan = Path("/proc", parent.stdout.strip(), "cmdline")
+
+    def ended() -> bool | None:
+        try:
+            return b"knowledge.reading" not in orphan.read_bytes() or None  # a zombie has none
+        except OSError:
+            return True
+
+    assert until(ended, "it is still there")
