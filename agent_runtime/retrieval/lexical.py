@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, cast
 
 import bm25s
@@ -26,15 +27,28 @@ class LexicalIndex:
     def __init__(self, texts: Mapping[str, str]) -> None:
         self._ids = list(texts)
         self._analyzer = Analyzer()
+        # A question is taken apart once, for the search and for its weights.
+        self._units = lru_cache(16)(self._analyzer.units)
         terms = [self._analyzer.terms(text) for text in texts.values()]
         self._frequencies = Counter(term for found in terms for term in set(found))
-        self._bm25 = bm25s.BM25(method="lucene")
+        bm25 = bm25s.BM25(method="lucene")
         if self._frequencies:
-            self._bm25.index(terms, show_progress=False)
+            bm25.index(terms, show_progress=False)
+        matrix = cast(Mapping[str, NDArray[Any]], bm25.scores if self._frequencies else _EMPTY)
+        starts: list[int] = matrix["indptr"].tolist()
+        self._rows: NDArray[np.int32] = matrix["indices"]
+        """Chunks that hold a term, one term's after the other's."""
+        self._values: NDArray[np.float32] = matrix["data"]
+        """How much the term counts in each."""
+        self._parts = {
+            term: slice(starts[column], starts[column + 1])
+            for term in self._frequencies
+            for column in (bm25.vocab_dict[term],)
+        }
 
     def terms(self, question: str) -> dict[str, float]:
         """Return the terms of a question, each with what it counts: cuts of words count less."""
-        words = {word for unit in self._analyzer.units(question) for word in unit.words}
+        words = {word for unit in self._units(question) for word in unit.words}
         return {
             term: CUT if is_han(term) and term not in words else 1.0
             for term in self._analyzer.terms(question)
@@ -43,7 +57,7 @@ class LexicalIndex:
     def weights(self, question: str) -> dict[str, float]:
         """Return the inverse document frequency of the question's words and concepts, greatest
         for what occurs nowhere."""
-        units = self._analyzer.units(question)
+        units = self._units(question)
         terms = dict.fromkeys(term for unit in units for term in (*unit.words, *unit.concepts))
         total = len(self._ids)
         return {
@@ -55,15 +69,21 @@ class LexicalIndex:
         """Return ids of chunks that hold any of the terms, best first."""
         scores = np.zeros(len(self._ids), np.float32)
         for term, weight in terms.items():
-            if term in self._frequencies:
-                rows, values = self._column(term)
-                scores[rows] += weight * values
-        best = np.argsort(-scores, kind="stable")[:limit]
-        return [self._ids[row] for row in best if scores[row] > 0]
+            if (part := self._parts.get(term)) is not None:
+                scores[self._rows[part]] += weight * self._values[part]
+        return [self._ids[row] for row in _best(scores, limit).tolist()]
 
-    def _column(self, term: str) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Return the chunks that hold a term, and how much it counts in each."""
-        matrix = cast(Mapping[str, NDArray[Any]], self._bm25.scores)
-        column = self._bm25.vocab_dict[term]
-        part = slice(*matrix["indptr"][column : column + 2])
-        return matrix["indices"][part], matrix["data"][part]
+
+_EMPTY = {"indptr": np.zeros(1), "indices": np.zeros(0, np.int32), "data": np.zeros(0, np.float32)}
+
+
+def _best(scores: NDArray[np.float32], limit: int) -> NDArray[np.intp]:
+    """Return the rows with the highest scores above 0, best first, of equals the first ones.
+
+    Sorting all of them would take milliseconds where there are tens of thousands.
+    """
+    rows = np.flatnonzero(scores)
+    if len(rows) > limit:
+        found = scores[rows]
+        rows = rows[found >= np.partition(found, -limit)[-limit]]
+    return rows[np.argsort(-scores[rows], kind="stable")][:limit]
