@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from agent_runtime.config import LLMConfig
 from agent_runtime.domain import Chunk, Citation, Evidence, IndexedChunk, Piece
 from agent_runtime.llm.quotes import Taken, take_apart
-from agent_runtime.llm.scoring import ask, confidence, match, sureness, views
+from agent_runtime.llm.scoring import ask, confidence, ranked, sureness, views
 from agent_runtime.text.language import Language, language_of
 from agent_runtime.text.terms import Analyzer
 
@@ -70,18 +70,10 @@ class ExtractiveGenerator:
         question = ask(evidence, self._analyzer.units(evidence.question))
         taken = [self._take_apart(passage.indexed) for passage in evidence.passages]
         seen = [views(each, question, rank) for rank, each in enumerate(taken)]
-        found = [
-            (score, rank, at)
-            for rank, each in enumerate(seen)
-            for at, score in enumerate(match(each))
-        ]
+        found = ranked(seen)
         if not found:
             return []
-        found.sort(key=lambda each: (-each[0], each[1], each[2]))
-        documents = {(each.chunk.key.source, each.chunk.key.path) for each in taken}
-        scattered = (len(documents) - 1) / max(1, len(taken) - 1)
-        best = [(rank, at) for _, rank, at in found]
-        sure = confidence(sureness(question, seen, best, scattered))
+        sure = confidence(sureness(question, taken, seen, found))
         return [
             Candidate(
                 taken[rank].chunk,

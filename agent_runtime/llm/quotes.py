@@ -91,9 +91,8 @@ def take_apart(indexed: IndexedChunk, terms: Callable[[str], list[str]]) -> Take
             over = Words(f"{headings}\n{header}", above.terms.union(terms(header)))
         quotes.append(Quotable(span, Words(text, frozenset(terms(text))), over, held(text)))
         vectors.append(rows[first : last + 1].max(axis=0) if last > first else rows[first])
-    whole = Words(
-        f"{headings}\n{chunk.text}", above.terms.union(*(quote.words.terms for quote in quotes))
-    )
+    inside = above.terms.union(*(q.words.terms | q.above.terms for q in quotes))
+    whole = Words(f"{headings}\n{chunk.text}", inside)
     stacked = np.stack(vectors) if vectors else rows[:0]
     return Taken(chunk, tuple(quotes), whole, _unit(stacked), _unit(rows.mean(axis=0)))
 

@@ -1,7 +1,7 @@
 """How well a stretch of text answers a question, and how sure it is that any does. Pure.
 
-Two linear models of a handful of numbers each, fitted to the dev half of the quickstart's questions
-by bench/fit_extractive.py. MATCH ranks stretches against each other; CONFIDENCE, asked about the
+Two linear models of a handful of numbers each, fitted by bench/fit_extractive.py to the dev half of
+the quickstart's questions and to more that tell only whether there is an answer. MATCH ranks stretches against each other; CONFIDENCE, asked about the
 best of them only, decides between an answer and a refusal: the best of a bad lot is no answer.
 """
 
@@ -20,22 +20,23 @@ from agent_runtime.llm.quotes import Taken
 from agent_runtime.text.terms import Unit
 
 MATCH = {
-    "here": 5.9,  # share of the question's weight that the stretch holds
-    "above": 2.6,  # what its title, headings and table header hold besides
-    "cosine": 1.9,  # with the question, where the model reads its language
+    "here": 5.7,  # share of the question's weight that the stretch holds
+    "above": 2.8,  # what its title, headings and table header hold besides
+    "cosine": 2.0,  # with the question, where the model reads its language
     "kind": 1.5,  # 1: holds the kind of amount asked for; -1: does not; 0: none was asked for
-    "rank": 3.0,  # 1 for the first passage of the retrieval, 1/2 for the second, …
+    "rank": 2.9,  # 1 for the first passage of the retrieval, 1/2 for the second, …
 }
 CONFIDENCE = {
-    "covered": 4.8,  # here and above of the stretch among the best that holds most
-    "missing": -2.7,  # greatest share of one word that its whole passage lacks
-    "unlike": -2.1,  # 1 where an amount was asked for and the best stretch holds none of its kind
-    "scattered": -2.4,  # 0: all passages are of one document; 1: each of another
-    "length": 3.3,  # words of the question, of LONG: a long one is never held as a whole
-    "cosine": 1.5,  # greatest of a passage with the question
+    "match": 2.8,  # of the best stretch, by MATCH, of STRONG
+    "covered": 3.7,  # here and above of the stretch among the best that holds most
+    "missing": -2.9,  # greatest share of one word that its whole passage lacks
+    "scattered": -1.8,  # 0: all passages are of one document; 1: each of another
+    "length": 3.4,  # words of the question, of LONG: a long one is never held as a whole
+    "cosine": 1.4,  # greatest of a passage with the question
     "semantic": -0.8,  # whether there are cosines
-    "bias": -2.3,
+    "bias": -3.9,
 }
+STRONG = 10
 LONG = 8
 BEST = 3
 """How many of the best stretches are looked at for CONFIDENCE."""
@@ -86,7 +87,10 @@ def _weight(unit: Unit, weights: Mapping[str, float]) -> float:
 
 def views(taken: Taken, question: Asked, rank: int) -> Views:
     """Compare a passage with the question; `rank` counts from 0."""
-    units, shares = question.units, question.shares
+    whole = np.array([taken.whole.holds(unit) for unit in question.units], np.float32)
+    # What the passage lacks, none of its stretches holds.
+    there = np.flatnonzero(whole)
+    units, shares = [question.units[at] for at in there], question.shares[there]
     above: dict[int, NDArray[np.float32]] = {}
     table = np.zeros((len(taken.quotes), len(MATCH)), np.float32)
     for row, quote in zip(table, taken.quotes, strict=True):
@@ -103,34 +107,44 @@ def views(taken: Taken, question: Asked, rank: int) -> Views:
         table[:, 2] = np.maximum(taken.vectors @ question.vector, 0)
         cosine = max(float(taken.mean @ question.vector), 0.0)
     table[:, 4] = 1 / (1 + rank)
-    whole = np.array([taken.whole.holds(unit) for unit in units], np.float32)
-    return Views(table, float((shares * (1 - whole)).max(initial=0)), cosine)
+    return Views(table, float((question.shares * (1 - whole)).max(initial=0)), cosine)
 
 
-def match(seen: Views) -> list[float]:
-    """Return a number for each stretch, the greater the better; only differences mean anything."""
-    return (seen.table @ _MATCH).tolist()
+def ranked(seen: Sequence[Views]) -> list[tuple[float, int, int]]:
+    """Return all stretches, best first: a number of which only differences mean anything, which
+    passage, which of its stretches."""
+    found = [
+        (score, rank, at)
+        for rank, each in enumerate(seen)
+        for at, score in enumerate((each.table @ _MATCH).tolist())
+    ]
+    return sorted(found, key=lambda each: (-each[0], each[1], each[2]))
 
 
 def sureness(
-    question: Asked, seen: Sequence[Views], best: Sequence[tuple[int, int]], scattered: float
+    question: Asked,
+    taken: Sequence[Taken],
+    seen: Sequence[Views],
+    best: Sequence[tuple[float, int, int]],
 ) -> list[float]:
     """Return the numbers that CONFIDENCE weighs.
 
     Args:
         question: the question.
-        seen: the passages.
-        best: the best stretches, best first: which passage, and which of its stretches.
-        scattered: 0 where all passages are of one document, 1 where each is of another.
+        taken: the passages.
+        seen: the same with the question in view.
+        best: what `ranked` makes of them, at least one.
     """
     looked_at = best[:BEST]
-    covered, missing = max((seen[rank].covered(at), seen[rank].missing) for rank, at in looked_at)
-    rank, at = best[0]
+    covered, missing = max(
+        (seen[rank].covered(at), seen[rank].missing) for _, rank, at in looked_at
+    )
+    documents = {(each.chunk.key.source, each.chunk.key.path) for each in taken}
     return [
+        best[0][0] / STRONG,
         covered,
         missing,
-        float(seen[rank].table[at, 3] < 0),
-        scattered,
+        (len(documents) - 1) / max(1, len(taken) - 1),
         min(len(question.units), LONG) / LONG,
         max(each.cosine for each in seen),
         float(question.semantic),

@@ -136,7 +136,7 @@ def test_confidence_stays_between_0_and_1(numbers: list[float]) -> None:
 
 
 def test_what_is_covered_makes_sure_and_what_is_missing_unsure() -> None:
-    base = [0.5, 0.3, 0.0, 0.5, 0.5, 0.4, 1.0, 1.0]
-    more = [0.9, *base[1:]]
-    worse = [base[0], 0.8, *base[2:]]
+    base = [0.8, 0.5, 0.3, 0.5, 0.5, 0.4, 1.0, 1.0]
+    more = [base[0], 0.9, *base[2:]]
+    worse = [*base[:2], 0.8, *base[3:]]
     assert confidence(worse) < confidence(base) < confidence(more)
