@@ -52,6 +52,7 @@ from agent_runtime.pipeline import Pipeline
 from agent_runtime.ports import IndexReader
 from agent_runtime.retrieval.follower import IndexFollower
 from agent_runtime.retrieval.hybrid import HybridRetriever
+from agent_runtime.retrieval.snapshot import settle
 from agent_runtime.retrieval.step import Retrieve
 from agent_runtime.state.memory import MemoryRecords, MemorySessions
 from agent_runtime.stores.address import parse
@@ -151,7 +152,7 @@ def parts(store: IndexReader) -> tuple[Parts, Health]:
     """Put the agent together as wiring does."""
     telemetry, embedder = Telemetry("bench"), HashingEmbedder()
     vectors = Batching(embedder, remembered=0)
-    follower = IndexFollower(store, vectors, lambda snapshot: None)
+    follower = IndexFollower(store, vectors, lambda snapshot: settle())
     retrieval, dialogue = RetrievalConfig(top_k=TOP_K), DialogueConfig()
     retriever = HybridRetriever(retrieval, vectors, store, follower, telemetry)
     sessions = MemorySessions(dialogue.session_ttl_seconds, 2 * (dialogue.history_turns + 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -47,3 +48,13 @@ def complete(chunks: Iterable[IndexedChunk]) -> list[IndexedChunk]:
 def searchable(chunk: Chunk) -> str:
     """Return what lexical search sees of a chunk: where it stands, and its text."""
     return "\n".join((*dict.fromkeys((chunk.title, *chunk.headings)), chunk.text))
+
+
+def settle() -> None:
+    """Keep the garbage collector away from what has been loaded and stays.
+
+    A full collection walks through every object and stops all answers meanwhile: 0.2 s with
+    50,000 chunks, again and again. What is replaced later is freed by its reference count.
+    """
+    gc.collect(1)
+    gc.freeze()

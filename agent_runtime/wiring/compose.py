@@ -22,7 +22,7 @@ from agent_runtime.pipeline import Pipeline
 from agent_runtime.ports import Authorizer, Embedder, Generator, Vectors
 from agent_runtime.retrieval.follower import IndexFollower
 from agent_runtime.retrieval.hybrid import HybridRetriever
-from agent_runtime.retrieval.snapshot import Snapshot
+from agent_runtime.retrieval.snapshot import Snapshot, settle
 from agent_runtime.retrieval.step import Retrieve
 from agent_runtime.settings import Environment
 from agent_runtime.stores import address, open_index
@@ -151,6 +151,7 @@ def _knowledge(
 
     def noted(new: Snapshot) -> None:
         telemetry.metrics.index_version(new.info.collection, new.info.version)
+        settle()
 
     follower = IndexFollower(index, vectors, noted)
     reranker = models.reranker(config, environment.models, settings.cpus())
