@@ -25,7 +25,7 @@ from agent_runtime.retrieval.hybrid import HybridRetriever
 from agent_runtime.retrieval.snapshot import Snapshot, settle
 from agent_runtime.retrieval.step import Retrieve
 from agent_runtime.settings import Environment
-from agent_runtime.stores import address, open_index
+from agent_runtime.stores import Index, address, open_index
 from agent_runtime.telemetry import Telemetry
 from agent_runtime.telemetry.tracing import tracer
 from agent_runtime.tools.origins import Origins
@@ -55,10 +55,11 @@ def compose(
     """
     traces = tracer(environment.variables, environment.revision)
     telemetry = Telemetry(environment.revision, traces, environment.agent)
+    index = _index(config, environment)
     embedder = _embedder(config, environment)
     batching = Batching(embedder) if embedder else None
     vectors: Vectors = batching or models.NoVectors()
-    knowledge = _knowledge(config, environment, vectors, telemetry)
+    knowledge = _knowledge(config, environment, index, vectors, telemetry)
     identity = Identity(config.identity, environment.variables, environment.agent)
     origins = Origins(config.tools, environment.variables)
     toolbox = _toolbox(config, origins, identity.authorizer, telemetry)
@@ -137,9 +138,8 @@ def _embedder(config: AgentConfig, environment: Environment) -> Embedder | None:
         return None
 
 
-def _knowledge(
-    config: AgentConfig, environment: Environment, vectors: Vectors, telemetry: Telemetry
-) -> Knowledge | None:
+def _index(config: AgentConfig, environment: Environment) -> Index | None:
+    """Return the collection, looked at before a model is loaded: its address may be wrong."""
     if config.retrieval.when == "never":
         return None
     url = environment.vector_store or config.retrieval.vector_store
@@ -147,7 +147,18 @@ def _knowledge(
         raise InvalidConfigError(
             "--vector-store, AGENT_VECTOR_STORE or pipeline.retrieval.vectorStore is needed"
         )
-    index = open_index(address.parse(url), environment.vector_store_token)
+    return open_index(address.parse(url), environment.vector_store_token)
+
+
+def _knowledge(
+    config: AgentConfig,
+    environment: Environment,
+    index: Index | None,
+    vectors: Vectors,
+    telemetry: Telemetry,
+) -> Knowledge | None:
+    if index is None:
+        return None
 
     def noted(new: Snapshot) -> None:
         telemetry.metrics.index_version(new.info.collection, new.info.version)
