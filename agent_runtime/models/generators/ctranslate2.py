@@ -28,8 +28,9 @@ def load(config: LLMConfig, folder: Path, manifest: GeneratorManifest) -> LocalG
     encodes = manifest.architecture == "seq2seq"
     codec = templates.codec(folder, frozenset(manifest.ends), chats=not encodes)
     kind = ctranslate2.Translator if encodes else ctranslate2.Generator
+    computed = "int8" if manifest.quantization == "int8" else "float32"
     try:
-        model = kind(str(folder), device="cpu", compute_type="int8", intra_threads=cpus())
+        model = kind(str(folder), device="cpu", compute_type=computed, intra_threads=cpus())
     except (RuntimeError, ValueError) as error:
         raise InvalidConfigError(f"{folder} cannot be loaded: {error}") from error
     if encodes:

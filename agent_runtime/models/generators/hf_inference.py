@@ -42,6 +42,9 @@ class HFInferenceGenerator(Remote):
             timeout=self._config.timeout_seconds,
         )
 
+    async def aclose(self) -> None:
+        """Do nothing: a client ends with its reply."""
+
     def translated(self, error: Exception) -> AgentError | None:
         match error:
             case InferenceTimeoutError():

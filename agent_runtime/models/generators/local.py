@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 QUEUE = 64
 """Requests that wait for a batch."""
-_SAMPLES = {"en": "a question", "zh": "你好吗"}
+_SAMPLES = {"en": "the time", "zh": "你好吗"}
 _HELLO = "Hello"
 _WARM = Prompt("", (Turn("user", _HELLO),), _HELLO, Question(_HELLO, _HELLO, "en"), None)
 
