@@ -1,8 +1,9 @@
 """How well a stretch of text answers a question, and how sure it is that any does. Pure.
 
 Two linear models of a handful of numbers each, fitted by bench/fit_extractive.py to the dev half of
-the quickstart's questions and to more that tell only whether there is an answer. MATCH ranks stretches against each other; CONFIDENCE, asked about the
-best of them only, decides between an answer and a refusal: the best of a bad lot is no answer.
+the quickstart's questions and to more that tell only whether there is an answer. MATCH ranks
+stretches against each other; CONFIDENCE, asked about the best of them only, decides between an
+answer and a refusal: the best of a bad lot is no answer.
 """
 
 from __future__ import annotations
