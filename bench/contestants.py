@@ -20,8 +20,8 @@ from bench.load import Result
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "chatagent" / "bench"
 PEERS = REPOSITORY / "bench" / "peers"
-NOTHING, OURS = "nothing", "agent-runtime"
-STORES = ("memory", "faiss")
+NOTHING, OURS = "nothing", "agent-runtime, faiss"
+STORES = ("faiss", "memory")
 START_SECONDS = 90.0
 
 
@@ -89,13 +89,13 @@ class Contestant:
 
 
 def contestants(names: Sequence[str]) -> list[Contestant]:
-    """Return those whose names are given, or all: a server that does nothing, this runtime, and
-    each peer with its own in-memory store and with FAISS."""
+    """Return those whose names are given, or all: a server that does nothing, then this runtime
+    and the peers, each with FAISS and with vectors in plain memory."""
     module = [sys.executable, "-m"]
-    found = [
-        Contestant(NOTHING, [*module, "bench.load", "--trivial"]),
-        Contestant(OURS, [*module, "bench.instant"]),
-    ]
+    found = [Contestant(NOTHING, [*module, "bench.load", "--trivial"])]
+    for store in STORES:
+        command = [*module, "bench.instant"]
+        found.append(Contestant(f"agent-runtime, {store}", command, {"BENCH_STORE": store}))
     for peer in ("haystack", "langchain"):
         for store in STORES:
             script = str(PEERS / peer / "serve.py")

@@ -64,7 +64,8 @@ Python {platform.python_version()}.
 {rows}
 
 "nothing" answers every request with the same bytes: what the load generator itself reaches on this
-machine at that time. "memory" is a peer's own in-memory store, "faiss" its FAISS store.
+machine at that time. "faiss" is each one's FAISS store; "memory" is a peer's own in-memory store,
+and a matrix in place of a store for agent-runtime. "ours is" compares agent-runtime with FAISS.
 
 - agent-runtime: {own}. Dialogue, dense and lexical search fused by rank, context within the token
   budget, sessions, limits, metrics. No answer cache.
@@ -73,7 +74,7 @@ machine at that time. "memory" is a peer's own in-memory store, "faiss" its FAIS
 
 def _row(each: Contestant, found: Sequence[Contestant]) -> str:
     ours = next((other.full.rate for other in found if other.name == OURS), 0.0)
-    compared = ours and each.full.rate and each.name not in (OURS, NOTHING)
+    compared = ours and each.full.rate and not each.name.startswith(("agent-runtime", NOTHING))
     ratio = f"{ours / each.full.rate:.1f}×" if compared else ""
     errors = len(each.paced.errors) + len(each.full.errors)
     latencies = " | ".join(f"{each.paced.percentile(p):.1f} ms" for p in (50, 95, 99))
