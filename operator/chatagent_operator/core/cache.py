@@ -56,7 +56,6 @@ def secret(agent: Agent, password: str) -> Manifest:
         "Secret",
         names.redis(agent.name),
         names.ROLE_CACHE,
-        immutable=True,
         stringData={PASSWORD_KEY: password},
     )
 
