@@ -10,6 +10,9 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+LONGEST = 1000
+"""Characters of a message that are looked at: a request is short, and expressions take longer the
+more there is."""
 Family = Literal["see", "make", "undo", "change", "buy"]
 """What a tool does, by the verb in its name or in a request."""
 
@@ -112,7 +115,7 @@ def general(message: str, identified: bool) -> bool:
 
     `identified`: it names the case, for instance by an order number.
     """
-    text = _HELP.sub(" ", message)
+    text = _HELP.sub(" ", message[:LONGEST])
     if _GENERAL.search(text):
         return True
     if identified:
@@ -122,24 +125,24 @@ def general(message: str, identified: bool) -> bool:
 
 def own(message: str) -> bool:
     """Tell whether a message is about something of the user's own."""
-    return bool(_OWN.search(message))
+    return bool(_OWN.search(message[:LONGEST]))
 
 
 def asks(message: str) -> bool:
     """Tell whether a message asks something, or says that something is still awaited."""
-    return bool(_ASKS.search(message))
+    return bool(_ASKS.search(message[:LONGEST]))
 
 
 def request(message: str) -> bool:
     """Tell whether a message wants something done."""
-    return bool(_REQUEST.search(message))
+    return bool(_REQUEST.search(message[:LONGEST]))
 
 
 def objects(text: str) -> set[str]:
     """Return which of the usual objects of a service a text is about."""
-    return {name for name, form in _OBJECTS.items() if form.search(text)}
+    return {name for name, form in _OBJECTS.items() if form.search(text[:LONGEST])}
 
 
 def families(text: str) -> set[Family]:
     """Return what a message, or the first word of a tool's name, is about doing."""
-    return {family for family, form in _FAMILIES.items() if form.search(text)}
+    return {family for family, form in _FAMILIES.items() if form.search(text[:LONGEST])}

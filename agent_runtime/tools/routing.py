@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -59,6 +60,8 @@ class Router:
         self._slots = slots
         self._min_score = min_score
         self._analyzer = Analyzer()
+        # Examples come up with every message.
+        self._terms = lru_cache(maxsize=10 * KEPT)(self._terms_of)
         self._known: OrderedDict[tuple[str, ...], Matrix] = OrderedDict()
 
     async def choose(self, message: str, specs: Sequence[ToolSpec], today: date) -> ToolSpec | None:
@@ -76,39 +79,48 @@ class Router:
         return specs[int(np.argmax(alike))]
 
     async def rank(self, message: str, specs: Sequence[ToolSpec], today: date) -> list[Route]:
-        """Return the tools with their scores, best first; 0 for what is not wanted at all."""
-        alike = await self._alike(message, specs)
+        """Return the tools that may be meant with their scores, best first."""
+        message = message[: forms.LONGEST]
+        # The form comes first: most questions are for the documents, and cost nothing here.
+        if forms.general(message, identified=True):
+            return []
+        bonuses = [(spec, self._bonus(message, spec, today)) for spec in specs]
+        meant = [(spec, bonus) for spec, bonus in bonuses if bonus is not None]
+        if not meant:
+            return []
+        alike = await self._alike(message, [spec for spec, _ in meant])
         found = [
-            Route(spec, self._score(message, spec, likeness, today))
-            for spec, likeness in zip(specs, alike, strict=True)
+            Route(spec, min(likeness + bonus, 1.0))
+            for (spec, bonus), likeness in zip(meant, alike, strict=True)
         ]
         return sorted(found, key=lambda each: -each.score)
 
-    def _score(self, message: str, spec: ToolSpec, likeness: float, today: date) -> float:
-        identified = self._slots.identifies(spec, message, today)
+    def _bonus(self, message: str, spec: ToolSpec, today: date) -> float | None:
+        """Return what the form of a message adds to its likeness to a tool, or None where the tool
+        cannot be meant."""
         wanted = forms.request(message)
-        if forms.general(message, identified):
-            return 0.0
         if spec.effect == "write" and not wanted:
-            return 0.0
+            return None
+        identified = self._slots.identifies(spec, message, today)
         asked = forms.own(message) and forms.asks(message)
+        if forms.general(message, identified):
+            return None
         if spec.effect == "read" and not (identified or wanted or asked):
-            return 0.0
+            return None
         about = " ".join((*self._texts(spec), spec.description, *properties(spec.parameters)))
         if spec.effect == "read" and forms.objects(message) - forms.objects(about):
-            return 0.0
+            return None
         said = forms.families(_request_of(message))
         does = forms.families(words_of(spec.name)[0])
         named, alike = self._named(message, spec), bool(said & does)
         if said and does and not alike:
-            return 0.0
-        score = likeness + WANTED + NAMED * named + FAMILY * alike + IDENTIFIED * identified
-        if spec.effect == "write" and not (alike or named):
-            score -= FAMILY
-        return float(np.clip(score, 0.0, 1.0))
+            return None
+        bonus = WANTED + NAMED * named + FAMILY * alike + IDENTIFIED * identified
+        return bonus - FAMILY * (spec.effect == "write" and not (alike or named))
 
     async def _alike(self, message: str, specs: Sequence[ToolSpec]) -> list[float]:
         """Return each tool's likeness to a message."""
+        message = message[: forms.LONGEST]
         texts = [self._texts(spec) for spec in specs]
         lexical = [max(self._words_alike(message, each) for each in known) for known in texts]
         if self._vectors is None or not self._vectors.reads(language_of(message)):
@@ -138,17 +150,18 @@ class Router:
 
     def _words_alike(self, one: str, other: str) -> float:
         """Return the share of words, or of pairs of Chinese characters, that two texts share."""
-        first, second = (set(self._analyzer.terms(_CODE.sub(" ", each))) for each in (one, other))
+        first, second = self._terms(one), self._terms(other)
         return max(_shared(first, second), _shared(_pairs(one), _pairs(other)))
+
+    def _terms_of(self, text: str) -> frozenset[str]:
+        return frozenset(self._analyzer.terms(_CODE.sub(" ", text)))
 
     def _named(self, message: str, spec: ToolSpec) -> bool:
         """Tell whether a message names what the tool is named after."""
         nouns = words_of(spec.name)[1:]
         chinese = [each for noun in nouns for each in CHINESE.get(noun, ())]
-        stems = set(self._analyzer.terms(" ".join(nouns)))
-        return any(each in message for each in chinese) or bool(
-            stems.intersection(self._analyzer.terms(message))
-        )
+        shared = self._terms(" ".join(nouns)) & self._terms(message)
+        return bool(shared) or any(each in message for each in chinese)
 
 
 def _request_of(message: str) -> str:
@@ -161,5 +174,5 @@ def _pairs(text: str) -> set[str]:
     return {a + b for run in _HAN.findall(text) for a, b in pairwise(run)}
 
 
-def _shared(one: set[str], other: set[str]) -> float:
+def _shared(one: Set[str], other: Set[str]) -> float:
     return 2 * len(one & other) / (len(one) + len(other)) if one and other else 0.0

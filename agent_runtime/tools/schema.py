@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, cast
 from urllib.parse import unquote
 
+import orjson
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError, ValidationError, best_match
 from jsonschema.protocols import Validator
@@ -18,6 +20,8 @@ from agent_runtime.errors import InvalidConfigError
 Schema = Mapping[str, Json]
 DEEPEST = 24
 """A schema that refers to itself is written out this deep, then says nothing."""
+KEPT = 1000
+"""Schemas whose validators are kept."""
 
 
 def inlined(schema: Json, document: Json = None) -> Json:
@@ -71,12 +75,24 @@ def target_of(reference: str, root: Json) -> Json:
 
 def validator(schema: Schema) -> Validator:
     """Return what checks arguments. Raises InvalidConfigError for what is no JSON Schema."""
-    kind = extend(validator_for(schema, default=Draft202012Validator), {"pattern": _pattern})
+    return _validator(orjson.dumps(schema, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS))
+
+
+@lru_cache(maxsize=KEPT)
+def _validator(written: bytes) -> Validator:
+    """Making one takes longer than all that it is used for in a turn."""
+    schema = orjson.loads(written)
+    kind: Any = _tolerant(validator_for(schema, default=Draft202012Validator))
     try:
-        kind.check_schema(dict(schema), format_checker=FormatChecker(formats=()))
+        kind.check_schema(schema, format_checker=FormatChecker(formats=()))
     except SchemaError as error:
         raise InvalidConfigError(f"parameters: {error.message}") from error
     return kind(schema)
+
+
+@lru_cache
+def _tolerant(kind: type[Validator]) -> type[Validator]:
+    return extend(kind, {"pattern": _pattern})
 
 
 def _pattern(

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 
 from agent_runtime.domain import Json, Span, ToolSpec
 from agent_runtime.text.language import HAN, Language
@@ -24,6 +25,7 @@ from agent_runtime.tools.wording import CHINESE, chinese, english, words_of
 LONGEST_TEXT = 4000
 """Characters of a message that are looked through."""
 LONGEST_HEADLINE = 80
+KEPT = 500
 FROM_BEFORE = frozenset({"code", "pattern", "email", "uuid"})
 """Kinds of values that an earlier message may have named: what identifies something."""
 BARE, SHORT = 3, 6
@@ -68,6 +70,7 @@ class Slots:
     def __init__(self) -> None:
         self._analyzer = Analyzer()
         self._asking = frozenset(self._terms(_ASKING))
+        self._own_words = lru_cache(maxsize=KEPT)(self._named)
 
     def fill(self, spec: ToolSpec, message: str, before: Sequence[str], today: date) -> Filled:
         """Fill arguments from a message and, for what identifies something, earlier ones.
@@ -143,7 +146,8 @@ class Slots:
     def _says_more(self, spec: ToolSpec, message: str) -> bool:
         """Tell whether a message says more than that the tool is wanted."""
         text = CODE.sub(_without_code, message)
-        own = self._own_words(spec)
+        arguments = tuple(properties(spec.parameters))
+        own = self._own_words(spec.name, spec.description, spec.examples, arguments)
         if set(self._terms(_HAN.sub(" ", text))) - self._asking - own:
             return True
         han = "".join(_HAN.findall(text))
@@ -152,17 +156,18 @@ class Slots:
             han = han.replace(word, "")
         return len(han) > 1
 
-    def _own_words(self, spec: ToolSpec) -> set[str]:
+    def _named(
+        self, name: str, description: str, examples: tuple[str, ...], arguments: tuple[str, ...]
+    ) -> frozenset[str]:
         """Return the words that a tool and its arguments are called by, in both languages."""
-        words = [
-            each for name in (spec.name, *properties(spec.parameters)) for each in words_of(name)
-        ]
+        words = [word for each in (name, *arguments) for word in words_of(each)]
         known = {each for word in words for each in CHINESE.get(word, ())}
-        examples = [(example, self._terms(example)) for example in spec.examples]
-        bare = [term for _, terms in examples if len(set(terms)) <= BARE for term in terms]
-        whole = {"".join(_HAN.findall(each)) for each in spec.examples if len(each) <= SHORT}
+        terms = [set(self._terms(example)) for example in examples]
+        bare = {term for each in terms if len(each) <= BARE for term in each}
+        whole = {"".join(_HAN.findall(each)) for each in examples if len(each) <= SHORT}
         short = {each.strip("我要想请帮") for each in whole}
-        return {*self._terms(" ".join((*words, spec.description))), *bare, *known, *short} - {""}
+        own = {*self._terms(" ".join((*words, description))), *bare, *known, *short}
+        return frozenset(own - {""})
 
     def _terms(self, text: str) -> list[str]:
         return [term for term in self._analyzer.terms(text) if not is_concept(term)]

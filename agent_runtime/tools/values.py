@@ -141,9 +141,8 @@ def find(
             "enum": _choices, "boolean": _yes_or_no, "number": _numbers, "other": _named,
         }  # fmt: skip
         found = finders[kind](name, schema, text, alone) if kind in finders else iter(())
-    check = validator(schema)
     for each in found:
-        if complaint(check, each.value) is None:
+        if complaint(validator(schema), each.value) is None:
             yield each
 
 

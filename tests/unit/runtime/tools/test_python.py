@@ -112,6 +112,7 @@ async def test_a_tool_that_hangs_keeps_only_itself_busy() -> None:
     assert time.monotonic() - before < 5
     running = [each for each in threading.enumerate() if each.name == "tool hang"]
     assert len(running) == THREADS
+    assert all(each.daemon for each in running)  # none keeps the process from ending
     end.set()
     await asyncio.gather(*calls)
 

@@ -96,6 +96,7 @@ async def test_time_is_limited_for_a_call_and_for_a_turn(boxed: Boxed) -> None:
     assert (one.status, one.content) == ("error", "it did not finish within 0.05 seconds")
     turn = await result(boxed(slow, max_seconds=0.05))
     assert turn.content == "it did not finish within 0.05 seconds"
+    assert turn.seconds < 5
     spent = with_results(state_of(), ToolResult(CALL, "ok", 1, seconds=30.0))
     assert "used up" in str(await boxed(slow).execute(CALL, spent))
 
