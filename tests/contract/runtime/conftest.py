@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -29,9 +31,15 @@ def models() -> Path:
     made_from = b"".join((REPOSITORY / name).read_bytes() for name in SOURCES)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "chatagent" / "models" / hashlib.sha256(made_from).hexdigest()[:16]
-    if not (folder / MODEL / "model.json").exists():
-        command = agent_runtime("convert", MODEL, "--output", str(folder))
-        subprocess.run(command, cwd=REPOSITORY, check=True)
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            made = Path(scratch, "models")
+            command = agent_runtime("convert", MODEL, "--output", str(made))
+            subprocess.run(command, cwd=REPOSITORY, check=True)
+            # Whole or not at all: another run may look for it at the same time.
+            with suppress(OSError):
+                made.rename(folder)
     return folder
 
 
