@@ -19,7 +19,8 @@ from agent_runtime.errors import AgentError, IndexMissingError, VectorStoreUnava
 from agent_runtime.stores import record
 from agent_runtime.stores.address import Address
 
-PAGE = 200
+PAGE = 100
+"""Few enough that reading a page holds the event loop for some 4 ms only."""
 CALL_SECONDS = 10.0
 COLLECTIONS = "/api/v2/tenants/default_tenant/databases/default_database/collections"
 

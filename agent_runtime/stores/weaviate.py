@@ -36,12 +36,15 @@ from agent_runtime.stores import record
 from agent_runtime.stores.address import Address
 from agent_runtime.stores.weaviate_connection import WeaviateConnection, class_name
 
-PAGE = 200
+PAGE = 100
+"""Few enough that reading a page holds the event loop for some 4 ms only."""
 CALL_SECONDS = 10.0
 SEARCH_SECONDS = 3.0
 """Less, since the client itself tries again and again while the server is away."""
 MOST_FOUND = 10_000
 """The server's QUERY_MAXIMUM_RESULTS, unless somebody changed it."""
+UNFINISHED = ("non-existing index", "no such prop")
+"""What a search says in a class that somebody is just creating, or that is not ours."""
 VECTOR = "default"
 DESCRIPTION = uuid5(NAMESPACE_URL, "description")
 _TEXT = ("chunk_id", "text", "source", "path", "fingerprint", "title", "headings", "sentences")
@@ -111,6 +114,7 @@ class WeaviateIndex:
             # After a batch the server's log of the vector index is still in memory (1.35 writes it
             # before the batch's last vectors are in it): a kill would lose vectors, and keep their
             # chunks. To delete an object writes the log out.
+            await self._must_exist(client)  # or the insertion would make it
             nothing = await self._collection(client).data.insert({})
             await self._collection(client).data.delete_by_id(nothing)
         await self._say(record.published(version, documents))
@@ -189,8 +193,9 @@ class WeaviateIndex:
             found = await self._collection(client).query.fetch_object_by_id(
                 DESCRIPTION, return_properties=["description"]
             )
-        except WeaviateQueryError:
-            if not await client.collections.exists(self._class):
+        except WeaviateQueryError as error:
+            unfinished = any(words in str(error) for words in UNFINISHED)
+            if unfinished or not await client.collections.exists(self._class):
                 return None
             raise
         return None if found is None else json.loads(found.properties["description"])
