@@ -20,7 +20,6 @@ from agent_runtime.errors import AgentError, InvalidConfigError
 from agent_runtime.evaluation.report import as_json, as_markdown, bounds, shortfalls
 from agent_runtime.schema import schemas
 
-
 FORMATS = ("onnx", "sentence-transformers", "ctranslate2", "transformers")
 
 

@@ -36,11 +36,14 @@ class DialogueManager:
     async def understand(self, request: Request, session: Session | None) -> Question:
         """Return the question of a turn. Raises InvalidRequestError where there is none."""
         turns = conversation(request, session)
-        at = next((i for i in reversed(range(len(turns))) if turns[i].role == "user"), None)
+        # A word on a call that waits may come without a message: then the question stands.
+        silent = request.approval is not None
+        at = next((i for i in reversed(range(len(turns))) if _asks(turns[i], silent)), None)
         asked = turns[at].content.strip() if at is not None else ""
         if not asked:
             raise InvalidRequestError("messages: the last user message is empty", "messages")
         history = recent(turns[:at], self._config.history_turns)
+        waits = session is not None and session.pending is not None
         standalone = asked
         if self._config.follow_ups == "rewrite" and leans_back(asked, history):
             standalone = await self._rewrite(asked, history)
@@ -49,7 +52,8 @@ class DialogueManager:
             standalone=standalone,
             language=language_of(asked),
             history=history,
-            intent=await self._intents.recognize(asked),
+            # "Thanks" to a question of the agent's is an answer, not small talk.
+            intent=None if waits or silent else await self._intents.recognize(asked),
         )
 
 
@@ -83,6 +87,10 @@ class RuleRewriter:
         if cosines[best] < TAKES_THE_PLACE:
             return joined(before, question)
         return before.replace(parts[best], other, 1)
+
+
+def _asks(turn: Turn, silent: bool) -> bool:
+    return turn.role == "user" and (not silent or bool(turn.content.strip()))
 
 
 def recent(turns: Sequence[Turn], count: int) -> tuple[Turn, ...]:

@@ -7,9 +7,10 @@ message with the conversation's id. What the client sends counts; what is missin
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from agent_runtime.domain import Answer, Request, Session, State, Turn
+from agent_runtime.domain import Answer, Principal, Request, Session, State, Turn
 from agent_runtime.errors import NotFoundError, StateUnavailableError
 from agent_runtime.ports import Sessions
 from agent_runtime.text.jsons import as_text
@@ -17,12 +18,20 @@ from agent_runtime.text.jsons import as_text
 log = logging.getLogger(__name__)
 
 
+Readable = Callable[[Sequence[Turn], Principal], Awaitable[tuple[Turn, ...]]]
+
+
 class Memory:
     """Sessions, with their owners. Without a store each turn stands for itself, and says so."""
 
-    def __init__(self, sessions: Sessions, turns: int) -> None:
-        """`turns` is how many turns are kept: of each the user's message and the reply."""
+    def __init__(self, sessions: Sessions, turns: int, readable: Readable | None = None) -> None:
+        """
+        Args:
+            turns: how many are kept: of each the user's message and the reply.
+            readable: leaves out what a caller may not see any more.
+        """
         self._sessions = sessions
+        self._readable = readable
         self._messages = 2 * (turns + 1)
 
     async def recall(self, request: Request) -> tuple[Session | None, tuple[str, ...]]:
@@ -42,6 +51,8 @@ class Memory:
         caller = request.principal
         if session and (session.owner, session.tenant) != (caller.user, caller.tenant):
             raise NotFoundError(f"there is no conversation {request.conversation_id!r}")
+        if session and self._readable:
+            session = replace(session, turns=await self._readable(session.turns, caller))
         return session, ()
 
     async def remember(self, state: State, answer: Answer) -> None:

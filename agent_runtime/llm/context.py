@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from agent_runtime.config import LLMConfig
-from agent_runtime.domain import Passage, Prompt, Sampling, State, ToolResult, Turn
+from agent_runtime.domain import Passage, Prompt, Sampling, Span, State, ToolResult, Turn
 from agent_runtime.errors import InvalidRequestError
 from agent_runtime.llm.prompts import CHAT_TEMPLATE, NOTHING_FOUND, SYSTEM, TEXT_TEMPLATE
+from agent_runtime.text.injection import injected
 from agent_runtime.text.jsons import as_text
 
 HISTORY_SHARE = 0.25
@@ -135,10 +136,20 @@ def _fitting(items: Sequence[tuple[T, int]], room: int) -> list[tuple[T, int]]:
 
 
 def shown(number: int, passage: Passage) -> str:
-    """Return a passage as the model reads it: its number, where it stands, its text."""
+    """Return a passage as the model reads it: its number, where it stands, its text.
+
+    Sentences that order a model about are left out: what it does not read, it cannot follow.
+    """
     chunk = passage.indexed.chunk
     above = " > ".join(dict.fromkeys((chunk.title, *chunk.headings)))
-    return f"[{number}] {above}\n{chunk.text}"
+    return f"[{number}] {above}\n{_harmless(chunk.text, chunk.sentences)}"
+
+
+def _harmless(text: str, sentences: Sequence[Span]) -> str:
+    orders = injected([text[start:end] for start, end in sentences])
+    for (start, end), order in zip(reversed(sentences), reversed(orders), strict=True):
+        text = text[:start] + text[end:] if order else text
+    return text
 
 
 def _places(state: State, chosen: _Chosen) -> dict[str, str]:

@@ -26,6 +26,7 @@ from agent_runtime.domain import (
     Turn,
 )
 from agent_runtime.errors import ConflictError, InvalidRequestError
+from agent_runtime.ports import Claims
 from agent_runtime.text.language import Language, language_of
 from agent_runtime.tools import forms, replies
 from agent_runtime.tools.routing import Router
@@ -51,12 +52,18 @@ class UseTools:
         slots: Slots,
         native: bool,
         day: Callable[[], date] = today,
+        claims: Claims | None = None,
     ) -> None:
-        """`native`: the generator calls functions by itself."""
+        """
+        Args:
+            native: the generator calls functions by itself.
+            claims: keeps an approval that comes twice at the same time from counting twice.
+        """
         self._toolbox = toolbox
         self._router = router
         self._slots = slots
         self._native = native
+        self._claims = claims
         self._day = day
 
     async def __call__(self, state: State) -> State:
@@ -124,6 +131,8 @@ class UseTools:
             raise ConflictError(f"nothing waits for the approval {approval.id!r} any more")
         if not approval.approve:
             return self._denied(state, pending)
+        if self._claims and not await self._claims.claim(f"approval:{pending.id}"):
+            raise ConflictError(f"the approval {approval.id!r} was given already")
         spec = next((each for each in offered if each.name == pending.call.name), None)
         state = await self._made(state, spec, pending.call)
         wanted = self._wanted(state, offered) if self._native else ()

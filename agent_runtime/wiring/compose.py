@@ -67,6 +67,7 @@ def compose(
         config, environment.models, environment.variables, embedder, toolbox.describe
     )
     state = open_state(config, environment)
+    memory = Memory(state.sessions, config.dialogue.history_turns, toolbox.readable)
     dialogue = DialogueManager(
         config.dialogue, Intents(config.dialogue.intents, vectors), RuleRewriter(vectors)
     )
@@ -81,7 +82,7 @@ def compose(
     slots = Slots()
     router = Router(batching, slots, config.tool_calls.min_score)
     native = generator.calls_tools and config.llm.functions != "routed"
-    steps.add(UseTools(toolbox, router, slots, native))
+    steps.add(UseTools(toolbox, router, slots, native, claims=state.sessions))
     steps.own("tools")
     steps.add(
         Generate(generator, config.llm, toolbox, config.tool_calls, Attribution(vectors), telemetry)
@@ -91,9 +92,7 @@ def compose(
         steps.add(known.keep)
     return Runtime(
         config=config,
-        pipeline=Pipeline(
-            Memory(state.sessions, config.dialogue.history_turns), dialogue, steps.all, telemetry
-        ),
+        pipeline=Pipeline(memory, dialogue, steps.all, telemetry),
         telemetry=telemetry,
         state=state,
         generator=generator,

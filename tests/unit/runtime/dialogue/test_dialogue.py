@@ -8,7 +8,7 @@ from agent_runtime.config import DialogueConfig, IntentConfig
 from agent_runtime.dialogue.follow_up import focus, leans_back
 from agent_runtime.dialogue.intents import Intents
 from agent_runtime.dialogue.manager import DialogueManager, RuleRewriter, recent
-from agent_runtime.domain import Request, Session, Turn
+from agent_runtime.domain import Approval, Pending, Request, Session, ToolCall, Turn
 from agent_runtime.errors import InvalidRequestError
 from tests.unit.runtime.fakes import HashingVectors
 
@@ -140,6 +140,17 @@ async def test_an_intent_of_ones_own_is_recognized_by_its_examples() -> None:
     assert (understood.intent.name, understood.intent.reply) == ("handover", "One moment.")
     other = await manager(intents=intents).understand(asked("price of a sofa"), None)
     assert other.intent is None
+
+
+async def test_thanks_to_a_question_of_the_agent_is_an_answer() -> None:
+    waits = Session("c", turns=tuple(HISTORY), pending=Pending("p", ToolCall("1", "t", {})))
+    assert (await manager().understand(asked("Thanks!"), waits)).intent is None
+
+
+async def test_an_approval_needs_no_words() -> None:
+    session = Session("c", turns=tuple(HISTORY))
+    request = Request((Turn("user", ""),), "c", approval=Approval("p", True))
+    assert (await manager().understand(request, session)).asked == HISTORY[0].content
 
 
 @pytest.mark.parametrize("turns", [(), (Turn("assistant", "Hi"),), (Turn("user", "  \n"),)])
