@@ -10,7 +10,7 @@ from agent_runtime.models.convert_generator import convert_generator
 from tests.contract.runtime.models import tiny
 from tests.contract.runtime.models.prompts import FUNCTIONS, TOOL_TURNS
 
-NAMES = ("tiny/t5", "tiny/llama", "tiny/taught", "tiny/taught-t5")
+NAMES = ("tiny/t5", "tiny/llama", "tiny/taught", "tiny/taught-t5", "tiny/described")
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +19,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sources")
     tiny.seq2seq(folder)
     tiny.causal(folder)
-    tiny.taught_causal(folder, FUNCTIONS, TOOL_TURNS)
+    tiny.described(tiny.taught_causal(folder, FUNCTIONS, TOOL_TURNS))
     tiny.taught_seq2seq(folder)
     return folder
 

@@ -23,7 +23,6 @@ from agent_runtime.errors import (
     OverloadedError,
 )
 from agent_runtime.models.catalogue import find_generator, kind
-from agent_runtime.models.convert import convert
 from agent_runtime.models.generators import load, templates
 from agent_runtime.models.generators.batches import Job
 from agent_runtime.models.generators.local import LocalGenerator
@@ -235,28 +234,9 @@ async def test_a_call_that_is_cut_off_is_none(loading: Loading, image: Path) -> 
 
 
 async def test_calls_are_read_as_the_tokenizer_describes_them(
-    loading: Loading, transformers: Path, tmp_path: Path
+    loading: Loading, transformers: Path
 ) -> None:
-    name = "tiny/described"
-    convert(str(transformers / "tiny/taught"), tmp_path, "transformers")
-    (tmp_path / "tiny/taught").rename(tmp_path / name)
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / name)
-    tokenizer.response_template = {
-        "defaults": {"role": "assistant"},
-        "start_anchor": "<|im_start|>assistant\n",
-        "fields": {
-            "tool_calls": {
-                "open_pattern": r"\s*<tool_call>",
-                "close": "</tool_call>",
-                "repeats": True,
-                "content": "json",
-                "transform": {"type": "function", "function": "{content}"},
-            },
-            "content": {"close": "<|im_end|>", "content": "text"},
-        },
-    }
-    tokenizer.save_pretrained(tmp_path / name)
-    generator = loading(tmp_path, name)
+    generator = loading(transformers, "tiny/described")
     asked = prompt("Where is order A-1007?", functions=(ORDER_STATUS,))
     (call,) = (await answer(generator.generate(asked))).client_calls
     assert (call.name, call.arguments) == ("get_order_status", {"order_id": "A-1007"})

@@ -3,6 +3,7 @@ tokenizer are real, their size and what they say is not."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -12,6 +13,7 @@ import sentencepiece
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
+    AutoTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
@@ -136,6 +138,29 @@ def taught_causal(models_folder: Path, tools: list[dict[str, Any]], turns: list[
     model = llama(tokenizer)
     _train(model, _batch(examples, PAD), steps=150, rate=5e-3)
     return _saved(model, tokenizer, models_folder / "tiny/taught")
+
+
+def described(taught: Path, name: str = "tiny/described") -> Path:
+    """Copy a taught Llama and let its tokenizer describe the format of its replies."""
+    folder = taught.parents[1] / name
+    shutil.copytree(taught, folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.response_template = {
+        "defaults": {"role": "assistant"},
+        "start_anchor": "<|im_start|>assistant\n",
+        "fields": {
+            "tool_calls": {
+                "open_pattern": r"\s*<tool_call>",
+                "close": "</tool_call>",
+                "repeats": True,
+                "content": "json",
+                "transform": {"type": "function", "function": "{content}"},
+            },
+            "content": {"close": "<|im_end|>", "content": "text"},
+        },
+    }
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 def taught_seq2seq(models_folder: Path, lessons: Mapping[str, str] = TRANSFORMED) -> Path:
