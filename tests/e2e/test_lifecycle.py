@@ -27,17 +27,18 @@ from tests.cluster.kubectl import (
 )
 
 CONVERSATIONS = 1000
+KNOWLEDGE = ROOT / "examples" / "quickstart" / "knowledge"
 Disturb = Callable[[], None]
 
 EVERYTHING = (
     "deployments,statefulsets,jobs,pods,services,configmaps,controllerrevisions,"
-    "serviceaccounts,roles,rolebindings,persistentvolumeclaims"
+    "serviceaccounts,roles,rolebindings,persistentvolumeclaims,secrets"
 )
 
 
 def knowledge(kubectl: Kubectl, name: str) -> None:
-    folder = ROOT / "examples" / "quickstart" / "knowledge"
-    words = ("create", "configmap", name, f"--from-file={folder}", "--dry-run=client", "-o", "yaml")
+    source = f"--from-file={KNOWLEDGE}"
+    words = ("create", "configmap", name, source, "--dry-run=client", "-o", "yaml")
     kubectl.run("apply", "--server-side", "-f", "-", stdin=kubectl.run(*words))
 
 
@@ -83,7 +84,8 @@ def create(agent: AgentUnderTest, disturb: Disturb) -> str:
     for kind in ("Accepted", "ResolvedRefs", "WorkloadsReady", "VectorStoreReady", "IndexReady"):
         agent.await_condition(kind, seconds=30)
     assert status["phase"] == "Ready"
-    assert agent.status["knowledge"]["documents"] == 43
+    documents = len(list(KNOWLEDGE.glob("*.md")))
+    assert agent.status["knowledge"]["documents"] == documents
     return status["stableRevision"]
 
 
