@@ -19,20 +19,19 @@ from agent_runtime.config import AgentConfig, load
 from agent_runtime.errors import AgentError, InvalidConfigError
 from agent_runtime.evaluation.report import as_json, as_markdown, bounds, shortfalls
 from agent_runtime.schema import schemas
+from agent_runtime.telemetry import logs
 
 FORMATS = ("onnx", "sentence-transformers", "ctranslate2", "transformers")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command. Exits with 0, 1 for a failure that the report explains, or 2 for usage."""
-    environment = settings.read(os.environ)
+    try:
+        environment = settings.read(os.environ)
+    except AgentError as error:
+        sys.exit(f"{error.reason}: {error}")
     arguments = _parser(environment).parse_args(argv)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    for handler in logging.getLogger().handlers:
-        handler.setLevel(logging.INFO)  # some packages switch their own debugging on
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logs.configure(environment.log_format)
     if arguments.command == "convert":
         logging.getLogger().setLevel(logging.WARNING)  # it lists every tensor otherwise
     report: Path | None = getattr(arguments, "report", environment.termination_log)

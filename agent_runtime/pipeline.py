@@ -93,6 +93,7 @@ class Pipeline:
 
     def _count(self, state: State, answer: Answer) -> None:
         metrics = self._telemetry.metrics
+        self._telemetry.said(state.question.asked, answer.text)
         if answer.refusal:
             metrics.no_answer()
         if not state.cached:

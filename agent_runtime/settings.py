@@ -6,6 +6,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
+
+from agent_runtime.errors import InvalidConfigError
 
 TERMINATION_LOG = Path("/dev/termination-log")
 _QUOTAS = ("/sys/fs/cgroup/cpu.max", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
@@ -25,6 +28,10 @@ class Environment:
     models: Path
     termination_log: Path | None
     """Where the end of the process is explained. None: nowhere."""
+    log_format: Literal["json", "text"] | None
+    """None: text for a terminal, else JSON."""
+    log_messages: bool
+    """Whether questions and answers are logged."""
     variables: Mapping[str, str] = field(repr=False)
     """All of it, for the secrets that the configuration names by variable."""
 
@@ -41,8 +48,16 @@ def read(environ: Mapping[str, str]) -> Environment:
         revision=environ.get("AGENT_REVISION") or "local",
         models=Path(environ.get("AGENT_MODELS") or "/models"),
         termination_log=Path(log) if log else _termination_log(),
+        log_format=_log_format(environ.get("AGENT_LOG_FORMAT") or None),
+        log_messages=environ.get("AGENT_LOG_MESSAGES", "").lower() in ("1", "true"),
         variables=environ,
     )
+
+
+def _log_format(given: str | None) -> Literal["json", "text"] | None:
+    if given not in (None, "json", "text"):
+        raise InvalidConfigError(f"AGENT_LOG_FORMAT: {given!r} is neither json nor text")
+    return given
 
 
 def _termination_log() -> Path | None:

@@ -5,6 +5,7 @@ Starlette's BaseHTTPMiddleware would cost most of the throughput and buffer stre
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 import uuid
@@ -14,7 +15,9 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent_runtime.http.fields import CONVERSATION, issued
-from agent_runtime.telemetry import Telemetry
+from agent_runtime.telemetry import Telemetry, Timings
+
+log = logging.getLogger("agent_runtime.requests")
 
 TURNS = frozenset({"/v1/chat/completions", "/v1/responses"})
 MAX_BODY = 1024 * 1024
@@ -46,6 +49,7 @@ class Identity:
         request = given.get("x-request-id", "")
         if not _REQUEST_ID.fullmatch(request):
             request = f"req_{uuid.uuid4().hex}"
+        state["request_id"] = request
 
         async def with_names(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -115,8 +119,28 @@ class Timing:
             try:
                 await self._app(scope, receive, timed)
             finally:
+                took = time.perf_counter() - began
                 if counted:
-                    self._telemetry.metrics.request(code, time.perf_counter() - began)
+                    self._telemetry.metrics.request(code, took)
+                if log.isEnabledFor(logging.INFO):
+                    log.info(
+                        "%s %s %d", scope["method"], scope["path"], code,
+                        extra={"fields": _fields(scope, code, took, timings)},
+                    )  # fmt: skip
+
+
+def _fields(scope: Scope, code: int, seconds: float, timings: Timings) -> dict[str, object]:
+    """Return what is logged of a request: no text of a message, and no query."""
+    state = scope["state"]
+    return {
+        "method": scope["method"],
+        "path": scope["path"],
+        "code": code,
+        "seconds": round(seconds, 4),
+        "request_id": state.get("request_id"),
+        "conversation_id": state.get("conversation_id"),
+        "phases": {name: round(took, 4) for name, took in timings.seconds.items()},
+    }
 
 
 class Head:

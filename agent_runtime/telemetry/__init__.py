@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ class Timings:
         return ", ".join(f"{name};dur={took * 1000:.1f}" for name, took in self.seconds.items())
 
 
+log = logging.getLogger(__name__)
 _timings: ContextVar[Timings | None] = ContextVar("timings", default=None)
 
 
@@ -59,8 +61,15 @@ class Phase:
 class Telemetry:
     """Metrics of one process, and traces where there is a tracer."""
 
-    def __init__(self, revision: str, tracer: Tracer | None = None, agent: str = "agent") -> None:
+    def __init__(
+        self,
+        revision: str,
+        tracer: Tracer | None = None,
+        agent: str = "agent",
+        log_messages: bool = False,
+    ) -> None:
         self.metrics = Metrics(revision)
+        self._log_messages = log_messages
         self._tracer = tracer
         self._agent = agent
 
@@ -78,6 +87,11 @@ class Telemetry:
                     yield timings
         finally:
             _timings.reset(token)
+
+    def said(self, question: str, answer: str) -> None:
+        """Log what was asked and answered, if that is wished."""
+        if self._log_messages:
+            log.info("turn", extra={"fields": {"question": question, "answer": answer}})
 
     @contextmanager
     def phase(self, name: str, subject: str | None = None) -> Generator[Phase]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from agent_runtime import own_steps, settings
 from agent_runtime.cache.answers import Answers
@@ -54,12 +55,12 @@ def compose(
             field.
     """
     traces = tracer(environment.variables, environment.revision)
-    telemetry = Telemetry(environment.revision, traces, environment.agent)
-    index = _index(config, environment)
+    telemetry = Telemetry(environment.revision, traces, environment.agent, environment.log_messages)
+    opened = _opened(config, environment)
     embedder = _embedder(config, environment)
     batching = Batching(embedder) if embedder else None
     vectors: Vectors = batching or models.NoVectors()
-    knowledge = _knowledge(config, environment, index, vectors, telemetry)
+    knowledge = _knowledge(config, environment, opened, vectors, telemetry)
     identity = Identity(config.identity, environment.variables, environment.agent)
     origins = Origins(config.tools, environment.variables)
     toolbox = _toolbox(config, origins, identity.authorizer, telemetry)
@@ -137,8 +138,8 @@ def _embedder(config: AgentConfig, environment: Environment) -> Embedder | None:
         return None
 
 
-def _index(config: AgentConfig, environment: Environment) -> Index | None:
-    """Return the collection, looked at before a model is loaded: its address may be wrong."""
+def _opened(config: AgentConfig, environment: Environment) -> Callable[[], Index] | None:
+    """Return what opens the collection. Its address is looked at before a model is loaded."""
     if config.retrieval.when == "never":
         return None
     url = environment.vector_store or config.retrieval.vector_store
@@ -146,18 +147,19 @@ def _index(config: AgentConfig, environment: Environment) -> Index | None:
         raise InvalidConfigError(
             "--vector-store, AGENT_VECTOR_STORE or pipeline.retrieval.vectorStore is needed"
         )
-    return open_index(address.parse(url), environment.vector_store_token)
+    return partial(open_index, address.parse(url), environment.vector_store_token)
 
 
 def _knowledge(
     config: AgentConfig,
     environment: Environment,
-    index: Index | None,
+    opened: Callable[[], Index] | None,
     vectors: Vectors,
     telemetry: Telemetry,
 ) -> Knowledge | None:
-    if index is None:
+    if opened is None:
         return None
+    index = opened()
 
     def noted(new: Snapshot) -> None:
         telemetry.metrics.index_version(new.info.collection, new.info.version)
@@ -166,7 +168,7 @@ def _knowledge(
     follower = IndexFollower(index, vectors, noted)
     reranker = models.reranker(config, environment.models, settings.cpus())
     retriever = HybridRetriever(config.retrieval, vectors, index, follower, telemetry, reranker)
-    return Knowledge(index, follower, retriever)
+    return Knowledge(opened, index, follower, retriever)
 
 
 def _toolbox(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 
 from agent_runtime.errors import UnreadableDocumentError
 from agent_runtime.knowledge.ingest import Ingestion
 from agent_runtime.knowledge.scope import uploads
-from agent_runtime.knowledge.sources import UPLOADS, original
+from agent_runtime.knowledge.sources import UPLOADS, Original, original
 from agent_runtime.retrieval.follower import IndexFollower
+from agent_runtime.stores import Index
 
 POLL_SECONDS = 0.02
 
@@ -16,22 +18,32 @@ POLL_SECONDS = 0.02
 class ServedDocuments:
     """Changes the collection and tells when the agent answers from the change."""
 
-    def __init__(self, ingestion: Ingestion, recipe: str, follower: IndexFollower) -> None:
+    def __init__(
+        self,
+        opened: Callable[[], Index],
+        ingestion: Callable[[Index], Ingestion],
+        recipe: str,
+        follower: IndexFollower,
+    ) -> None:
+        """
+        Args:
+            opened: opens the collection for one change; readers have another.
+            ingestion: what changes it.
+            recipe: what chunks depend on besides the document.
+            follower: tells which version is in use.
+        """
+        self._opened = opened
         self._ingestion = ingestion
         self._recipe = recipe
         self._follower = follower
 
     async def add(self, path: str, content: bytes) -> int:
         """Index a document. Raises UnreadableDocumentError, AgentError."""
-        document = original(UPLOADS, path, content, self._recipe)
-        done = await self._ingestion.run([document], uploads(path))
-        if done.skipped:
-            raise UnreadableDocumentError(done.skipped[0].reason)
-        return done.index_version
+        return await self._run(path, [original(UPLOADS, path, content, self._recipe)])
 
     async def remove(self, path: str) -> int:
         """Take a document out, if it is there. Raises AgentError."""
-        return (await self._ingestion.run([], uploads(path))).index_version
+        return await self._run(path, [])
 
     async def in_use(self, version: int) -> None:
         """Wait until questions are answered from this version or a later one."""
@@ -39,3 +51,13 @@ class ServedDocuments:
         while self._follower.loaded().info.version < version:
             await asyncio.sleep(POLL_SECONDS)
             await self._follower.follow()
+
+    async def _run(self, path: str, documents: Sequence[Original]) -> int:
+        index = self._opened()
+        try:
+            done = await self._ingestion(index).run(documents, uploads(path))
+        finally:
+            await index.close()
+        if done.skipped:
+            raise UnreadableDocumentError(done.skipped[0].reason)
+        return done.index_version

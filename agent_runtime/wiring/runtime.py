@@ -27,6 +27,8 @@ Work = Callable[[], Awaitable[None]]
 class Knowledge:
     """What an agent searches in."""
 
+    opened: Callable[[], Index]
+    """Opens the collection once more, for changes."""
     index: Index
     follower: IndexFollower
     retriever: Retriever

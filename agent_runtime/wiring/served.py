@@ -17,6 +17,7 @@ from agent_runtime.knowledge.preparing import recipe
 from agent_runtime.knowledge.quiet import quiet_thread
 from agent_runtime.knowledge.worker import DocumentWorker
 from agent_runtime.settings import Environment
+from agent_runtime.stores import Index
 from agent_runtime.wiring import models
 from agent_runtime.wiring.documents import ServedDocuments
 from agent_runtime.wiring.runtime import Runtime
@@ -58,8 +59,12 @@ def _documents(runtime: Runtime, environment: Environment) -> Documents | None:
     chunking = runtime.config.retrieval.chunking
     worker = DocumentWorker(models.counter(runtime.config, environment.models), chunking)
     # Passages of an upload must not take all that questions are embedded with.
-    ingestion = Ingestion(knowledge.index, embedder, worker, _quietly, quiet_thread())
-    return ServedDocuments(ingestion, recipe(chunking), knowledge.follower)
+    thread = quiet_thread()
+
+    def ingestion(index: Index) -> Ingestion:
+        return Ingestion(index, embedder, worker, _quietly, thread)
+
+    return ServedDocuments(knowledge.opened, ingestion, recipe(chunking), knowledge.follower)
 
 
 def _quietly(done: int, total: int, chunks: int) -> None:
