@@ -5,6 +5,8 @@ The operator compares two revisions by these names, so a name or label is part o
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
@@ -13,6 +15,7 @@ from prometheus_client.process_collector import ProcessCollector
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Bucket bounds. 0.2 is the target for an answer, so it has one of its own."""
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+Family = TypeVar("Family", Counter, Gauge, Histogram)
 
 
 class Metrics:
@@ -24,6 +27,7 @@ class Metrics:
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
         self._revision = revision
+        self._series: dict[tuple[object, ...], Any] = {}
         self._requests = self._counter("requests", "Chat requests, by status code.", "code")
         self._errors = self._counter("request_errors", "Requests that failed, by reason.", "reason")
         self._duration = self._histogram(
@@ -59,9 +63,17 @@ class Metrics:
         names = ["revision", *labels]
         return Histogram(f"agent_{name}", text, names, buckets=SECONDS, registry=self.registry)
 
+    def _of(self, family: Family, *labels: str) -> Family:
+        """Return the series with these labels. Finding it takes the library longer than counting,
+        and a turn counts a dozen times."""
+        key = (family, *labels)
+        if key not in self._series:
+            self._series[key] = family.labels(self._revision, *labels)
+        return self._series[key]
+
     def request(self, code: int, seconds: float) -> None:
         """Count a finished chat request."""
-        self._requests.labels(self._revision, str(code)).inc()
+        self._of(self._requests, str(code)).inc()
         self._duration.observe(seconds)
 
     def first_token(self, seconds: float) -> None:
@@ -70,46 +82,46 @@ class Metrics:
 
     def error(self, reason: str) -> None:
         """Count a failed request by its reason."""
-        self._errors.labels(self._revision, reason).inc()
+        self._of(self._errors, reason).inc()
 
     def no_answer(self) -> None:
         """Count a reply that says there is no answer."""
-        self._no_answer.labels(self._revision).inc()
+        self._of(self._no_answer).inc()
 
     def phase(self, name: str, seconds: float) -> None:
         """Note how long a part of a turn took."""
-        self._phases.labels(self._revision, name).observe(seconds)
+        self._of(self._phases, name).observe(seconds)
 
     def tokens(self, prompt: int, completion: int) -> None:
         """Count the tokens of a reply."""
-        self._tokens.labels(self._revision, "prompt").inc(prompt)
-        self._tokens.labels(self._revision, "completion").inc(completion)
+        self._of(self._tokens, "prompt").inc(prompt)
+        self._of(self._tokens, "completion").inc(completion)
 
     def cache(self, result: str) -> None:
         """Count a look-up: hit, miss or error."""
-        self._cache.labels(self._revision, result).inc()
+        self._of(self._cache, result).inc()
 
     def tool(self, name: str, status: str, seconds: float) -> None:
         """Count a call of a tool."""
-        self._tools.labels(self._revision, name, status).inc()
-        self._tool_seconds.labels(self._revision, name).observe(seconds)
+        self._of(self._tools, name, status).inc()
+        self._of(self._tool_seconds, name).observe(seconds)
 
     def batch(self, kind: str, size: int) -> None:
         """Note how many requests were computed together."""
-        self._batches.labels(self._revision, kind).observe(size)
+        self._of(self._batches, kind).observe(size)
 
     def turns(self, running: int, waiting: int) -> None:
         """Note how many turns are worked on and how many wait."""
-        self._turns.labels(self._revision, "running").set(running)
-        self._turns.labels(self._revision, "waiting").set(waiting)
+        self._of(self._turns, "running").set(running)
+        self._of(self._turns, "waiting").set(waiting)
 
     def up(self, dependency: str, answers: bool) -> None:
         """Note whether something that the agent needs answers."""
-        self._up.labels(self._revision, dependency).set(answers)
+        self._of(self._up, dependency).set(answers)
 
     def index_version(self, collection: str, version: int) -> None:
         """Note which index is in use."""
-        self._version.labels(self._revision, collection).set(version)
+        self._of(self._version, collection).set(version)
 
     def text(self) -> bytes:
         """Return all series in Prometheus' text format."""

@@ -139,6 +139,8 @@ class Analyzer:
 
 def _runs(text: str) -> list[str]:
     """Fold width, case and accents, and part Chinese from the rest."""
+    if text.isascii():  # has neither width nor accents
+        return _RUN.findall(text.casefold())
     apart = unicodedata.normalize("NFKD", text)
     plain = "".join(each for each in apart if not unicodedata.combining(each))
     return _RUN.findall(unicodedata.normalize("NFKC", plain).casefold())
