@@ -47,15 +47,15 @@ def test_quotes_stand_word_for_word_in_the_reply_and_in_the_file(quickstart: Age
 def test_a_stream_gives_the_same_answer_and_citations(
     client: openai.OpenAI, quickstart: Agent
 ) -> None:
-    question = "沙发要退的话，运费多少？"
+    question = "东西买回来不喜欢，多少天之内可以退？"
     plain = quickstart.ask(question).json()["choices"][0]["message"]
     stream = client.chat.completions.create(
-        model="x", stream=True, messages=[{"role": "user", "content": question}]
+        model="agent", stream=True, messages=[{"role": "user", "content": question}]
     )
     deltas: list[Any] = [chunk.choices[0].delta for chunk in stream]
     assert "".join(delta.content or "" for delta in deltas) == plain["content"]
-    cited = [delta.annotations for delta in deltas if getattr(delta, "annotations", None)]
-    assert cited == [plain["annotations"]]
+    cited = [each for delta in deltas for each in getattr(delta, "annotations", None) or ()]
+    assert cited == plain["annotations"] != []
 
 
 def test_what_nobody_knows_is_not_invented(quickstart: Agent) -> None:
@@ -66,18 +66,17 @@ def test_what_nobody_knows_is_not_invented(quickstart: Agent) -> None:
 
 
 def test_errors_come_as_openai_s_exceptions(client: openai.OpenAI) -> None:
-    with pytest.raises(openai.BadRequestError, match="n: this agent"):
+    with pytest.raises(openai.BadRequestError, match="n: Input should be 1"):
         client.chat.completions.create(
-            model="x", n=2, messages=[{"role": "user", "content": "Hello?"}]
+            model="agent", n=2, messages=[{"role": "user", "content": "Hello?"}]
         )
 
 
 def test_names_of_revision_and_conversation_come_back(client: openai.OpenAI) -> None:
     raw = client.chat.completions.with_raw_response.create(
-        model="x",
+        model="agent",
         messages=[{"role": "user", "content": "Hello?"}],
         extra_body={"conversation_id": "c-1"},
     )
     assert raw.headers["x-conversation-id"] == "c-1"
     assert raw.headers["x-agent-revision"] == "rev-1"
-    assert [each.id for each in client.models.list()] == ["extractive"]
