@@ -34,8 +34,6 @@ class State:
     """What was called already in this turn."""
     reply: AsyncGenerator[Event] | None = None
     """The reply, once a step gives one. The steps after it leave it, or wrap it."""
-    scope: str | None = None
-    """What a known answer hangs on besides the question. None: nothing is kept of this turn."""
     cached: bool = False
     """The reply is a known answer."""
 

@@ -20,7 +20,7 @@ from agent_runtime.llm.step import Generate
 from agent_runtime.models.batching import Batching
 from agent_runtime.own_steps import After, OwnStep
 from agent_runtime.pipeline import Pipeline
-from agent_runtime.ports import Authorizer, Embedder, Generator, Vectors
+from agent_runtime.ports import Authorizer, Embedder, Vectors
 from agent_runtime.retrieval.follower import IndexFollower
 from agent_runtime.retrieval.hybrid import HybridRetriever
 from agent_runtime.retrieval.snapshot import Snapshot, settle
@@ -37,7 +37,7 @@ from agent_runtime.tools.step import UseTools
 from agent_runtime.tools.toolbox import Toolbox
 from agent_runtime.wiring import models
 from agent_runtime.wiring.runtime import Knowledge, Runtime
-from agent_runtime.wiring.state import State, open_state
+from agent_runtime.wiring.state import open_state
 
 
 def compose(
@@ -72,28 +72,38 @@ def compose(
     dialogue = DialogueManager(
         config.dialogue, Intents(config.dialogue.intents, vectors), RuleRewriter(vectors)
     )
-    steps = _Steps(own if own is not None else [own_steps.load(each) for each in config.steps])
-    known = _known(config, environment, state, vectors, knowledge, toolbox, generator, telemetry)
-    if known:
-        steps.add(known.find)
-    steps.own("dialogue")
-    if knowledge:
-        steps.add(Retrieve(knowledge.retriever, config.retrieval, telemetry))
-    steps.own("retrieval")
     slots = Slots()
     router = Router(batching, slots, config.tool_calls.min_score)
     native = generator.calls_tools and config.llm.functions != "routed"
-    steps.add(UseTools(toolbox, router, slots, native, claims=state.sessions))
-    steps.own("tools")
-    steps.add(
-        Generate(generator, config.llm, toolbox, config.tool_calls, Attribution(vectors), telemetry)
-    )
-    steps.own("llm")
-    if known:
-        steps.add(known.keep)
+    use = UseTools(toolbox, router, slots, native, claims=state.sessions)
+    attribution = Attribution(vectors)
+    generate = Generate(generator, config.llm, toolbox, config.tool_calls, attribution, telemetry)
+    theirs = own if own is not None else [own_steps.load(each) for each in config.steps]
+    working: list[Step] = [
+        *([Retrieve(knowledge.retriever, config.retrieval, telemetry)] if knowledge else []),
+        *_after("retrieval", theirs),
+        use,
+        *_after("tools", theirs),
+        generate,
+        *_after("llm", theirs),
+    ]
+    if _may_keep_answers(config):
+        working = [
+            KnownAnswers(
+                working,
+                Answers(state.blobs, config.cache, telemetry.metrics.cache),
+                vectors,
+                environment.revision,
+                lambda: knowledge.follower.loaded().index if knowledge else "",
+                partial(_rights, toolbox),
+                generator.reads_history,
+                telemetry,
+            )
+        ]
+    steps = [*_after("dialogue", theirs), *working]
     return Runtime(
         config=config,
-        pipeline=Pipeline(memory, dialogue, steps.all, telemetry),
+        pipeline=Pipeline(memory, dialogue, steps, telemetry),
         telemetry=telemetry,
         state=state,
         generator=generator,
@@ -102,6 +112,7 @@ def compose(
         embedder=embedder,
         knowledge=knowledge,
         authenticator=identity.authenticator,
+        checking=identity.check,
         starting=[state.start, origins.start, generator.warm_up],
         closing=[
             *([batching.aclose] if batching else []),
@@ -114,18 +125,8 @@ def compose(
     )
 
 
-class _Steps:
-    """The steps in their order, a person's own between them."""
-
-    def __init__(self, own: Sequence[OwnStep]) -> None:
-        self.all: list[Step] = []
-        self._own = own
-
-    def add(self, step: Step) -> None:
-        self.all.append(step)
-
-    def own(self, after: After) -> None:
-        self.all += [each.step for each in self._own if each.after == after]
+def _after(step: After, own: Sequence[OwnStep]) -> list[Step]:
+    return [each.step for each in own if each.after == step]
 
 
 def _embedder(config: AgentConfig, environment: Environment) -> Embedder | None:
@@ -181,32 +182,10 @@ def _toolbox(
     )
 
 
-def _known(
-    config: AgentConfig,
-    environment: Environment,
-    state: State,
-    vectors: Vectors,
-    knowledge: Knowledge | None,
-    toolbox: Toolbox,
-    generator: Generator,
-    telemetry: Telemetry,
-) -> KnownAnswers | None:
+def _may_keep_answers(config: AgentConfig) -> bool:
     # Steps of one's own may look at who asks: what they do is given again only if that is wished.
-    if config.cache.mode == "off" or (config.steps and "cache" not in config.model_fields_set):
-        return None
+    return config.cache.mode != "off" and (not config.steps or "cache" in config.model_fields_set)
 
-    def index() -> str:
-        return knowledge.follower.loaded().index if knowledge else ""
 
-    async def rights(caller: Principal) -> str:
-        return ",".join(sorted(spec.name for spec in await toolbox.visible(caller)))
-
-    return KnownAnswers(
-        Answers(state.blobs, config.cache, telemetry.metrics.cache),
-        vectors,
-        environment.revision,
-        index,
-        rights,
-        generator.reads_history,
-        telemetry,
-    )
+async def _rights(toolbox: Toolbox, caller: Principal) -> str:
+    return ",".join(sorted(spec.name for spec in await toolbox.visible(caller)))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from agent_runtime.config import AgentConfig
 from agent_runtime.domain import IndexInfo
+from agent_runtime.errors import AgentError, NotReadyError
 from agent_runtime.pipeline import Pipeline
 from agent_runtime.ports import Authenticator, Embedder, Generator, Retriever, Vectors
 from agent_runtime.retrieval.follower import IndexFollower
@@ -21,6 +21,7 @@ from agent_runtime.wiring.state import State
 log = logging.getLogger(__name__)
 
 Work = Callable[[], Awaitable[None]]
+WATCH_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Runtime:
         embedder: Embedder | None,
         knowledge: Knowledge | None,
         authenticator: Authenticator | None,
+        checking: Work,
         starting: Sequence[Work],
         closing: Sequence[Work],
     ) -> None:
@@ -62,24 +64,30 @@ class Runtime:
         self.embedder = embedder
         self.knowledge = knowledge
         self.authenticator = authenticator
+        self._checking = checking
         self._starting = starting
         self._closing = closing
-        self._following: asyncio.Task[None] | None = None
+        self._background: list[asyncio.Task[None]] = []
+        self._trouble: AgentError | None = NotReadyError("starting")
 
     async def start(self) -> None:
         """Warm up and begin to follow the index. Raises AgentError for what will not heal."""
         for start in self._starting:
             await start()
+        await self._check()
+        if self._trouble is not None:
+            self._background.append(asyncio.create_task(self._check_until_it_passes()))
+        if self.state.remote:
+            self._background.append(asyncio.create_task(self._watch_state()))
         if self.knowledge is not None:
             await self.knowledge.follower.follow()
-            self._following = asyncio.create_task(self.knowledge.follower.run())
+            self._background.append(asyncio.create_task(self.knowledge.follower.run()))
 
     async def stop(self) -> None:
         """End what runs and close what is open."""
-        if self._following is not None:
-            self._following.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._following
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
         for close in reversed(self._closing):
             try:
                 await close()
@@ -88,4 +96,25 @@ class Runtime:
 
     def ready(self) -> IndexInfo | None:
         """Return the index in use. Raises the AgentError that keeps the agent from serving."""
+        if self._trouble is not None:
+            raise self._trouble
         return self.knowledge.follower.ready().info if self.knowledge else None
+
+    async def _check(self) -> None:
+        try:
+            await self._checking()
+        except AgentError as error:
+            self._trouble = error
+        else:
+            self._trouble = None
+
+    async def _check_until_it_passes(self) -> None:
+        while self._trouble is not None:
+            await asyncio.sleep(WATCH_SECONDS)
+            await self._check()
+
+    async def _watch_state(self) -> None:
+        """Show whether Redis answers; nobody waits for it."""
+        while True:
+            self.telemetry.metrics.up("redis", self.state.trouble() is None)
+            await asyncio.sleep(WATCH_SECONDS)

@@ -21,6 +21,8 @@ class State:
     blobs: Blobs
     trouble: Callable[[], str | None]
     """Says why the agent does without it for now; None where all is well."""
+    remote: bool
+    """Another process keeps it, which may be away."""
     start: Callable[[], Awaitable[None]]
     close: Callable[[], Awaitable[None]]
 
@@ -31,7 +33,7 @@ def open_state(config: AgentConfig, environment: Environment) -> State:
     keep = 2 * (config.dialogue.history_turns + 1) + 2
     if environment.redis is None:
         sessions = MemorySessions(seconds, keep)
-        return State(sessions, MemoryRecords(), MemoryBlobs(), _well, _nothing, _nothing)
+        return State(sessions, MemoryRecords(), MemoryBlobs(), _well, False, _nothing, _nothing)
     from agent_runtime.state.address import parse
     from agent_runtime.state.blobs import RedisBlobs
     from agent_runtime.state.keys import Keys
@@ -45,6 +47,7 @@ def open_state(config: AgentConfig, environment: Environment) -> State:
         records=RedisRecords(redis, keys),
         blobs=RedisBlobs(redis, keys),
         trouble=lambda: redis.trouble,
+        remote=True,
         start=redis.start,
         close=redis.aclose,
     )
