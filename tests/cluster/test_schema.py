@@ -35,6 +35,12 @@ SAME_NAME = [{"name": "a", "configMap": {"name": "x"}}, {"name": "a", "configMap
             "less than or equal to 50",
         ),
         ({"vectorStore": MANAGED_AND_EXTERNAL}, "spec.vectorStore", "not both"),
+        ({"vectorStore": {"engine": "weaviate"}}, "spec.vectorStore", "weaviate needs external"),
+        (
+            {"pipeline": {"retrieval": {"vectorStore": "chroma://x"}}},
+            "spec.pipeline",
+            "is in spec.vectorStore",
+        ),
         (
             {"vectorStore": {"external": {"url": "chroma:8000"}}},
             "spec.vectorStore.external.url",

@@ -7,11 +7,20 @@ revision is the hash of what differs from them.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from agent_runtime.config import AgentConfig, ConfigModel
+from chatagent_operator.api.pods import (
+    DnsLabel,
+    LocalObjectReference,
+    ObjectName,
+    PodSettings,
+    Quantity,
+    ResourceRequirements,
+    SecretKeyRef,
+)
 
 GROUP = "chatagent.dev"
 VERSION = "v1alpha1"
@@ -21,138 +30,6 @@ PLURAL = "chatagents"
 
 MAX_NAME_LENGTH = 40
 """Longest name of a ChatAgent: names of its children add up to 23 characters."""
-
-DnsLabel = Annotated[
-    str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-]
-ObjectName = Annotated[
-    str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
-]
-Quantity = Annotated[
-    int | str,
-    Field(
-        union_mode="left_to_right",
-        json_schema_extra={
-            "x-kubernetes-int-or-string": True,
-            "pattern": r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$",
-        },
-    ),
-]
-RawObject = Annotated[
-    dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
-]
-
-
-class ResourceRequirements(ConfigModel):
-    """CPU, memory and devices of a container."""
-
-    requests: dict[str, Quantity] = {}
-    """What the scheduler sets aside, such as `cpu: 500m`."""
-
-    limits: dict[str, Quantity] = {}
-    """What the container may use at most, such as `nvidia.com/gpu: 1`."""
-
-
-class EnvVar(ConfigModel):
-    """An environment variable."""
-
-    name: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=253,
-            json_schema_extra={
-                "x-kubernetes-validations": [
-                    {
-                        "rule": "!self.startsWith('AGENT_')",
-                        "message": "names that begin with AGENT_ belong to the operator",
-                    }
-                ]
-            },
-        ),
-    ]
-    """Name of the variable. Names that begin with `AGENT_` belong to the operator."""
-
-    value: str | None = None
-    """Its value."""
-
-    value_from: RawObject | None = None
-    """Where the value comes from: `secretKeyRef`, `configMapKeyRef`, `fieldRef` or
-    `resourceFieldRef`, as in a Pod."""
-
-
-class Toleration(ConfigModel):
-    """A taint that the pods tolerate, as in a Pod."""
-
-    key: str | None = None
-    """Key of the taint. Absent with `Exists`: every taint."""
-
-    operator: Literal["Exists", "Equal"] = "Equal"
-    """`Equal` compares `value` too."""
-
-    value: str | None = None
-    """Value of the taint."""
-
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    """Effect of the taint. Absent: every effect."""
-
-    toleration_seconds: int | None = None
-    """How long `NoExecute` is tolerated, in seconds. Absent: for ever."""
-
-
-class LocalObjectReference(ConfigModel):
-    """Names an object in the ChatAgent's own namespace."""
-
-    name: ObjectName
-    """Name of the object."""
-
-
-class SecretKeyRef(ConfigModel):
-    """Names a key of a Secret in the ChatAgent's own namespace."""
-
-    name: ObjectName
-    """Name of the Secret."""
-
-    key: Annotated[str, Field(min_length=1, max_length=253)]
-    """Key in the Secret."""
-
-
-class PodSettings(ConfigModel):
-    """What the pods of the agent need beyond image and resources."""
-
-    env: Annotated[tuple[EnvVar, ...], Field(max_length=100)] = ()
-    """Environment variables."""
-
-    env_from: Annotated[tuple[RawObject, ...], Field(max_length=20)] = ()
-    """Secrets and ConfigMaps whose keys become environment variables, as in a Pod."""
-
-    node_selector: dict[str, str] = {}
-    """Labels that a node must have."""
-
-    tolerations: Annotated[tuple[Toleration, ...], Field(max_length=20)] = ()
-    """Taints that the pods tolerate. A pod that asks for GPUs tolerates the taint of that
-    resource's name without being told."""
-
-    affinity: RawObject | None = None
-    """Affinity and anti-affinity, as in a Pod."""
-
-    runtime_class_name: ObjectName | None = None
-    """RuntimeClass of the pods. Absent: the operator's setting for GPU pods, none for others."""
-
-    priority_class_name: ObjectName | None = None
-    """PriorityClass of the pods."""
-
-    image_pull_secrets: Annotated[tuple[LocalObjectReference, ...], Field(max_length=10)] = ()
-    """Secrets for pulling the image."""
-
-    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
-    """When the image is pulled."""
-
-    service_account_name: ObjectName | None = None
-    """ServiceAccount of the pods. Absent: one without rights, named after the agent."""
-
-    termination_grace_period_seconds: Annotated[int, Field(ge=1, le=3600)] = 60
-    """How long a pod may finish its open conversations after it was told to stop, in seconds."""
 
 
 class VersionedSpec(ConfigModel):
@@ -167,7 +44,19 @@ class VersionedSpec(ConfigModel):
     pod: PodSettings = PodSettings()
     """What the pods need beyond image and resources."""
 
-    pipeline: AgentConfig = AgentConfig()
+    pipeline: Annotated[
+        AgentConfig,
+        Field(
+            json_schema_extra={
+                "x-kubernetes-validations": [
+                    {
+                        "rule": "!has(self.retrieval) || !has(self.retrieval.vectorStore)",
+                        "message": "the address of the vector store is in spec.vectorStore",
+                    }
+                ]
+            }
+        ),
+    ] = AgentConfig()
     """The agent itself: the same YAML that `agent-runtime serve` reads."""
 
 
@@ -195,8 +84,8 @@ class ManagedStore(ConfigModel):
 
 
 class ExternalStore(ConfigModel):
-    """A Chroma server that somebody else runs. The agent's collections stay there when the
-    ChatAgent is deleted."""
+    """A server that somebody else runs. The agent's collections stay there when the ChatAgent is
+    deleted."""
 
     url: Annotated[
         str,
@@ -207,12 +96,15 @@ class ExternalStore(ConfigModel):
     token_secret_ref: SecretKeyRef | None = None
     """Bearer token for the server."""
 
+    grpc_port: Annotated[int, Field(ge=1, le=65535)] = 50051
+    """Second port of a Weaviate server, on the same host."""
+
 
 class VectorStore(ConfigModel):
     """Where the passages are stored: a managed store, or an external one."""
 
-    engine: Literal["chroma"] = "chroma"
-    """Which store."""
+    engine: Literal["chroma", "weaviate"] = "chroma"
+    """Which store. A managed one is Chroma; Weaviate is one that is there already."""
 
     managed: ManagedStore | None = None
     """A store of the agent's own: a StatefulSet with a volume claim. The default."""
@@ -355,6 +247,10 @@ class ChatAgentSpec(VersionedSpec):
                         "message": "give either managed or external, not both",
                     },
                     {
+                        "rule": "self.engine == 'chroma' || has(self.external)",
+                        "message": "weaviate needs external: a managed store is Chroma",
+                    },
+                    {
                         "rule": "has(self.external) || has(oldSelf.external) || "
                         f"({_VOLUME.format('self')}) == ({_VOLUME.format('oldSelf')})",
                         "message": "the volume of a vector store cannot be changed; "
@@ -374,6 +270,10 @@ class ChatAgentSpec(VersionedSpec):
                     {
                         "rule": "!(has(self.managed) && has(self.external))",
                         "message": "give either managed or external, not both",
+                    },
+                    {
+                        "rule": "self.engine == 'chroma' || has(self.external)",
+                        "message": "weaviate needs external: a managed store is Chroma",
                     },
                     {
                         "rule": "has(self.external) || has(oldSelf.external) || "

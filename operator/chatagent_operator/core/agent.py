@@ -8,12 +8,11 @@ from typing import Any
 
 import yaml
 
+from chatagent_operator.api.pods import ResourceRequirements, SecretKeyRef
 from chatagent_operator.api.v1alpha1 import (
     API_VERSION,
     KIND,
     ChatAgentSpec,
-    ResourceRequirements,
-    SecretKeyRef,
 )
 from chatagent_operator.core import names
 from chatagent_operator.core.revision import Revision, collection
@@ -98,9 +97,11 @@ class Store:
     """How a pod reaches the vector store."""
 
     url: str
-    """`chroma://HOST:PORT` or `chroma+https://HOST:PORT`; the collection follows."""
+    """Such as `chroma://HOST:PORT` or `weaviate+https://HOST:PORT`; the collection follows."""
 
     token: SecretKeyRef | None = None
+    query: str = ""
+    """What follows the collection."""
 
 
 @dataclass(frozen=True)
@@ -284,7 +285,7 @@ def _environment(agent: Agent, revision: Revision, servers: Servers) -> list[Man
     own: list[Manifest] = [
         {"name": "AGENT_NAME", "value": f"{agent.namespace}/{agent.name}"},
         {"name": "AGENT_REVISION", "value": revision.name},
-        {"name": "AGENT_VECTOR_STORE", "value": f"{store.url}/{place}"},
+        {"name": "AGENT_VECTOR_STORE", "value": f"{store.url}/{place}{store.query}"},
         {"name": "AGENT_REDIS", "value": redis.url},
     ]
     secrets = {"AGENT_VECTOR_STORE_TOKEN": store.token, "AGENT_REDIS_PASSWORD": redis.password}

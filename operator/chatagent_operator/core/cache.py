@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from chatagent_operator.api.v1alpha1 import ManagedRedis, Quantity, SecretKeyRef
+from chatagent_operator.api.pods import Quantity, SecretKeyRef
+from chatagent_operator.api.v1alpha1 import ManagedRedis
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import (
     RESTRICTED_CONTAINER,

@@ -15,7 +15,6 @@ from chatagent_operator.core.agent import (
 )
 
 PORT = 8000
-_SCHEMES = {"http": "chroma", "https": "chroma+https"}
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -29,8 +28,11 @@ def address(agent: Agent, platform: Platform) -> Store:
     """Where the store answers."""
     if external := agent.spec.vector_store.external:
         scheme, _, server = external.url.partition("://")
+        engine = agent.spec.vector_store.engine
         default = "" if ":" in server else f":{_PORTS[scheme]}"
-        return Store(f"{_SCHEMES[scheme]}://{server}{default}", external.token_secret_ref)
+        secure = "+https" if scheme == "https" else ""
+        grpc = f"?grpc={external.grpc_port}" if engine == "weaviate" else ""
+        return Store(f"{engine}{secure}://{server}{default}", external.token_secret_ref, grpc)
     host = f"{names.vector_store(agent.name)}.{agent.namespace}.svc.{platform.cluster_domain}"
     return Store(f"chroma://{host}:{PORT}")
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from chatagent_operator.api.v1alpha1 import ResourceRequirements
+from chatagent_operator.api.pods import ResourceRequirements
 from chatagent_operator.core.agent import gpu_taints
 from tests.conftest import Golden
 from tests.unit.core.simulation import Cluster, spec
@@ -53,6 +53,13 @@ def test_gpu_agent_with_an_external_store(golden: Golden) -> None:
             gateway={"service": {"type": "LoadBalancer", "annotations": {"cloud": "internal"}}},
         ),
     )
+
+
+def test_an_external_weaviate_is_reached_by_both_its_ports() -> None:
+    external = {"url": "https://weaviate.example", "grpcPort": 443}
+    text = rendered(vectorStore={"engine": "weaviate", "external": external})
+    assert "weaviate+https://weaviate.example:443/demo.shop." in text
+    assert "?grpc=443" in text
 
 
 def test_a_revision_keeps_its_name_when_defaults_are_written_out() -> None:
