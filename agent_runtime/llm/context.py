@@ -107,12 +107,15 @@ def _shortened(
 @dataclass(frozen=True, slots=True)
 class _Chosen:
     passages: tuple[Passage, ...]
+    texts: list[str]
+    """The passages as the model reads them."""
     history: tuple[Turn, ...]
 
 
 def _choose(state: State, count: Callable[[str], int], room: int) -> _Chosen:
     passages = list(state.evidence.passages) if state.evidence else []
-    costs = [count(shown(at, each)) + OVERHEAD for at, each in enumerate(passages, 1)]
+    texts = [shown(at, each) for at, each in enumerate(passages, 1)]
+    costs = [count(text) + OVERHEAD for text in texts]
     turns = [(turn, count(turn.content) + OVERHEAD) for turn in reversed(state.question.history)]
     history = _fitting(turns, int(room * HISTORY_SHARE) if passages else room)
     room -= sum(cost for _, cost in history)
@@ -120,7 +123,9 @@ def _choose(state: State, count: Callable[[str], int], room: int) -> _Chosen:
     room -= sum(cost for _, cost in kept)
     history += _fitting(turns[len(history) :], room)
     return _Chosen(
-        tuple(passage for passage, _ in kept), tuple(turn for turn, _ in reversed(history))
+        tuple(passage for passage, _ in kept),
+        texts[: len(kept)],
+        tuple(turn for turn, _ in reversed(history)),
     )
 
 
@@ -153,11 +158,10 @@ def _harmless(text: str, sentences: Sequence[Span]) -> str:
 
 
 def _places(state: State, chosen: _Chosen) -> dict[str, str]:
-    passages = [shown(at, each) for at, each in enumerate(chosen.passages, 1)]
     results = [f"Result of {each.call.name}: {as_text(each.content)}" for each in state.results]
     return {
-        "context": "\n\n".join([*passages, *results]) or NOTHING_FOUND,
-        "passages": "\n\n".join(passages) or NOTHING_FOUND,
+        "context": "\n\n".join([*chosen.texts, *results]) or NOTHING_FOUND,
+        "passages": "\n\n".join(chosen.texts) or NOTHING_FOUND,
         "question": state.question.asked,
         "history": "\n".join(f"{t.role.capitalize()}: {t.content}" for t in chosen.history),
     }

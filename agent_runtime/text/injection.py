@@ -10,6 +10,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
+
+PASSAGES = 4096
+"""Passages whose sentences have been looked at lately: the rules take longer than a search."""
 
 _MODEL = (
     r"(?:(?:ai|a\.i\.|llm|gpt)(?: \w+)?|(?:virtual )?assistant|chat ?(?:bot|gpt)|bot"
@@ -93,9 +97,14 @@ def is_injected(sentence: str) -> bool:
 
 def injected(sentences: Sequence[str]) -> list[bool]:
     """Tell it of each sentence of a passage, all inside a chat template's marks included."""
+    return list(_injected(tuple(sentences)))
+
+
+@lru_cache(PASSAGES)
+def _injected(sentences: tuple[str, ...]) -> tuple[bool, ...]:
     found: list[bool] = []
     inside = False
     for sentence in sentences:
         found.append(inside or is_injected(sentence))
         inside = (inside or bool(_OPEN.search(sentence))) and not _CLOSE.search(sentence)
-    return found
+    return tuple(found)
