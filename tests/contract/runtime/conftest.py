@@ -2,45 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.contract.runtime.processes import (
-    KNOWLEDGE,
-    REPOSITORY,
-    Agent,
-    Chroma,
-    Ingestion,
-    agent_runtime,
-)
-
-MODEL = "sentence-transformers/all-MiniLM-L6-v2"
-SOURCES = ("agent_runtime/models/convert.py", "agent_runtime/models/catalogue.py", "uv.lock")
+from tests.contract.runtime.images import converted
+from tests.contract.runtime.processes import KNOWLEDGE, Agent, Chroma, Ingestion
 
 
 @pytest.fixture(scope="session")
 def models() -> Path:
-    """The folder of an image's models, named by what it is made from."""
-    made_from = b"".join((REPOSITORY / name).read_bytes() for name in SOURCES)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "chatagent" / "models" / hashlib.sha256(made_from).hexdigest()[:16]
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-            made = Path(scratch, "models")
-            command = agent_runtime("convert", MODEL, "--output", str(made))
-            subprocess.run(command, cwd=REPOSITORY, check=True)
-            # Whole or not at all: another run may look for it at the same time.
-            with suppress(OSError):
-                made.rename(folder)
-    return folder
+    """The folder of a CPU image's models."""
+    return converted()
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +38,15 @@ def quickstart(
     agent.becomes(ready=True)
     yield agent
     agent.stop()
+
+
+@pytest.fixture(scope="session")
+def help_index(models: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The quickstart's documents in an embedded store, for those who only read."""
+    folder = tmp_path_factory.mktemp("help")
+    url = f"faiss://{folder}/index/help"
+    assert "reason" not in Ingestion(folder, models, url, KNOWLEDGE).run()
+    return url
 
 
 @pytest.fixture

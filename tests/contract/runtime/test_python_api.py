@@ -19,26 +19,16 @@ from agent_runtime import (
 from agent_runtime.config import IntentConfig
 from agent_runtime.domain import Finish, Piece
 from agent_runtime.errors import AgentError, InvalidConfigError
-from tests.contract.runtime.processes import KNOWLEDGE, Ingestion
 from tests.contract.runtime.steps import OnlyFrom
 
 QUESTION = "How long does a refund to PayPal take?"
 
 
-@pytest.fixture(scope="module")
-def store(models: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The quickstart's documents in an embedded store."""
-    folder = tmp_path_factory.mktemp("faiss")
-    url = f"faiss://{folder}/index/help"
-    assert "reason" not in Ingestion(folder, models, url, KNOWLEDGE).run()
-    return url
-
-
 @pytest.fixture
-def agent(models: Path, store: str) -> Iterator[BaseChatAgent]:
+def agent(models: Path, help_index: str) -> Iterator[BaseChatAgent]:
     """Retrieval and the embedded generator."""
     with BaseChatAgent(models=models) as made:
-        made.add_step(RetrievalStep(vector_store=store)).add_step(LLMStep(max_sentences=2))
+        made.add_step(RetrievalStep(vector_store=help_index)).add_step(LLMStep(max_sentences=2))
         yield made
 
 
@@ -74,9 +64,9 @@ def test_a_conversation_is_remembered_by_its_name_or_given(agent: BaseChatAgent)
     assert "5–10 business days" in followed.text
 
 
-def test_a_step_of_ones_own_changes_what_the_generator_sees(models: Path, store: str) -> None:
+def test_a_step_of_ones_own_changes_what_the_generator_sees(models: Path, help_index: str) -> None:
     with BaseChatAgent(models=models) as made:
-        made.add_step(RetrievalStep(vector_store=store)).add_step(OnlyFrom("en-returns.md"))
+        made.add_step(RetrievalStep(vector_store=help_index)).add_step(OnlyFrom("en-returns.md"))
         made.add_step(LLMStep())
         cited = {
             each.chunk.key.path for each in made("How long can I return a mattress?").citations
@@ -84,9 +74,11 @@ def test_a_step_of_ones_own_changes_what_the_generator_sees(models: Path, store:
         assert cited == {"en-returns.md"}
 
 
-def test_the_same_agent_is_yaml_and_back_without_loss(models: Path, store: str) -> None:
+def test_the_same_agent_is_yaml_and_back_without_loss(models: Path, help_index: str) -> None:
     made = BaseChatAgent(models=models)
-    made.add_step(RetrievalStep(vector_store=store, top_k=3)).add_step(OnlyFrom("en-returns.md"))
+    made.add_step(RetrievalStep(vector_store=help_index, top_k=3)).add_step(
+        OnlyFrom("en-returns.md")
+    )
     made.add_step(ToolCallStep(tools=("get_order_status", "create_ticket"), max_calls=2))
     made.add_step(LLMStep(max_sentences=1, no_answer="No idea."))
     again = BaseChatAgent.from_yaml(made.to_yaml(), models=models)
