@@ -5,6 +5,7 @@ Two pods know nothing of each other's conversations and files.
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +23,8 @@ RECORD_BYTES = 256 * 2**20
 CLAIM_SECONDS = 86_400.0
 FOR_GOOD = float("inf")
 Clock = Callable[[], float]
+Place = tuple[str, str]
+"""Kind and tenant."""
 
 
 class MemorySessions:
@@ -55,54 +58,73 @@ class MemorySessions:
 
 
 class MemoryRecords:
-    """Documents by kind and tenant. A full one refuses: what was stored for good stays."""
+    """Documents by kind and tenant. A full one drops what is about to be forgotten anyway, and
+    refuses where all was stored for good."""
 
     def __init__(self, most_bytes: int = RECORD_BYTES, clock: Clock = time.monotonic) -> None:
         self._most = most_bytes
         self._clock = clock
-        self._kept: dict[tuple[str, str], dict[str, tuple[bytes, float]]] = {}
+        self._kept: dict[Place, dict[str, tuple[bytes, float]]] = {}
+        self._bytes = 0
+        self._deadlines: list[tuple[float, Place, str]] = []
+        """A heap. What was replaced or deleted since is passed over."""
 
     async def put(
         self, kind: str, tenant: str, id: str, value: bytes, seconds: float | None = None
     ) -> None:
         check_size(value)
-        self._forget_old()
+        self._forget(until=self._clock())
         records = self._kept.setdefault((kind, tenant), {})
-        replaced = len(records[id][0]) if id in records else 0
-        if self._held() - replaced + len(value) > self._most:
+
+        def added() -> int:
+            return len(value) - len(records[id][0] if id in records else b"")
+
+        while self._bytes + added() > self._most and self._deadlines:
+            self._forget(until=self._deadlines[0][0])
+        if self._bytes + added() > self._most:
             raise StateUnavailableError(
                 f"this process holds {self._most} bytes of records and takes no more; "
                 "AGENT_REDIS gives them a place"
             )
         deadline = FOR_GOOD if seconds is None else self._clock() + seconds
+        self._bytes += added()
         records[id] = (value, deadline)
+        if seconds is not None:
+            heapq.heappush(self._deadlines, (deadline, (kind, tenant), id))
 
     async def get(self, kind: str, tenant: str, id: str) -> bytes | None:
         found = self._kept.get((kind, tenant), {}).get(id)
         return found[0] if found and found[1] > self._clock() else None
 
     async def delete(self, kind: str, tenant: str, id: str) -> bool:
-        found = self._kept.get((kind, tenant), {}).pop(id, None)
-        return found is not None and found[1] > self._clock()
+        deadline = self._drop((kind, tenant), id)
+        return deadline is not None and deadline > self._clock()
 
     async def list(
         self, kind: str, tenant: str, limit: int = 100, after: str | None = None
     ) -> list[tuple[str, bytes]]:
-        self._forget_old()
+        self._forget(until=self._clock())
         records = list(reversed(self._kept.get((kind, tenant), {}).items()))
         if after is not None:
             ids = [id for id, _ in records]
             records = records[ids.index(after) + 1 :] if after in ids else []
         return [(id, value) for id, (value, _) in records[:limit]]
 
-    def _held(self) -> int:
-        return sum(len(value) for kind in self._kept.values() for value, _ in kind.values())
+    def _drop(self, place: Place, id: str) -> float | None:
+        """Take a record away and return its deadline, None where there is none."""
+        records = self._kept.get(place, {})
+        if id not in records:
+            return None
+        value, deadline = records.pop(id)
+        self._bytes -= len(value)
+        return deadline
 
-    def _forget_old(self) -> None:
-        now = self._clock()
-        for records in self._kept.values():
-            for id in [id for id, (_, deadline) in records.items() if deadline <= now]:
-                del records[id]
+    def _forget(self, until: float) -> None:
+        """Take away what nobody can ask for any more."""
+        while self._deadlines and self._deadlines[0][0] <= until:
+            deadline, place, id = heapq.heappop(self._deadlines)
+            if self._kept.get(place, {}).get(id, (b"", FOR_GOOD))[1] == deadline:
+                self._drop(place, id)
 
 
 class MemoryBlobs:

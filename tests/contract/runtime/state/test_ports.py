@@ -207,3 +207,18 @@ async def test_everything_for_a_time_has_one(
         mine = list(client.scan_iter(keys.of("", "")[:-1] + b"*"))
         assert len(mine) == 4
         assert all(0 < int(client.ttl(key)) <= 60 for key in mine)  # pyright: ignore[reportArgumentType]
+
+
+async def test_a_full_process_drops_what_expires_first_and_refuses_when_all_is_for_good() -> None:
+    records = MemoryRecords(most_bytes=30)
+    await records.put("response", "", "late", b"x" * 10, seconds=60)
+    await records.put("response", "", "soon", b"x" * 10, seconds=5)
+    await records.put("file", "", "good", b"x" * 10)
+    await records.put("file", "", "more", b"x" * 10)
+    assert await records.get("response", "", "soon") is None
+    assert await records.get("response", "", "late")
+    await records.put("file", "", "most", b"x" * 10)
+    with pytest.raises(StateUnavailableError, match="AGENT_REDIS"):
+        await records.put("file", "", "over", b"x")
+    await records.put("file", "", "good", b"y" * 10)
+    assert await records.get("file", "", "good") == b"y" * 10
