@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from agent_runtime.domain import Pending, Session, ToolCall, Turn
-from agent_runtime.errors import TooLargeError
+from agent_runtime.errors import StateUnavailableError, TooLargeError
 from agent_runtime.ports import Blobs, Claims, Records, Sessions
 from agent_runtime.state.blobs import RedisBlobs
 from agent_runtime.state.keys import Keys
