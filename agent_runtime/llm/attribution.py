@@ -59,7 +59,7 @@ class Attribution:
     def _best(
         self, said: _Said, passages: Sequence[Passage], row: np.ndarray | None
     ) -> Citation | None:
-        terms = frozenset(self._analyzer.terms(said.text))
+        terms = self._terms(said.text)
         best: Citation | None = None
         for at, passage in enumerate(passages):
             if said.named and at not in said.named:
@@ -76,6 +76,15 @@ class Attribution:
                 best = Citation(*said.span, quotes[top], float(scores[top]), chunk)
         lowest = NAMED if said.named else LIKENESS
         return best if best and best.score >= lowest else None
+
+    def _terms(self, text: str) -> frozenset[str]:
+        """Return the terms of a sentence, none where it states nothing: every passage with a "not"
+        in it would bear out "I do not know."."""
+        states = any(
+            unit.worth == 1 or any(map(str.isdecimal, unit.words))
+            for unit in self._analyzer.units(text)
+        )
+        return frozenset(self._analyzer.terms(text)) if states else frozenset()
 
     def _held(self, terms: frozenset[str], quote: str) -> float:
         return len(terms.intersection(self._analyzer.terms(quote))) / max(1, len(terms))

@@ -41,13 +41,14 @@ TEXT = "Sofas arrive in six weeks.\nLamps arrive in three days."
 class Found:
     """A retriever that always finds the same."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: str = TEXT) -> None:
         self.asked: list[str] = []
+        self._text = text
 
     async def retrieve(self, question: str) -> Evidence:
         self.asked.append(question)
         vector = HashingVectors().embedder.embed([question])[0]
-        return Evidence(question, vector, True, {}, [Passage(indexed(TEXT), 1.0)])
+        return Evidence(question, vector, True, {}, [Passage(indexed(self._text), 1.0)])
 
 
 @dataclass
@@ -108,6 +109,14 @@ async def test_an_answer_cites_the_sentence_that_bears_it_out() -> None:
 async def test_a_passage_that_is_named_but_does_not_say_so_is_not_cited() -> None:
     answer = await agent([Piece("Chairs never wobble [1].")]).answer("Do chairs wobble?")
     assert answer.citations == ()
+
+
+async def test_a_reply_that_states_nothing_is_not_cited() -> None:
+    for said in ("No, they do not.", "I do not know.", "我不知道。"):
+        evidence = await Found("Theft is not covered, and no, never 不 repaired.").retrieve("")
+        assert (
+            await Attribution(HashingVectors()).cite(said, replace(evidence, semantic=False)) == []
+        )
 
 
 async def test_a_model_calls_tools_and_answers_with_their_results() -> None:
