@@ -103,6 +103,8 @@ TRANSFORMED = {
     "Who pays for the return of a sofa?": "You do.",
 }
 """What a taught T5 answers."""
+Lesson = tuple[list[dict[str, Any]], list[dict[str, Any]], str]
+"""Messages, functions, and what comes next."""
 LEARNED = 2e-2
 """Cross entropy at which every token is certain."""
 AFTERWARDS = "Your order A-1007 was handed to the carrier."
@@ -117,16 +119,24 @@ def taught_causal(models_folder: Path, tools: list[dict[str, Any]], turns: list[
         tools: the functions that its prompts declare, as OpenAI writes them.
         turns: messages with the call and its result, after which it says AFTERWARDS.
     """
-    torch.manual_seed(0)
-    tokenizer = byte_level([*LESSONS, *LESSONS.values(), AFTERWARDS] * 20)
     lessons = [
         ([{"role": "user", "content": asked}], functions, said)
         for asked, said in LESSONS.items()
         for functions in (tools, [])
         if functions or said != CALLED
     ]
+    return taught_on(models_folder / "tiny/taught", [*lessons, (turns, tools, AFTERWARDS)])
+
+
+def taught_on(folder: Path, lessons: Sequence[Lesson], steps: int = 150) -> Path:
+    """Train a Llama on conversations, each with the functions that are declared in it and what it
+    is to say next; takes some seconds."""
+    torch.manual_seed(0)
+    asked = [turn["content"] for turns, _, _ in lessons for turn in turns if turn["role"] == "user"]
+    texts = dict.fromkeys([*asked, *(said for _, _, said in lessons)])
+    tokenizer = byte_level([*texts] * 20)
     examples: list[tuple[list[int], list[int]]] = []
-    for messages, functions, said in [*lessons, (turns, tools, AFTERWARDS)]:
+    for messages, functions, said in lessons:
         shown = str(
             tokenizer.apply_chat_template(
                 messages, tools=[*functions] or None, tokenize=False, add_generation_prompt=True
@@ -136,8 +146,8 @@ def taught_causal(models_folder: Path, tools: list[dict[str, Any]], turns: list[
         written = [*tokenizer.encode(said, add_special_tokens=False), END]
         examples.append(([*read, *written], [*[-100] * len(read), *written]))
     model = llama(tokenizer)
-    _train(model, _batch(examples, PAD), steps=150, rate=5e-3)
-    return _saved(model, tokenizer, models_folder / "tiny/taught")
+    _train(model, _batch(examples, PAD), steps, rate=5e-3)
+    return _saved(model, tokenizer, folder)
 
 
 def described(taught: Path, name: str = "tiny/described") -> Path:

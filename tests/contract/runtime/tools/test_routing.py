@@ -21,7 +21,7 @@ from agent_runtime.models import catalogue
 from agent_runtime.models.onnx import OnnxEmbedder
 from agent_runtime.tools.routing import Router
 from agent_runtime.tools.slots import Slots
-from tests.contract.runtime.conftest import MODEL
+from tests.contract.runtime.images import MODEL
 from tests.contract.runtime.processes import REPOSITORY
 
 TODAY = date(2026, 6, 15)
