@@ -247,7 +247,7 @@ class ChatAgentSpec(VersionedSpec):
                         "message": "give either managed or external, not both",
                     },
                     {
-                        "rule": "self.engine == 'chroma' || has(self.external)",
+                        "rule": "!has(self.engine) || self.engine == 'chroma' || has(self.external)",
                         "message": "weaviate needs external: a managed store is Chroma",
                     },
                     {
@@ -270,10 +270,6 @@ class ChatAgentSpec(VersionedSpec):
                     {
                         "rule": "!(has(self.managed) && has(self.external))",
                         "message": "give either managed or external, not both",
-                    },
-                    {
-                        "rule": "self.engine == 'chroma' || has(self.external)",
-                        "message": "weaviate needs external: a managed store is Chroma",
                     },
                     {
                         "rule": "has(self.external) || has(oldSelf.external) || "
