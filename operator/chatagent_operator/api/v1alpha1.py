@@ -247,7 +247,8 @@ class ChatAgentSpec(VersionedSpec):
                         "message": "give either managed or external, not both",
                     },
                     {
-                        "rule": "!has(self.engine) || self.engine == 'chroma' || has(self.external)",
+                        "rule": "!has(self.engine) || self.engine == 'chroma' "
+                        "|| has(self.external)",
                         "message": "weaviate needs external: a managed store is Chroma",
                     },
                     {
