@@ -36,6 +36,7 @@ from pathlib import Path
 import torch
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
 from agent_runtime.models.catalogue import find_cross_encoder
+from agent_runtime.models.convert import convert
 from agent_runtime.models.cross_encoder_convert import convert_cross_encoder, is_cross_encoder
 from agent_runtime.models.cross_encoder_torch import TorchReranker
 
@@ -65,6 +66,7 @@ found = find_cross_encoder(folder / "sentence-transformers", "org/tiny")
 scores = TorchReranker(*found, "cpu").score(question, texts)
 assert scores.shape == (len(texts),)
 assert TorchReranker(*found, "cpu").score(question, []).shape == (0,)
+assert convert(str(source), folder / "by-name", "onnx").kind == "cross-encoder"
 print(json.dumps(scores.tolist()))
 """
 
