@@ -113,7 +113,6 @@ class Batching:
         try:
             await request.done
         finally:  # cancelled or failed: what is left of it need not be done
-            request.pending.clear()
             if request in self._waiting:
                 self._waiting.remove(request)
 

@@ -10,11 +10,15 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
 from agent_runtime.models.generators.batches import Job
+from agent_runtime.settings import cpus
 
 
 def device() -> torch.device:
-    """Return the GPU where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Return the GPU where there is one, else the CPUs, with a thread for each that is ours."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    torch.set_num_threads(cpus())
+    return torch.device("cpu")
 
 
 def dtype(on: torch.device) -> torch.dtype:
