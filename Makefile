@@ -11,7 +11,7 @@ export UV_PYTHON_DOWNLOADS := never
 
 .PHONY: help
 help: ## List the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ## Running it
 
@@ -90,6 +90,10 @@ test-unit: venv ## Tests of the pure parts
 .PHONY: test-contract
 test-contract: venv cluster ## Tests against real Chroma, HAProxy and the real model
 	$(RUN) pytest tests/contract
+
+.PHONY: test-combinations
+test-combinations: venv ## One conversation over every store, embedding model and generator
+	$(RUN) pytest tests/contract/runtime/combinations -m "campaign or not campaign"
 
 .PHONY: test-cluster
 test-cluster: venv cluster ## Tests against the real API server and the real node

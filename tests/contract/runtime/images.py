@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.contract.runtime.processes import REPOSITORY, agent_runtime
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+TORCH = "torch/all-MiniLM-L6-v2"
 SOURCES = ("agent_runtime/models/convert.py", "agent_runtime/models/catalogue.py", "uv.lock")
 
 
@@ -31,3 +32,10 @@ def converted(format: str = "onnx") -> Path:
             with suppress(OSError):
                 made.rename(folder)
     return folder
+
+
+def both_formats(image: Path) -> None:
+    """Put the embedding model into an image's folder as MODEL in ONNX, and as TORCH for torch."""
+    for format, name in (("onnx", MODEL), ("sentence-transformers", TORCH)):
+        (image / name).parent.mkdir(parents=True)
+        (image / name).symlink_to(converted(format) / MODEL)
