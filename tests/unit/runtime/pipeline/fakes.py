@@ -49,6 +49,9 @@ class ScriptedGenerator:
     async def warm_up(self) -> None:
         pass
 
+    async def aclose(self) -> None:
+        pass
+
 
 class Tools:
     """Does what it is told, unless the call is one to be approved."""
