@@ -66,7 +66,7 @@ class Runtime:
         self.authenticator = authenticator
         self._checking = checking
         self._starting = starting
-        self._closing = closing
+        self._closing = list(closing)
         self._background: list[asyncio.Task[None]] = []
         self._trouble: AgentError | None = NotReadyError("starting")
 
@@ -93,6 +93,10 @@ class Runtime:
                 await close()
             except Exception as error:  # the others are closed all the same
                 log.warning("while stopping: %r", error)
+
+    def close_with(self, close: Work) -> None:
+        """Let something be closed with the agent, before what it was made with."""
+        self._closing.append(close)
 
     def ready(self) -> IndexInfo | None:
         """Return the index in use. Raises the AgentError that keeps the agent from serving."""

@@ -61,6 +61,12 @@ def _documents(runtime: Runtime, environment: Environment) -> Documents | None:
     # Passages of an upload must not take all that questions are embedded with.
     thread = quiet_thread()
 
+    async def close() -> None:
+        worker.close()
+        thread.shutdown(wait=False, cancel_futures=True)
+
+    runtime.close_with(close)
+
     def ingestion(index: Index) -> Ingestion:
         return Ingestion(index, embedder, worker, _quietly, thread)
 

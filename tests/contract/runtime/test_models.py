@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent_runtime.wiring import load_model
+from agent_runtime.wiring.models import load_model
 from tests.contract.runtime.processes import KNOWLEDGE, REPOSITORY
 
 COMPARE = """
@@ -20,7 +20,7 @@ warnings.simplefilter("ignore")
 import numpy as np
 from pathlib import Path
 from agent_runtime.models.convert import convert
-from agent_runtime.wiring import load_model
+from agent_runtime.wiring.models import load_model
 onnx, torch, lines = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
 name = convert("sentence-transformers/all-MiniLM-L6-v2", torch, "sentence-transformers").name
 exact, quantized = load_model(name, torch, 1), load_model(name, onnx, 1)
