@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
 from agent_runtime.domain import Prompt
+from agent_runtime.errors import InvalidRequestError
 from agent_runtime.models.generators.messages import Message, messages, tools
 from agent_runtime.models.generators.toolcalls import MARKERS, PlainReader, Reader
 
@@ -79,12 +80,21 @@ class Codec:
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def encode(self, prompt: Prompt) -> tuple[list[int], Reader]:
-        """Return the ids of a prompt and what reads the answer to it."""
+        """Return the ids of a prompt and what reads the answer to it.
+
+        Raises:
+            InvalidRequestError: the chat template refuses the conversation.
+        """
         if self._render is None:
             text = prompt.text.translate(self._replaced)
             return self._tokenizer.encode(text).ids, PlainReader(())
         functions = tools(prompt)
-        text = _rendered(self._render, messages(prompt, decoded=True), functions)
+        try:
+            text = _rendered(self._render, messages(prompt, decoded=True), functions)
+        except Exception as error:
+            raise InvalidRequestError(
+                f"the model's chat template refuses the conversation: {error}", "messages"
+            ) from error
         reader = self._reader(text, functions) if self._reader else PlainReader(functions)
         return self._tokenizer.encode(text, add_special_tokens=False).ids, reader
 

@@ -81,7 +81,8 @@ class LocalGenerator:
         """Yield the reply. Closing the iterator ends its row within a token.
 
         Raises:
-            InvalidRequestError: the prompt is longer than the model reads.
+            InvalidRequestError: the prompt is longer than the model reads, or its chat template
+                refuses it.
             OverloadedError: too many requests wait.
             GeneratorTimeoutError: it was not done within `timeoutSeconds`.
             GeneratorUnavailableError: the model failed, or wrote a call that cannot be read.
@@ -92,14 +93,16 @@ class LocalGenerator:
         decoding = self._codec.decoding(reader.special)
         wanted = prompt.sampling.stop
         stops = Stops(self._config.sampling.stop if wanted is None else wanted)
+        written = 0
         async with aclosing(self._batcher.run(job)) as tokens:
             while not stops.met and (token := await self._token(tokens, deadline)) is not None:
+                written += 1
                 text = stops.feed(decoding.feed(token))
                 if shown := reader.feed(text):
                     yield Piece(shown)
         rest = reader.feed(stops.end())
         reason: FinishReason = "stop"
-        if job.written >= job.max_tokens and not stops.met:
+        if written >= job.max_tokens and not stops.met:
             reason = "length"
         try:
             last, calls = reader.end()
@@ -111,7 +114,7 @@ class LocalGenerator:
             yield Piece(rest + last)
         for call in calls:
             yield call
-        yield Finish("tool_calls" if calls else reason, Usage(len(ids), job.written))
+        yield Finish("tool_calls" if calls else reason, Usage(len(ids), written))
 
     async def _token(self, tokens: AsyncGenerator[int], deadline: float) -> int | None:
         try:

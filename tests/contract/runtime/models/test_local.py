@@ -297,6 +297,19 @@ def test_instructions_go_into_the_first_turn_where_a_template_knows_no_system_me
     assert merged == plain
 
 
+def test_a_conversation_that_a_template_refuses_is_a_bad_request(
+    ctranslate2: Path, tmp_path: Path
+) -> None:
+    folder, manifest = find_generator(ctranslate2, "tiny/taught")
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / file).write_bytes((folder / file).read_bytes())
+    (tmp_path / "chat_template.jinja").write_text("{{ raise_exception('roles must alternate') }}")
+    codec = templates.codec(tmp_path, frozenset(manifest.ends), chats=True)
+    with pytest.raises(InvalidRequestError, match="roles must alternate"):
+        codec.encode(prompt("When?", instructions="Be short."))
+    assert not codec.calls_tools
+
+
 def test_a_named_tool_is_the_only_one_shown() -> None:
     other = (ORDER_STATUS, *AFTER_THE_CALL.tools)
     named = prompt("?", functions=other, tool_choice="get_order_status")
