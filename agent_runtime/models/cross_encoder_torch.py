@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sentence_transformers import CrossEncoder
 
+from agent_runtime.models import torch_threads
 from agent_runtime.models.catalogue import CrossEncoderManifest
 
 BATCH = 64
@@ -20,11 +21,15 @@ BATCH = 64
 class TorchReranker:
     """Loads the folder that `agent-runtime convert --format sentence-transformers` wrote."""
 
-    def __init__(self, folder: Path, manifest: CrossEncoderManifest, device: str) -> None:
+    def __init__(
+        self, folder: Path, manifest: CrossEncoderManifest, device: str, threads: int
+    ) -> None:
+        """`threads`: CPU threads for one call."""
         self._encoder = CrossEncoder(
             str(folder), device=device, local_files_only=True, max_length=manifest.max_tokens
         )
         self._manifest = manifest
+        self._threads = threads
 
     @property
     def model(self) -> str:
@@ -34,6 +39,7 @@ class TorchReranker:
         """Return one score for each text, the higher the better. Shape [n]."""
         if not texts:
             return np.empty(0, np.float32)
+        torch_threads.use(self._threads)
         pairs = [(question, text) for text in texts]
         scores = self._encoder.predict(pairs, batch_size=BATCH, show_progress_bar=False)
         return np.asarray(scores, np.float32)

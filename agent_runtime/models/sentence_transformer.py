@@ -12,6 +12,7 @@ from typing import cast
 from sentence_transformers import SentenceTransformer
 
 from agent_runtime.domain import Matrix
+from agent_runtime.models import torch_threads
 from agent_runtime.models.catalogue import Described, Manifest
 
 BATCH = 64
@@ -20,15 +21,18 @@ BATCH = 64
 class SentenceTransformerEmbedder(Described):
     """Loads the folder that `agent-runtime convert --format sentence-transformers` wrote."""
 
-    def __init__(self, folder: Path, manifest: Manifest, device: str) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, device: str, threads: int) -> None:
+        """`threads`: CPU threads for one call."""
         self._model = SentenceTransformer(str(folder), device=device, local_files_only=True)
         self._model.max_seq_length = manifest.max_tokens
+        self._threads = threads
         super().__init__(manifest)
 
     def count_tokens(self, text: str) -> int:
         return len(self._model.tokenizer.tokenize(text))
 
     def embed(self, texts: Sequence[str]) -> Matrix:
+        torch_threads.use(self._threads)
         rows = self._model.encode(
             list(texts), batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False
         )

@@ -55,7 +55,7 @@ def load_model(name: str, models: Path, threads: int) -> Embedder:
     device = _torch_device(manifest.name)
     from agent_runtime.models.sentence_transformer import SentenceTransformerEmbedder
 
-    return SentenceTransformerEmbedder(folder, manifest, device)
+    return SentenceTransformerEmbedder(folder, manifest, device, threads)
 
 
 def load_reranker(name: str, models: Path, threads: int) -> Reranker:
@@ -68,7 +68,7 @@ def load_reranker(name: str, models: Path, threads: int) -> Reranker:
     device = _torch_device(manifest.name)
     from agent_runtime.models.cross_encoder_torch import TorchReranker
 
-    return TorchReranker(folder, manifest, device)
+    return TorchReranker(folder, manifest, device, threads)
 
 
 def try_out(name: str, models: Path) -> None:

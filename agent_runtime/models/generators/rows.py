@@ -9,16 +9,14 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
+from agent_runtime.models import torch_threads
 from agent_runtime.models.generators.batches import Job
 from agent_runtime.settings import cpus
 
 
 def device() -> torch.device:
-    """Return the GPU where there is one, else the CPUs, with a thread for each that is ours."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    torch.set_num_threads(cpus())
-    return torch.device("cpu")
+    """Return the GPU where there is one, else the CPUs."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def dtype(on: torch.device) -> torch.dtype:
@@ -58,6 +56,7 @@ class TransformersEngine:
         longest = max(len(job.ids) for job in jobs)
         ids, mask = zip(*(self._padded(job.ids, longest) for job in jobs), strict=True)
         on = self._model.device
+        torch_threads.use(cpus())
         with torch.inference_mode():
             self._model.generate(  # pyright: ignore[reportCallIssue]  # typed for tensors as self
                 torch.tensor(ids, device=on),

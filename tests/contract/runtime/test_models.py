@@ -29,6 +29,8 @@ assert (exact.dimension, exact.max_tokens) == (quantized.dimension, quantized.ma
 assert exact.count_tokens(lines[0]) == quantized.count_tokens(lines[0])
 assert exact.reads("en") and quantized.reads("en") and not quantized.reads("zh")
 print(float((exact.embed(lines) * quantized.embed(lines)).sum(axis=1).mean()))
+from torch import get_num_threads
+assert get_num_threads() == 1
 """
 
 

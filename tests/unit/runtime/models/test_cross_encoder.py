@@ -63,9 +63,9 @@ for labels in (2, 1):
         else:
             assert labels == 1
 found = find_cross_encoder(folder / "sentence-transformers", "org/tiny")
-scores = TorchReranker(*found, "cpu").score(question, texts)
+scores = TorchReranker(*found, "cpu", 1).score(question, texts)
 assert scores.shape == (len(texts),)
-assert TorchReranker(*found, "cpu").score(question, []).shape == (0,)
+assert TorchReranker(*found, "cpu", 1).score(question, []).shape == (0,)
 assert convert(str(source), folder / "by-name", "onnx").kind == "cross-encoder"
 print(json.dumps(scores.tolist()))
 """
