@@ -141,6 +141,8 @@ async def tls_before(port: int, pem: Path) -> AsyncGenerator[int]:
     context.load_cert_chain(pem)
     context.set_alpn_protocols(["h2", "http/1.1"])
 
+    open_now: set[asyncio.Task[None]] = set()
+
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, ssl.SSLError):
             while received := await reader.read(65536):
@@ -149,11 +151,25 @@ async def tls_before(port: int, pem: Path) -> AsyncGenerator[int]:
         writer.close()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        open_now.add(task)
         inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(pump(reader, inner_writer), pump(inner_reader, writer))
+        try:
+            await asyncio.gather(pump(reader, inner_writer), pump(inner_reader, writer))
+        finally:
+            for each in (inner_writer, writer):
+                each.transport.abort()
+                with suppress(ConnectionError, ssl.SSLError):
+                    await each.wait_closed()
+            open_now.discard(task)
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
+        # A client that keeps its connection open would leave them to the end of the loop.
+        for task in tuple(open_now):
+            task.cancel()
+        await asyncio.gather(*open_now, return_exceptions=True)
