@@ -93,7 +93,7 @@ test-contract: venv cluster ## Tests against real Chroma, HAProxy and the real m
 
 .PHONY: test-combinations
 test-combinations: venv ## One conversation over every store, embedding model and generator
-	$(RUN) pytest tests/contract/runtime/combinations -m "campaign or not campaign"
+	$(RUN) pytest tests/contract/runtime/combinations
 
 .PHONY: test-cluster
 test-cluster: venv cluster ## Tests against the real API server and the real node

@@ -24,31 +24,6 @@ from tests.contract.runtime.stores.conftest import faiss as faiss  # fixtures
 from tests.contract.runtime.stores.conftest import weaviate as weaviate
 from tests.contract.runtime.stores.servers import Store
 
-CAMPAIGN = "campaign"
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", f"{CAMPAIGN}: a combination beyond those that have every two parts together"
-    )
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the campaign out, unless markers are asked for with -m."""
-    if config.option.markexpr:
-        return
-    left_out = [item for item in items if item.get_closest_marker(CAMPAIGN)]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if not item.get_closest_marker(CAMPAIGN)]
-
-
-def combinations() -> list[object]:
-    usual = product.covering()
-    return [
-        pytest.param(each, id=str(each), marks=[] if each in usual else [pytest.mark.campaign])
-        for each in product.everything()
-    ]
-
 
 @pytest.fixture(scope="session")
 def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -123,7 +98,7 @@ def library(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Library:
     return Library(documents, image)
 
 
-@pytest.fixture(scope="module", params=combinations())
+@pytest.fixture(scope="module", params=product.everything(), ids=str)
 def combination(request: pytest.FixtureRequest) -> Combination:
     return request.param
 

@@ -45,15 +45,6 @@ def everything() -> list[Combination]:
     return [Combination(*parts) for parts in product(STORES, EMBEDDINGS, GENERATORS)]
 
 
-def covering() -> list[Combination]:
-    """Return the fewest combinations that have every two parts together."""
-    return [
-        Combination(store, EMBEDDINGS[(row + column) % len(EMBEDDINGS)], generator)
-        for row, store in enumerate(STORES)
-        for column, generator in enumerate(GENERATORS)
-    ]
-
-
 @dataclass(frozen=True)
 class Places:
     """Where things are: what differs between machines, and is no part of an agent."""

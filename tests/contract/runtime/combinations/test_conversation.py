@@ -1,7 +1,6 @@
 """One suite of conversations over every store, embedding model and generator.
 
-`make test-combinations` runs the whole product; without it run the combinations that have every
-two parts together. What models say is checked where they were taught it; of a random T5, which
+What models say is checked where they were taught it; of a random T5, which
 gets passages, history and results in its prompt, only that it answers.
 """
 
