@@ -10,7 +10,7 @@ from agent_runtime.domain import Evidence, Hit, Passage
 from agent_runtime.ports import IndexReader, Reranker, Vectors
 from agent_runtime.retrieval.follower import IndexFollower
 from agent_runtime.retrieval.fusion import fuse
-from agent_runtime.retrieval.snapshot import searchable
+from agent_runtime.retrieval.rerank import reordered, texts_of
 from agent_runtime.telemetry import Telemetry
 from agent_runtime.text.language import language_of
 
@@ -78,11 +78,9 @@ class HybridRetriever:
     async def _reranked(self, question: str, passages: list[Passage]) -> list[Passage]:
         if self._reranker is None or len(passages) < 2:
             return passages[: self._config.top_k]
-        texts = [searchable(passage.indexed.chunk) for passage in passages]
         with self._telemetry.phase("rerank", self._reranker.model):
-            scores = await asyncio.to_thread(self._reranker.score, question, texts)
-        order = scores.argsort(kind="stable")[::-1][: self._config.top_k]
-        return [Passage(passages[at].indexed, float(scores[at])) for at in order]
+            scores = await asyncio.to_thread(self._reranker.score, question, texts_of(passages))
+        return reordered(passages, scores, self._config.top_k)
 
 
 def merge(

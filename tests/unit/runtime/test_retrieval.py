@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from agent_runtime.config import RetrievalConfig
 from agent_runtime.domain import EmbeddedChunk, IndexInfo
@@ -156,3 +160,28 @@ async def test_retrieval_leaves_out_what_the_snapshot_does_not_know() -> None:
     assert [each.indexed.chunk.text for each in evidence.passages] == ["refund by card"]
     assert evidence.semantic
     assert "refund" in evidence.weights
+
+
+class LongestFirst:
+    """A reranker with a taste of its own."""
+
+    model = "org/longest"
+
+    def score(self, question: str, texts: Sequence[str]) -> NDArray[np.float32]:
+        return np.array([len(text) for text in texts], np.float32)
+
+
+async def test_a_reranker_has_the_last_word_on_the_candidates() -> None:
+    story = Story()
+    story.publish(1, "refund")
+    other = indexed("refund of a very long kind", path="b.md", fingerprint="2")
+    story.store.chunks[other.chunk.key.id] = EmbeddedChunk(
+        other.chunk, story.embedder.embed(["refund"])[0], other.sentence_vectors
+    )
+    await story.reason()
+    config = RetrievalConfig.model_validate({"topK": 1, "rerank": {"model": "org/longest"}})
+    retriever = HybridRetriever(
+        config, story.vectors, story.store, story.follower, Telemetry("r"), LongestFirst()
+    )
+    evidence = await retriever.retrieve("refund?")
+    assert [each.indexed.chunk.key.path for each in evidence.passages] == ["b.md"]
