@@ -36,6 +36,7 @@ from agent_runtime.models.tokens import TokenizerFile
 from agent_runtime.ports import TokenCounter
 from agent_runtime.stores.address import parse
 from agent_runtime.stores.chroma import ChromaIndex
+from tests.contract.runtime.images import converted
 from tests.contract.runtime.processes import REPOSITORY, Chroma
 from tests.unit.runtime.knowledge.files import BODY, TITLE, pdf, word
 
@@ -160,9 +161,12 @@ async def measured(models: Path, store: str, count: int) -> list[Measured]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", type=Path, required=True, help="of `agent-runtime convert`")
+    parser.add_argument(
+        "--models", type=Path, help="of `agent-runtime convert`; made once unless given"
+    )
     parser.add_argument("--documents", type=int, default=1000)
     arguments = parser.parse_args()
+    arguments.models = arguments.models or converted()
     with tempfile.TemporaryDirectory() as name:
         chroma = Chroma(Path(name))
         chroma.start()

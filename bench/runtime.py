@@ -24,6 +24,7 @@ import aiohttp
 import yaml
 
 from agent_runtime.models.catalogue import find
+from tests.contract.runtime.images import converted
 from tests.contract.runtime.processes import KNOWLEDGE, REPOSITORY, Agent, Chroma, Ingestion
 
 PACKAGES = ("chromadb", "onnxruntime", "fastapi", "uvicorn", "numpy", "tokenizers", "bm25s")
@@ -72,11 +73,14 @@ async def at_full_speed(url: str, questions: Sequence[str], clients: int, second
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", type=Path, required=True, help="of `agent-runtime convert`")
+    parser.add_argument(
+        "--models", type=Path, help="of `agent-runtime convert`; made once unless given"
+    )
     parser.add_argument("--rate", type=float, default=20.0, help="requests a second")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--clients", type=int, default=8)
     arguments = parser.parse_args()
+    arguments.models = arguments.models or converted()
     find(arguments.models, MODEL)
     listed = yaml.safe_load((KNOWLEDGE.parent / "questions.yaml").read_text())["questions"]
     questions = [each["question"] for each in listed]
