@@ -22,7 +22,7 @@ from collections.abc import AsyncGenerator, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 
 import yaml
 from pydantic import Field, ValidationError
@@ -75,6 +75,19 @@ class LLMStep(LLMConfig):
 
 
 AnyStep = DialogueStep | RetrievalStep | ToolCallStep | LLMStep | Step
+
+
+class About(TypedDict, total=False):
+    """What may be said of a question."""
+
+    history: Sequence[Turn]
+    """The turns before it."""
+    conversation_id: str | None
+    """A conversation whose turns are remembered, instead of `history`."""
+    principal: Principal
+    """Who asks, for the rights on tools."""
+    approval: Approval | None
+    """The user's word on a call that waits (`Answer.pending`)."""
 
 
 class BaseChatAgent:
@@ -155,67 +168,32 @@ class BaseChatAgent:
             raise InvalidConfigError(str(error)) from error
         return BaseChatAgent(config, models=models, vector_store=vector_store)
 
-    def __call__(
-        self,
-        question: str,
-        *,
-        history: Sequence[Turn] = (),
-        conversation_id: str | None = None,
-        principal: Principal = NOBODY,
-        approval: Approval | None = None,
-    ) -> Answer:
+    def __call__(self, question: str, **about: Unpack[About]) -> Answer:
         """Ask and wait for the whole answer.
 
         Args:
             question: the newest message.
-            history: the turns before it.
-            conversation_id: a conversation whose turns are remembered, instead of `history`.
-            principal: who asks, for the rights on tools.
-            approval: the user's word on a call that waits (`Answer.pending`).
+            about: what else there is to say of it.
 
         Raises:
             AgentError: what went wrong, in words.
         """
-        request = _request(question, history, conversation_id, principal, approval)
+        request = _request(question, **about)
         return self._background.run(self._answer(request))
 
-    async def respond(
-        self,
-        question: str,
-        *,
-        history: Sequence[Turn] = (),
-        conversation_id: str | None = None,
-        principal: Principal = NOBODY,
-        approval: Approval | None = None,
-    ) -> Answer:
+    async def respond(self, question: str, **about: Unpack[About]) -> Answer:
         """Ask from a coroutine; the rest is as for a call."""
-        request = _request(question, history, conversation_id, principal, approval)
+        request = _request(question, **about)
         return await self._background.awaited(self._answer(request))
 
-    def stream(
-        self,
-        question: str,
-        *,
-        history: Sequence[Turn] = (),
-        conversation_id: str | None = None,
-        principal: Principal = NOBODY,
-        approval: Approval | None = None,
-    ) -> Generator[Event]:
+    def stream(self, question: str, **about: Unpack[About]) -> Generator[Event]:
         """Ask and yield the events of the reply as they come."""
-        request = _request(question, history, conversation_id, principal, approval)
+        request = _request(question, **about)
         return self._background.iterated(functools.partial(self._events, request))
 
-    def astream(
-        self,
-        question: str,
-        *,
-        history: Sequence[Turn] = (),
-        conversation_id: str | None = None,
-        principal: Principal = NOBODY,
-        approval: Approval | None = None,
-    ) -> AsyncGenerator[Event]:
+    def astream(self, question: str, **about: Unpack[About]) -> AsyncGenerator[Event]:
         """Ask from a coroutine and yield the events of the reply as they come."""
-        request = _request(question, history, conversation_id, principal, approval)
+        request = _request(question, **about)
         return self._background.aiterated(functools.partial(self._events, request))
 
     def close(self) -> None:
@@ -271,10 +249,10 @@ class BaseChatAgent:
 
 def _request(
     question: str,
-    history: Sequence[Turn],
-    conversation_id: str | None,
-    principal: Principal,
-    approval: Approval | None,
+    history: Sequence[Turn] = (),
+    conversation_id: str | None = None,
+    principal: Principal = NOBODY,
+    approval: Approval | None = None,
 ) -> Request:
     return Request(
         turns=(*history, Turn("user", question)),

@@ -22,6 +22,8 @@ from agent_runtime.domain import (
     Request,
     State,
     Step,
+    answer_of,
+    told,
     whole,
 )
 from agent_runtime.telemetry import Telemetry
@@ -85,7 +87,7 @@ class Pipeline:
                 seen.append(event)
                 if not isinstance(event, Finish):
                     yield event
-        answer = await whole(again(seen), state.evidence)
+        answer = answer_of(seen, state.evidence)
         self._count(state, answer)
         # Before the last event, so that a client that has seen the end can send the next turn.
         await self._memory.remember(state, answer)
@@ -117,13 +119,6 @@ async def begun(events: AsyncGenerator[Event]) -> AsyncGenerator[Event]:
     return all_of_them()
 
 
-async def said(text: str) -> AsyncGenerator[Event]:
+def said(text: str) -> AsyncGenerator[Event]:
     """Reply with a fixed text."""
-    yield Piece(text)
-    yield Finish()
-
-
-async def again(events: Sequence[Event]) -> AsyncGenerator[Event]:
-    """Reply with events that are there already."""
-    for event in events:
-        yield event
+    return told(Piece(text), Finish())

@@ -27,7 +27,7 @@ from agent_runtime.domain import (
     State,
     Step,
     Vector,
-    whole,
+    answer_of,
 )
 from agent_runtime.ports import AnswerCache, Vectors
 from agent_runtime.telemetry import Telemetry
@@ -117,7 +117,7 @@ class KnownAnswers:
                 async for event in events:
                     seen.append(event)
                     yield event
-            answer = await whole(_each(seen))
+            answer = answer_of(seen)
             # A version that came while it was written: it belongs to neither for certain.
             same = state.evidence is None or state.evidence.index == keep.index == self._index()
             if same and cacheable(answer):
@@ -166,8 +166,3 @@ def _may_be_known(state: State) -> bool:
     request, session = state.request, state.session
     waits = session is not None and session.pending is not None
     return not (request.tools or request.approval or waits)
-
-
-async def _each(events: list[Event]) -> AsyncGenerator[Event]:
-    for event in events:
-        yield event

@@ -43,7 +43,7 @@ from agent_runtime.domain.reply import (
     ToolSpec,
     Usage,
 )
-from agent_runtime.domain.state import State, Step, whole
+from agent_runtime.domain.state import State, Step, answer_of, told, whole
 
 __all__ = [
     "ANONYMOUS",
@@ -85,5 +85,7 @@ __all__ = [
     "Turn",
     "Usage",
     "Vector",
+    "answer_of",
+    "told",
     "whole",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -52,15 +52,26 @@ class Step(Protocol):
     async def __call__(self, state: State, /) -> State: ...
 
 
+async def told(*events: Event) -> AsyncGenerator[Event]:
+    """Reply with events that are there already."""
+    for event in events:
+        yield event
+
+
 async def whole(events: AsyncIterator[Event], evidence: Evidence | None = None) -> Answer:
     """Consume a reply and return it as one."""
+    return answer_of([event async for event in events], evidence)
+
+
+def answer_of(events: Iterable[Event], evidence: Evidence | None = None) -> Answer:
+    """Return the events of a reply as one."""
     text: list[str] = []
     citations: list[Citation] = []
     results: list[ToolResult] = []
     calls: list[ToolCall] = []
     pending: Pending | None = None
     finish, refusal = Finish(), False
-    async for event in events:
+    for event in events:
         match event:
             case Piece():
                 text.append(event.text)

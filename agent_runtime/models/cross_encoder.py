@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from agent_runtime.models.catalogue import CrossEncoderManifest
+from agent_runtime.models.onnx_session import open_session
 
 BATCH = 16
 _FIELDS = {
@@ -28,14 +28,7 @@ class OnnxReranker:
     """Reads `model.onnx` and `tokenizer.json` of a folder that the catalogue found."""
 
     def __init__(self, folder: Path, manifest: CrossEncoderManifest, threads: int) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        # Threads that spin while they wait eat the CPU quota of a pod.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(
-            str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_session(folder, threads)
         self._inputs = [each.name for each in self._session.get_inputs()]
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._manifest = manifest

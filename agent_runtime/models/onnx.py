@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-import onnxruntime
 from tokenizers import Tokenizer
 
 from agent_runtime.domain import Matrix
 from agent_runtime.models.catalogue import Described, Manifest
+from agent_runtime.models.onnx_session import open_session
 
 BATCH = 32
 
@@ -23,14 +23,7 @@ class OnnxEmbedder(Described):
     """Reads `model.onnx` and `tokenizer.json` of a folder that the catalogue found."""
 
     def __init__(self, folder: Path, manifest: Manifest, threads: int) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        # Threads that spin while they wait eat the CPU quota of a pod.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(
-            str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_session(folder, threads)
         self._counter = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._counter.no_truncation()
         self._counter.no_padding()

@@ -14,7 +14,6 @@ from prometheus_client.process_collector import ProcessCollector
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Bucket bounds. 0.2 is the target for an answer, so it has one of its own."""
-SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 Family = TypeVar("Family", Counter, Gauge, Histogram)
 
 
@@ -44,10 +43,6 @@ class Metrics:
         self._cache = self._counter("cache_requests", "Look-ups in the answer cache.", "result")
         self._tools = self._counter("tool_calls", "Calls of tools, by outcome.", "tool", "status")
         self._tool_seconds = self._histogram("tool_duration_seconds", "Calls of tools.", "tool")
-        self._batches = Histogram(
-            "agent_batch_size", "Requests that were computed together.", ["revision", "kind"],
-            buckets=SIZES, registry=self.registry,
-        )  # fmt: skip
         self._turns = self._gauge("turns", "Turns in the pod: running or waiting.", "state")
         self._up = self._gauge("dependency_up", "1 while it answers.", "dependency")
         self._version = self._gauge("index_version", "Version of the index in use.", "collection")
@@ -105,10 +100,6 @@ class Metrics:
         """Count a call of a tool."""
         self._of(self._tools, name, status).inc()
         self._of(self._tool_seconds, name).observe(seconds)
-
-    def batch(self, kind: str, size: int) -> None:
-        """Note how many requests were computed together."""
-        self._of(self._batches, kind).observe(size)
 
     def turns(self, running: int, waiting: int) -> None:
         """Note how many turns are worked on and how many wait."""

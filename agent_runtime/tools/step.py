@@ -24,6 +24,7 @@ from agent_runtime.domain import (
     ToolResult,
     ToolSpec,
     Turn,
+    told,
 )
 from agent_runtime.errors import ConflictError, InvalidRequestError
 from agent_runtime.ports import Claims
@@ -188,21 +189,21 @@ class UseTools:
     async def _made(self, state: State, spec: ToolSpec | None, call: ToolCall) -> State:
         """Make a call: its result goes into the state. Or the reply asks the user or the caller."""
         if spec is not None and spec.client:
-            return state.replying(_events(call, Finish("tool_calls")))
+            return state.replying(told(call, Finish("tool_calls")))
         outcome = await self._toolbox.execute(call, state)
         if isinstance(outcome, Pending):
             text = self._toolbox.question(outcome, _language(state))
-            return state.replying(_events(Piece(text), outcome, Finish()))
+            return state.replying(told(Piece(text), outcome, Finish()))
         return replace(state, results=(*state.results, outcome))
 
     def _denied(self, state: State, pending: Pending) -> State:
         denied = ToolResult(pending.call, "denied", "the user did not agree", effect="write")
         text = self._toolbox.describe(denied, _language(state))
-        return state.replying(_events(denied, Piece(text), Finish()))
+        return state.replying(told(denied, Piece(text), Finish()))
 
     def _asking(self, state: State, spec: ToolSpec, pending: Pending) -> State:
         text = question(spec, pending.missing, _language(state))
-        return state.replying(_events(Piece(text), pending, Finish()))
+        return state.replying(told(Piece(text), pending, Finish()))
 
 
 def _name() -> str:
@@ -240,9 +241,4 @@ def _language(state: State) -> Language:
 
 
 def _said(text: str) -> AsyncGenerator[Event]:
-    return _events(Piece(text), Finish())
-
-
-async def _events(*events: Event) -> AsyncGenerator[Event]:
-    for event in events:
-        yield event
+    return told(Piece(text), Finish())

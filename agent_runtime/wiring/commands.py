@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agent_runtime.config import AgentConfig
-from agent_runtime.errors import InvalidConfigError
 from agent_runtime.models.catalogue import names
 from agent_runtime.settings import Environment, cpus
-from agent_runtime.stores import address, open_index
+from agent_runtime.stores import open_index
 from agent_runtime.wiring import models
-from agent_runtime.wiring.compose import compose
+from agent_runtime.wiring.compose import collection, compose
 
 
 def serve(
@@ -38,12 +37,7 @@ def ingest(
     from agent_runtime.knowledge.waiting import wait_for
     from agent_runtime.knowledge.worker import DocumentWorker
 
-    url = environment.vector_store or config.retrieval.vector_store
-    if url is None:
-        raise InvalidConfigError(
-            "--vector-store, AGENT_VECTOR_STORE or pipeline.retrieval.vectorStore is needed"
-        )
-    where = address.parse(url)
+    where = collection(config, environment)
     chunking = config.retrieval.chunking
     originals, unread = read_sources(sources, recipe(chunking))
     embedder = models.embedder(config, environment.models, cpus(), environment.variables)

@@ -27,6 +27,7 @@ from agent_runtime.retrieval.snapshot import Snapshot, settle
 from agent_runtime.retrieval.step import Retrieve
 from agent_runtime.settings import Environment
 from agent_runtime.stores import Index, address, open_index
+from agent_runtime.stores.address import Address
 from agent_runtime.telemetry import Telemetry
 from agent_runtime.telemetry.tracing import tracer
 from agent_runtime.tools.origins import Origins
@@ -139,16 +140,22 @@ def _embedder(config: AgentConfig, environment: Environment) -> Embedder | None:
         return None
 
 
-def _opened(config: AgentConfig, environment: Environment) -> Callable[[], Index] | None:
-    """Return what opens the collection. Its address is looked at before a model is loaded."""
-    if config.retrieval.when == "never":
-        return None
+def collection(config: AgentConfig, environment: Environment) -> Address:
+    """Return where the documents are. Raises InvalidConfigError where nothing says it."""
     url = environment.vector_store or config.retrieval.vector_store
     if url is None:
         raise InvalidConfigError(
             "--vector-store, AGENT_VECTOR_STORE or pipeline.retrieval.vectorStore is needed"
         )
-    return partial(open_index, address.parse(url), environment.vector_store_token)
+    return address.parse(url)
+
+
+def _opened(config: AgentConfig, environment: Environment) -> Callable[[], Index] | None:
+    """Return what opens the collection. Its address is looked at before a model is loaded."""
+    if config.retrieval.when == "never":
+        return None
+    where = collection(config, environment)
+    return partial(open_index, where, environment.vector_store_token)
 
 
 def _knowledge(

@@ -96,14 +96,9 @@ def counter(config: AgentConfig, models: Path) -> TokenCounter:
     """Return what counts as the embedding model's tokenizer does, in any process."""
     name = config.retrieval.embedding_model
     if name.startswith(REMOTE):
-        return estimated
+        return estimate.estimates
     folder, _ = find(models, name)
     return TokenizerFile(folder / "tokenizer.json")
-
-
-def estimated(texts: Sequence[str]) -> list[int]:
-    """Estimate the tokens of texts where the tokenizer is on the other side."""
-    return [estimate.tokens(text) for text in texts]
 
 
 def generator(

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent_runtime.dialogue.memory import after
-from agent_runtime.domain import Event, Principal, Turn, whole
+from agent_runtime.domain import Event, Principal, Turn, answer_of
 from agent_runtime.http.errors import body_of
 from agent_runtime.http.items import Item
 from agent_runtime.http.responses.envelope import StreamEvent, Writer
 from agent_runtime.http.responses.stored import StoredResponse, StoredResponses
 from agent_runtime.http.wire import event
-from agent_runtime.pipeline import Reply, again
+from agent_runtime.pipeline import Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Exchange:
         response = self.writer.response
         if not response["store"]:
             return
-        turns = (*self.turns, *after(await whole(again(seen))))
+        turns = (*self.turns, *after(answer_of(seen)))
         record = StoredResponse(
             owner=self.principal.user,
             tenant=self.principal.tenant,

@@ -23,11 +23,11 @@ from agent_runtime.domain import (
     ToolCall,
     ToolResult,
     Usage,
+    told,
     whole,
 )
 from agent_runtime.http.chat.envelope import Envelope
 from agent_runtime.http.responses.envelope import ResponseObject, StreamEvent, Writer
-from agent_runtime.pipeline import again
 from tests.unit.runtime.fakes import indexed
 
 STREAMED: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
@@ -73,7 +73,7 @@ def replies(draw: st.DrawFn) -> list[Event]:
 @settings(deadline=None)
 @given(replies())
 def test_a_chat_is_the_same_streamed_and_not(said: list[Event]) -> None:
-    plain = cast(Any, ENVELOPE.completion(asyncio.run(whole(again(said)))))
+    plain = cast(Any, ENVELOPE.completion(asyncio.run(whole(told(*said)))))
     chunks = asyncio.run(chunks_of(said))
     message = plain["choices"][0]["message"]
     # OpenAI cites files in responses only, so that its type of a chat knows nothing but URLs.
@@ -97,7 +97,7 @@ def test_a_chat_is_the_same_streamed_and_not(said: list[Event]) -> None:
 
 
 async def chunks_of(said: Sequence[Event]) -> list[Any]:
-    lines = [line async for line in ENVELOPE.stream(again(said), with_usage=True)]
+    lines = [line async for line in ENVELOPE.stream(told(*said), with_usage=True)]
     assert lines[-1] == b"data: [DONE]\n\n"
     return [json.loads(line.removeprefix(b"data: ")) for line in lines[:-1]]
 
@@ -140,7 +140,7 @@ def test_a_response_s_events_add_up_to_it(said: list[Event]) -> None:
     for message in messages:
         (part,) = message["content"]
         assert (part["text"], part["annotations"]) == (text, added)
-    answer = asyncio.run(whole(again(said)))
+    answer = asyncio.run(whole(told(*said)))
     assert text == answer.text
     assert len(added) == len(answer.citations)
     kinds = [item["type"] for item in final["output"]]
