@@ -67,17 +67,22 @@ class LexicalIndex:
 
     def search(self, terms: Mapping[str, float], limit: int) -> list[str]:
         """Return ids of chunks that hold any of the terms, best first."""
-        scores = np.zeros(len(self._ids), np.float32)
-        for term, weight in terms.items():
-            if (part := self._parts.get(term)) is not None:
-                scores[self._rows[part]] += weight * self._values[part]
+        found = [(p, weight) for term, weight in terms.items() if (p := self._parts.get(term))]
+        if not found:
+            return []
+        # Summed in one call: a call for each term takes three times as long.
+        rows = np.concatenate([self._rows[part] for part, _ in found])
+        values = np.concatenate([self._values[part] for part, _ in found])
+        lengths = [part.stop - part.start for part, _ in found]
+        values *= np.repeat(np.array([weight for _, weight in found], np.float32), lengths)
+        scores = np.bincount(rows, values, len(self._ids))
         return [self._ids[row] for row in _best(scores, limit).tolist()]
 
 
 _EMPTY = {"indptr": np.zeros(1), "indices": np.zeros(0, np.int32), "data": np.zeros(0, np.float32)}
 
 
-def _best(scores: NDArray[np.float32], limit: int) -> NDArray[np.intp]:
+def _best(scores: NDArray[np.float64], limit: int) -> NDArray[np.intp]:
     """Return the rows with the highest scores above 0, best first, of equals the first ones.
 
     Sorting all of them would take milliseconds where there are tens of thousands.

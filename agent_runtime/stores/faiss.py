@@ -65,14 +65,22 @@ class FaissIndex:
             raise self._missing()
         if (dense := self._dense) is None:
             return []
+        if faiss_vectors.is_quick(dense.index):
+            rows = faiss_vectors.search(dense.index, vector, limit)
+        else:
+            rows = await self._in_thread(dense, vector, limit)
+        return [Hit(dense.ids[row], score) for row, score in rows]
+
+    async def _in_thread(
+        self, dense: Dense, vector: Vector, limit: int
+    ) -> Sequence[tuple[int, float]]:
         if self._searching is None:
             # Of its own: a search must not wait behind whatever else is done in threads.
             self._searching = ThreadPoolExecutor(cpus(), thread_name_prefix="faiss")
         loop = asyncio.get_running_loop()
-        rows = await loop.run_in_executor(
+        return await loop.run_in_executor(
             self._searching, faiss_vectors.search, dense.index, vector, limit
         )
-        return [Hit(dense.ids[row], score) for row, score in rows]
 
     async def read(self) -> AsyncIterator[list[IndexedChunk]]:
         nothing: list[IndexedChunk] = []

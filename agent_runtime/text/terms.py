@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import rjieba
@@ -27,6 +28,8 @@ _RUN = re.compile(rf"[{HAN}]+|[^{HAN}]+")
 _TOKEN = re.compile(r"[^\W_]+(?:[.'’_/-][^\W_]+)*")
 _PART = re.compile(r"[.'’_/-]")
 _HAN = re.compile(f"[{HAN}]")
+KEPT = 16
+"""Runs of text whose words are remembered."""
 LIGHTLY = 0.25
 """Worth of an adverb, a number and the like."""
 COMPLEMENTS = frozenset("在到会来去了着过掉完好上下出起给成")
@@ -36,6 +39,15 @@ _FUNCTION = frozenset("mqdcpuyrfeoxkhgliz")
 
 Word = tuple[range, str, float]
 """A word of a question with its places and its worth."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What stands between spaces: its parts, and the stem of each."""
+
+    text: str
+    parts: tuple[str, ...]
+    stems: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +71,9 @@ class Analyzer:
     def __init__(self) -> None:
         self._stemmer = Stemmer.Stemmer("english")
         self._synonyms = Synonyms(table(), self._stem)
+        # A question is asked for its terms and for its units.
+        self._read_han = lru_cache(KEPT)(self._han_run)
+        self._read_latin = lru_cache(KEPT)(self._latin_run)
 
     def terms(self, text: str) -> list[str]:
         """Return the terms in reading order, repeated as often as they occur."""
@@ -66,11 +81,10 @@ class Analyzer:
         for run in _runs(text):
             if is_han(run):
                 found += self._han(run)
-                phrases = self._synonyms.in_han([word for word, _ in self._cut(run)])
+                _, phrases = self._read_han(run)
             else:
-                tokens = _TOKEN.findall(run)
-                found += [term for token in tokens for term in self._word(token)]
-                phrases = self._synonyms.in_stems(self._stems(tokens))
+                tokens, phrases = self._read_latin(run)
+                found += [term for token in tokens for term in _terms(token)]
             found += [concept for phrase in phrases for concept in phrase.concepts]
         return found
 
@@ -83,23 +97,37 @@ class Analyzer:
 
     def _han_units(self, run: str) -> Iterator[Unit]:
         words: list[Word] = []
-        tagged = self._cut(run)
+        tagged, phrases = self._read_han(run)
         at = 0
         for word, tag in tagged:
             if word not in CHINESE:
                 light = word in CHINESE_LIGHT or tag[0] in _FUNCTION
                 words.append((range(at, at + len(word)), word, LIGHTLY if light else 1.0))
             at += len(word)
-        yield from _units(self._synonyms.in_han([word for word, _ in tagged]), words)
+        yield from _units(phrases, words)
 
     def _latin_units(self, run: str) -> Iterator[Unit]:
-        parts = [part for token in _TOKEN.findall(run) for part in _PART.split(token)]
+        tokens, phrases = self._read_latin(run)
+        parts = [part for token in tokens for part in token.parts]
+        stems = [stem for token in tokens for stem in token.stems]
         words = [
-            (range(at, at + 1), self._stem(word), LIGHTLY if _is_light(word) else 1.0)
-            for at, (before, word) in enumerate(pairwise(["", *parts]))
+            (range(at, at + 1), stem, LIGHTLY if _is_light(word) else 1.0)
+            for at, ((before, word), stem) in enumerate(
+                zip(pairwise(["", *parts]), stems, strict=True)
+            )
             if word not in ENGLISH and not (before == "how" and word in HOW)
         ]
-        yield from _units(self._synonyms.in_stems(self._stems(parts)), words)
+        yield from _units(phrases, words)
+
+    def _han_run(self, run: str) -> tuple[list[tuple[str, str]], list[Phrase]]:
+        tagged = self._cut(run)
+        return tagged, self._synonyms.in_han([word for word, _ in tagged])
+
+    def _latin_run(self, run: str) -> tuple[list[Token], list[Phrase]]:
+        parts = [(token, tuple(_PART.split(token))) for token in _TOKEN.findall(run)]
+        tokens = [Token(token, each, tuple(map(self._stem, each))) for token, each in parts]
+        stems = [stem for token in tokens for stem in token.stems]
+        return tokens, self._synonyms.in_stems(stems)
 
     def _cut(self, run: str) -> list[tuple[str, str]]:
         """Cut a run into words with jieba's tags, and verbs from what completes them (摆在, 没留),
@@ -123,18 +151,17 @@ class Analyzer:
         cuts = [cut for cut in (*characters, *pairs) if not CHINESE.intersection(cut)]
         return words + [cut for cut in cuts if cut not in words]
 
-    def _word(self, token: str) -> list[str]:
-        parts = [part for part in _PART.split(token) if part not in ENGLISH]
-        stems = [self._stem(part) for part in parts]
-        # A compound such as `spec.pipeline` is found by its name and by its parts.
-        compound = len(parts) > 1 and not re.search("['’]", token)
-        return [token, *stems] if compound else stems
-
-    def _stems(self, tokens: list[str]) -> list[str]:
-        return [self._stem(part) for token in tokens for part in _PART.split(token)]
-
     def _stem(self, word: str) -> str:
         return str(self._stemmer.stemWord(BASE.get(word, word)))
+
+
+def _terms(token: Token) -> list[str]:
+    stems = [
+        stem for part, stem in zip(token.parts, token.stems, strict=True) if part not in ENGLISH
+    ]
+    # A compound such as `spec.pipeline` is found by its name and by its parts.
+    compound = len(stems) > 1 and not re.search("['’]", token.text)
+    return [token.text, *stems] if compound else stems
 
 
 def _runs(text: str) -> list[str]:
