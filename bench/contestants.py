@@ -20,8 +20,8 @@ from bench.load import Result
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "chatagent" / "bench"
 PEERS = REPOSITORY / "bench" / "peers"
-NOTHING, OURS = "nothing", "agent-runtime, faiss"
-STORES = ("faiss", "memory")
+NOTHING, OURS = "nothing", "agent-runtime"
+RETRIEVALS = ("hybrid", "dense")
 START_SECONDS = 90.0
 
 
@@ -89,17 +89,19 @@ class Contestant:
 
 
 def contestants(names: Sequence[str]) -> list[Contestant]:
-    """Return those whose names are given, or all: a server that does nothing, then this runtime
-    and the peers, each with FAISS and with vectors in plain memory."""
+    """Return those whose names are given, or all: a server that does nothing, then this runtime,
+    then the peers, each with the same hybrid retrieval and with dense search alone."""
     module = [sys.executable, "-m"]
-    found = [Contestant(NOTHING, [*module, "bench.load", "--trivial"])]
-    for store in STORES:
-        command = [*module, "bench.instant"]
-        found.append(Contestant(f"agent-runtime, {store}", command, {"BENCH_STORE": store}))
+    found = [
+        Contestant(NOTHING, [*module, "bench.load", "--trivial"]),
+        Contestant(OURS, [*module, "bench.instant"]),
+    ]
     for peer in ("haystack", "langchain"):
-        for store in STORES:
+        for retrieval in RETRIEVALS:
             script = str(PEERS / peer / "serve.py")
-            found.append(Contestant(f"{peer}, {store}", [script], {"BENCH_STORE": store}))
+            found.append(
+                Contestant(f"{peer}, {retrieval}", [script], {"BENCH_RETRIEVAL": retrieval})
+            )
     wanted = [each for each in found if not names or each.name in names]
     for each in wanted:
         if each.command[0].endswith("serve.py"):

@@ -1,17 +1,16 @@
 """This runtime with everything real but the embedding model and the LLM, which answer at once.
 
 `python -m bench.instant PORT` serves the quickstart's passages: the HTTP application, dialogue,
-dense search in the store that BENCH_STORE names (`faiss`, or `memory`: a matrix), lexical search,
-fusion, assembly of the prompt, sessions, limits and metrics. The answer cache is off.
+dense search with FAISS, lexical search, fusion, assembly of the prompt, sessions, limits and
+metrics. The answer cache is off.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,17 +27,12 @@ from agent_runtime.dialogue.intents import Intents
 from agent_runtime.dialogue.manager import DialogueManager, RuleRewriter
 from agent_runtime.dialogue.memory import Memory
 from agent_runtime.domain import (
-    EmbeddedChunk,
     Finish,
-    Hit,
-    IndexedChunk,
-    IndexInfo,
     Matrix,
     Piece,
     Prompt,
     ToolSpec,
     Usage,
-    Vector,
 )
 from agent_runtime.http.app import Parts, build_app
 from agent_runtime.http.health import Health
@@ -101,27 +95,6 @@ class InstantGenerator:
         return
 
 
-class MatrixIndex:
-    """A collection that is one matrix, as the peers' in-memory stores are."""
-
-    def __init__(self, found: Sequence[EmbeddedChunk]) -> None:
-        self._chunks = [IndexedChunk(each.chunk, each.sentence_vectors) for each in found]
-        self._ids = [each.chunk.key.id for each in found]
-        self._rows = np.stack([each.vector for each in found])
-
-    async def describe(self) -> IndexInfo:
-        return IndexInfo("bench", "bench", MODEL, DIMENSION, 1, len(self._ids), False)
-
-    async def search(self, vector: Vector, limit: int) -> list[Hit]:
-        scores = self._rows @ vector
-        nearest = np.argpartition(-scores, limit)[:limit]
-        nearest = nearest[np.argsort(-scores[nearest])]
-        return [Hit(self._ids[row], float(scores[row])) for row in nearest]
-
-    async def read(self) -> AsyncIterator[list[IndexedChunk]]:
-        yield self._chunks
-
-
 class NoTools:
     """An agent without tools."""
 
@@ -138,8 +111,6 @@ class NoTools:
 async def filled(folder: Path) -> IndexReader:
     """Return the store with all passages."""
     found = embedded(chunks(), HashingEmbedder())
-    if os.environ.get("BENCH_STORE") == "memory":
-        return MatrixIndex(found)
     store = FaissIndex(parse(f"faiss://{folder}/bench"))
     await store.open(MODEL, DIMENSION)
     await store.upsert(found)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,17 @@ DIMENSION = 384
 TOP_K = 5
 ANSWER = "Your order ships within one business day and arrives two to four days later [1]."
 PROMPT = "Answer from the passages only.\n\n{context}\n\nQuestion: {question}\nAnswer:"
+
+
+CANDIDATES = 4 * TOP_K
+"""Candidates of each search where dense and lexical search are fused."""
+HYBRID = os.environ.get("BENCH_RETRIEVAL") == "hybrid"
+_WORD = re.compile(r"[a-z0-9]+|[\u4e00-\u9fff]")
+
+
+def words(text: str) -> list[str]:
+    """Return what lexical search compares: English words, Chinese characters."""
+    return _WORD.findall(text.lower())
 
 
 def passages() -> list[dict[str, str]]:

@@ -5,7 +5,6 @@ Everything is async natively: what LangChain would hand to a thread pool runs on
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 import uuid
@@ -13,6 +12,9 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from langchain_classic.retrievers import EnsembleRetriever
+from langchain_community.retrievers import BM25Retriever
+from langchain_community.vectorstores import FAISS
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
@@ -22,10 +24,9 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable, RunnableLambda, RunnablePassthrough
-from langchain_core.vectorstores import InMemoryVectorStore
 from pydantic import BaseModel
 
-from bench.peers.common import ANSWER, PROMPT, TOP_K, embed, passages
+from bench.peers.common import ANSWER, CANDIDATES, HYBRID, PROMPT, TOP_K, embed, passages, words
 
 
 class HashingEmbeddings(Embeddings):
@@ -54,7 +55,12 @@ class InstantChatModel(BaseChatModel):
 
 
 def together(documents: list[Document]) -> str:
-    return "\n\n".join(document.page_content for document in documents)
+    return "\n\n".join(document.page_content for document in documents[:TOP_K])
+
+
+class BM25OnTheLoop(BM25Retriever):
+    async def _aget_relevant_documents(self, query: str, **options: Any) -> list[Document]:
+        return self._get_relevant_documents(query, **options)
 
 
 async def together_async(documents: list[Document]) -> str:
@@ -66,14 +72,12 @@ def build_retriever() -> BaseRetriever:
         Document(each["text"], id=each["id"], metadata={"title": each["title"]})
         for each in passages()
     ]
-    if os.environ.get("BENCH_STORE") == "faiss":
-        from langchain_community.vectorstores import FAISS
-
-        store: Any = FAISS.from_documents(documents, HashingEmbeddings())
-    else:
-        store = InMemoryVectorStore(HashingEmbeddings())
-        store.add_documents(documents)
-    return store.as_retriever(search_kwargs={"k": TOP_K})
+    store: Any = FAISS.from_documents(documents, HashingEmbeddings())
+    if not HYBRID:
+        return store.as_retriever(search_kwargs={"k": TOP_K})
+    lexical = BM25OnTheLoop.from_documents(documents, preprocess_func=words, k=CANDIDATES)
+    dense = store.as_retriever(search_kwargs={"k": CANDIDATES})
+    return EnsembleRetriever(retrievers=[lexical, dense], weights=[0.5, 0.5])
 
 
 def build_chain() -> Runnable[str, str]:

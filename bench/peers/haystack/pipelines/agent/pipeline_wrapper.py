@@ -3,17 +3,19 @@ builder, chat generator; every component of our own is async as well."""
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from hayhooks import BasePipelineWrapper, get_last_user_message
 from haystack import Document, Pipeline, component
 from haystack.components.builders import ChatPromptBuilder
-from haystack.components.retrievers.in_memory import InMemoryEmbeddingRetriever
+from haystack.components.joiners import DocumentJoiner
+from haystack.components.retrievers.in_memory import InMemoryBM25Retriever
 from haystack.dataclasses import ChatMessage
 from haystack.document_stores.in_memory import InMemoryDocumentStore
+from haystack_integrations.components.retrievers.faiss import FAISSEmbeddingRetriever
+from haystack_integrations.document_stores.faiss import FAISSDocumentStore
 
-from bench.peers.common import ANSWER, DIMENSION, TOP_K, embed, passages
+from bench.peers.common import ANSWER, CANDIDATES, DIMENSION, HYBRID, TOP_K, embed, passages
 
 TEMPLATE = """Answer from the passages only.
 
@@ -59,7 +61,10 @@ class PipelineWrapper(BasePipelineWrapper):
         ]
         self.pipeline = Pipeline()
         self.pipeline.add_component("embedder", HashingTextEmbedder())
-        self.pipeline.add_component("retriever", _retriever(documents))
+        store = FAISSDocumentStore(embedding_dim=DIMENSION)
+        store.write_documents(documents)
+        dense = FAISSEmbeddingRetriever(document_store=store, top_k=CANDIDATES if HYBRID else TOP_K)
+        self.pipeline.add_component("dense", dense)
         self.pipeline.add_component(
             "prompt",
             ChatPromptBuilder(
@@ -68,26 +73,28 @@ class PipelineWrapper(BasePipelineWrapper):
             ),
         )
         self.pipeline.add_component("llm", InstantChatGenerator())
-        self.pipeline.connect("embedder.embedding", "retriever.query_embedding")
-        self.pipeline.connect("retriever.documents", "prompt.documents")
+        self.pipeline.connect("embedder.embedding", "dense.query_embedding")
+        if HYBRID:
+            self._fuse(documents)
+        else:
+            self.pipeline.connect("dense.documents", "prompt.documents")
         self.pipeline.connect("prompt.prompt", "llm.messages")
+
+    def _fuse(self, documents: list[Document]) -> None:
+        store = InMemoryDocumentStore(bm25_tokenization_regex=r"(?u)[a-z0-9]+|[\u4e00-\u9fff]")
+        store.write_documents(documents)
+        lexical = InMemoryBM25Retriever(document_store=store, top_k=CANDIDATES)
+        joiner = DocumentJoiner(join_mode="reciprocal_rank_fusion", top_k=TOP_K)
+        self.pipeline.add_component("lexical", lexical)
+        self.pipeline.add_component("fused", joiner)
+        self.pipeline.connect("lexical.documents", "fused.documents")
+        self.pipeline.connect("dense.documents", "fused.documents")
+        self.pipeline.connect("fused.documents", "prompt.documents")
 
     async def run_chat_completion_async(self, model: str, messages: list[dict], body: dict) -> str:
         question = get_last_user_message(messages)
-        result = await self.pipeline.run_async(
-            {"embedder": {"text": question}, "prompt": {"question": question}}
-        )
+        asked = {"embedder": {"text": question}, "prompt": {"question": question}}
+        if HYBRID:
+            asked["lexical"] = {"query": question}
+        result = await self.pipeline.run_async(asked)
         return result["llm"]["replies"][0].text
-
-
-def _retriever(documents: list[Document]) -> Any:
-    if os.environ.get("BENCH_STORE") == "faiss":
-        from haystack_integrations.components.retrievers.faiss import FAISSEmbeddingRetriever
-        from haystack_integrations.document_stores.faiss import FAISSDocumentStore
-
-        faiss = FAISSDocumentStore(embedding_dim=DIMENSION)
-        faiss.write_documents(documents)
-        return FAISSEmbeddingRetriever(document_store=faiss, top_k=TOP_K)
-    store = InMemoryDocumentStore(return_embedding=False)
-    store.write_documents(documents)
-    return InMemoryEmbeddingRetriever(document_store=store, top_k=TOP_K)
