@@ -21,6 +21,7 @@ from chatagent_operator.api.pods import (
     ResourceRequirements,
     SecretKeyRef,
 )
+from chatagent_operator.api.rollout import Rollout
 
 GROUP = "chatagent.dev"
 VERSION = "v1alpha1"
@@ -199,21 +200,6 @@ class Gateway(ConfigModel):
 
     affinity_ttl_seconds: Annotated[int, Field(ge=60, le=604800)] = 86400
     """How long after its last turn a conversation is remembered, in seconds."""
-
-
-class Rollout(ConfigModel):
-    """How a new revision goes out."""
-
-    canary_weight: Annotated[int, Field(ge=1, le=50)] = 5
-    """Share of the new conversations that a new revision gets until it is promoted or aborted,
-    in percent."""
-
-    revision_history_limit: Annotated[int, Field(ge=0, le=100)] = 10
-    """How many old revisions are remembered."""
-
-    progress_deadline_seconds: Annotated[int, Field(ge=10, le=86400)] = 600
-    """How long a new revision may take to become ready, in seconds, before the agent is
-    reported as Degraded. The stable revision serves all the while."""
 
 
 _VOLUME = (
