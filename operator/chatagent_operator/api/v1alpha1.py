@@ -7,13 +7,14 @@ revision is the hash of what differs from them.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, model_validator
 
 from agent_runtime.config import AgentConfig, ConfigModel
 from chatagent_operator.api.pods import (
     DnsLabel,
+    Hostname,
     LocalObjectReference,
     ObjectName,
     PodSettings,
@@ -191,15 +192,72 @@ class GatewayService(ConfigModel):
     """Annotations of the Service, for instance for a cloud's load balancer."""
 
 
+class ParentReference(ConfigModel):
+    """A Gateway, or one of its listeners."""
+
+    name: ObjectName
+    """Name of the Gateway."""
+
+    namespace: DnsLabel | None = None
+    """Its namespace. Absent: that of the ChatAgent. The Gateway must allow routes from there."""
+
+    section_name: ObjectName | None = None
+    """Name of the listener. Absent: all that take the route."""
+
+
 class Gateway(ConfigModel):
     """The gateway in front of the revisions: it holds the weights and keeps conversations where
     they are."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                {
+                    "rule": "!has(self.provider) || self.provider != 'gateway-api' || "
+                    "has(self.parentRefs) && self.parentRefs.size() > 0",
+                    "message": "gateway-api needs parentRefs: the Gateways that the route is for",
+                },
+                {
+                    "rule": "has(self.provider) && self.provider == 'gateway-api' || "
+                    "!has(self.parentRefs) && !has(self.hostnames)",
+                    "message": "parentRefs and hostnames are only for provider gateway-api",
+                },
+                {
+                    "rule": "!has(self.provider) || self.provider != 'gateway-api' || "
+                    "!has(self.service)",
+                    "message": "service is only for provider haproxy",
+                },
+            ]
+        }
+    )
+
+    provider: Literal["haproxy", "gateway-api"] = "haproxy"
+    """haproxy: a gateway of the agent's own, on any cluster. gateway-api: an HTTPRoute for the
+    Gateways in `parentRefs`."""
+
+    parent_refs: Annotated[tuple[ParentReference, ...], Field(max_length=8)] = ()
+    """The Gateways whose traffic comes here. Only for `gateway-api`."""
+
+    hostnames: Annotated[tuple[Hostname, ...], Field(max_length=16)] = ()
+    """Hosts that are the agent's, such as `chat.example.com`. Absent: all hosts of the listeners.
+    Only for `gateway-api`."""
+
     service: GatewayService = GatewayService()
-    """The Service that clients talk to."""
+    """The Service that clients talk to. Only for `haproxy`."""
 
     affinity_ttl_seconds: Annotated[int, Field(ge=60, le=604800)] = 86400
     """How long after its last turn a conversation is remembered, in seconds."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.provider == "gateway-api":
+            if not self.parent_refs:
+                raise ValueError("parentRefs: gateway-api needs the Gateways that the route is for")
+            if "service" in self.model_fields_set:
+                raise ValueError("service: only for provider haproxy")
+        elif self.parent_refs or self.hostnames:
+            raise ValueError("parentRefs and hostnames are only for provider gateway-api")
+        return self
 
 
 _VOLUME = (
