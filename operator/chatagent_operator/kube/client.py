@@ -6,6 +6,7 @@ Everything is idempotent and nothing is retried here: the queue tries again with
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -175,20 +176,64 @@ class Kube:
         Raises:
             ApiError: the server refused or did not answer.
         """
-        headers: dict[str, str] = {"Content-Type": content_type, "Accept": "application/json"}
-        query: list[tuple[str, str]] = []
-        await self._api.update_params_for_auth(headers, query, ["BearerToken"], path, method, body)
-        url = self._api.configuration.host + path
+        response = await self._send(method, path, body, content_type, TIMEOUT_SECONDS)
         try:
-            response = await self._api.call_api(
-                method, url, headers, body, _request_timeout=TIMEOUT_SECONDS, _preload_content=False
-            )
             text: bytes = await response.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise ApiError(0, f"{method} {path}: {error or type(error).__name__}") from error
         if response.status >= 400:
             raise from_response(response.status, text)
         return cast(Manifest, json.loads(text))
+
+    async def lines(
+        self, method: str, path: str, body: Any, headers: Mapping[str, str], silence: float
+    ) -> AsyncGenerator[bytes]:
+        """One request; yields the lines of its answer as they come.
+
+        Args:
+            headers: beside the usual ones.
+            silence: seconds without a byte after which it has ended.
+
+        Raises:
+            ApiError: the server refused, did not answer, or broke off.
+        """
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_SECONDS, sock_read=silence)
+        response = await self._send(method, path, body, "application/json", timeout, headers)
+        rest = b""
+        try:
+            if response.status >= 400:
+                raise from_response(response.status, await response.read())
+            async for piece in response.content.iter_any():
+                *whole, rest = (rest + piece).split(b"\n")
+                for line in whole:
+                    yield line
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise ApiError(0, f"{method} {path}: {error or type(error).__name__}") from error
+        finally:
+            response.close()
+        if rest:
+            yield rest
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        content_type: str,
+        timeout: Any,
+        more: Mapping[str, str] | None = None,
+    ) -> Any:
+        headers: dict[str, str] = {"Content-Type": content_type, "Accept": "application/json"}
+        headers |= more or {}
+        query: list[tuple[str, str]] = []
+        await self._api.update_params_for_auth(headers, query, ["BearerToken"], path, method, body)
+        url = self._api.configuration.host + path
+        try:
+            return await self._api.call_api(
+                method, url, headers, body, _request_timeout=timeout, _preload_content=False
+            )
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise ApiError(0, f"{method} {path}: {error or type(error).__name__}") from error
 
 
 def _path(kind: str, namespace: str, name: str | None = None) -> str:
