@@ -1,0 +1,117 @@
+"""From the counters of several pods to what a revision has counted since a moment. Pure.
+
+A counter begins at 0 with its process. So what a process counted since it was last looked at is a
+difference, and of a process that is new since then it is all of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, cast
+
+from chatagent_operator.core.analysis import Histogram, Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A pod's counters at one moment."""
+
+    tally: Tally
+    """What its process has counted since it began."""
+
+    born: float | None = None
+    """When that was, in seconds since 1970."""
+
+
+class Window:
+    """What the pods of a revision have counted since the window began.
+
+    What a process counted between the last look at it and its end is lost. A pod that is gone
+    keeps what it had added.
+    """
+
+    def __init__(self, began: float) -> None:
+        """`began`: in seconds since 1970, by the clock of `Sample.born`."""
+        self._began = began
+        self._last: dict[str, Sample] = {}
+        self._sum = Tally()
+
+    def add(self, pod: str, sample: Sample) -> None:
+        """Add what a pod has counted since it was last looked at.
+
+        At the first look only a process that is younger than the window counts: of an older one
+        nobody knows how much it counted before.
+        """
+        last = self._last.get(pod)
+        self._last[pod] = sample
+        if last is None:
+            if sample.born is not None and sample.born >= self._began:
+                self._sum = plus(self._sum, sample.tally)
+        elif _restarted(last, sample):
+            self._sum = plus(self._sum, sample.tally)
+        else:
+            self._sum = plus(self._sum, minus(sample.tally, last.tally))
+
+    def tally(self) -> Tally:
+        """What all of them have added."""
+        return self._sum
+
+
+def _restarted(last: Sample, now: Sample) -> bool:
+    """Whether this is another process: it began at another time, or has counted less."""
+    if last.born is not None and now.born is not None and last.born != now.born:
+        return True
+    return any(_fell(before, after) for before, after in _pairs(last.tally, now.tally))
+
+
+def _fell(before: float | Histogram, after: float | Histogram) -> bool:
+    if isinstance(before, Histogram) or isinstance(after, Histogram):
+        were, are = _buckets(before), _buckets(after)
+        return bool(were) and (
+            were.keys() != are.keys() or any(are[bound] < were[bound] for bound in were)
+        )
+    return after < before
+
+
+def plus(a: Tally, b: Tally) -> Tally:
+    """Both together. Histograms keep the bounds that both have: counts are cumulative."""
+    return _tally([_plus(*pair) for pair in _pairs(a, b)])
+
+
+def minus(after: Tally, before: Tally) -> Tally:
+    """What came in between, of one process."""
+    return _tally([_minus(*pair) for pair in _pairs(after, before)])
+
+
+def _plus(a: float | Histogram, b: float | Histogram) -> float | Histogram:
+    if not isinstance(a, Histogram) and not isinstance(b, Histogram):
+        return a + b
+    ours, theirs = _buckets(a), _buckets(b)
+    if not ours or not theirs:
+        return _histogram(ours or theirs)
+    return _histogram({k: n + theirs[k] for k, n in ours.items() if k in theirs})
+
+
+def _minus(a: float | Histogram, b: float | Histogram) -> float | Histogram:
+    if not isinstance(a, Histogram) and not isinstance(b, Histogram):
+        return a - b
+    before = _buckets(b)
+    return _histogram({k: n - before.get(k, 0.0) for k, n in _buckets(a).items()})
+
+
+def _pairs(a: Tally, b: Tally) -> list[tuple[float | Histogram, float | Histogram]]:
+    names = [field.name for field in fields(Tally)]
+    return [(getattr(a, name), getattr(b, name)) for name in names]
+
+
+def _tally(values: list[float | Histogram]) -> Tally:
+    named = {field.name: value for field, value in zip(fields(Tally), values, strict=True)}
+    return Tally(**cast(dict[str, Any], named))
+
+
+def _buckets(value: float | Histogram) -> dict[float, float]:
+    return dict(value.buckets) if isinstance(value, Histogram) else {}
+
+
+def _histogram(buckets: dict[float, float]) -> Histogram:
+    return Histogram(tuple(sorted(buckets.items())))

@@ -1,0 +1,133 @@
+"""The numbers of two revisions from their pods' own /metrics: what there is without a Prometheus.
+
+A turn counts when it was answered or failed. What the client did wrong (4xx, with 429 and 499)
+is neither a turn nor an error; 5xx is both, with 503 and streams that failed after they began.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample as Series
+
+from chatagent_operator.core.agent import PORT
+from chatagent_operator.core.analysis import Histogram, Reading, Tally
+from chatagent_operator.core.tally import Sample, Window
+from chatagent_operator.signals.answers import NoAnswerError, get
+from chatagent_operator.signals.wanted import Wanted
+
+TIMEOUT_SECONDS = 2.0
+MAX_BYTES = 4 * 1024 * 1024
+BORN = "process_start_time_seconds"
+_READ = re.compile(
+    rf"{BORN}|agent_(requests|no_answer|tool_calls|feedback|tokens|gpu_seconds)_total"
+    r"|agent_(request_duration|time_to_first_token)_seconds_bucket"
+)
+
+
+class Scrape:
+    """Asks the pods of both revisions at the same time."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, clock: Callable[[], float], port: int = PORT
+    ) -> None:
+        """`clock` tells seconds since 1970."""
+        self._session = session
+        self._clock = clock
+        self._port = port
+        self._windows: dict[str, Window] = {}
+
+    async def begin(self, wanted: Wanted) -> None:
+        """Look at all pods for the first time."""
+        began = self._clock()
+        self._windows = {revision: Window(began) for revision in wanted.revisions.values()}
+        await self._look(wanted)
+
+    async def read(self, wanted: Wanted, at: str) -> Reading:
+        """Look at all pods. Where none of a revision answers, that is the trouble."""
+        trouble = await self._look(wanted)
+        return Reading(
+            at=at,
+            window=wanted.window,
+            canary=self._windows[wanted.canary].tally(),
+            stable=self._windows[wanted.stable].tally(),
+            trouble="; ".join(trouble) or None,
+        )
+
+    async def _look(self, wanted: Wanted) -> list[str]:
+        found = await asyncio.gather(
+            *(self._revision(each, wanted.addresses) for each in wanted.revisions.values())
+        )
+        return [f"{who} {why}" for who, why in zip(wanted.revisions, found, strict=True) if why]
+
+    async def _revision(
+        self, revision: str, addresses: Mapping[str, tuple[str, ...]]
+    ) -> str | None:
+        """Look at the pods of a revision. Returns why none of them answered."""
+        pods = addresses.get(revision, ())
+        if not pods:
+            return "has no pods"
+        looks = (self._pod(revision, ip) for ip in pods)
+        failed = [why for why in await asyncio.gather(*looks) if why]
+        if len(failed) < len(pods):
+            return None
+        return f"has {len(pods)} pods and none tells its metrics: {failed[0]}"
+
+    async def _pod(self, revision: str, ip: str) -> str | None:
+        host = f"[{ip}]" if ":" in ip else ip
+        url = f"http://{host}:{self._port}/metrics"
+        try:
+            code, body = await get(self._session, url, TIMEOUT_SECONDS, MAX_BYTES)
+            if code != 200:
+                return f"{url} answered {code}"
+            sample = read(body.decode(), revision)
+        except (NoAnswerError, ValueError) as error:
+            return f"{url}: {error}"
+        self._windows[revision].add(ip, sample)
+        return None
+
+
+def read(text: str, revision: str) -> Sample:
+    """Return what a pod's /metrics say.
+
+    Raises:
+        ValueError: it is not Prometheus' text format, or not of this revision.
+    """
+    # most lines are of no interest, and parsing one takes far longer than matching it
+    lines = "\n".join(line for line in text.splitlines() if _READ.match(line))
+    series = [s for family in text_string_to_metric_families(lines + "\n") for s in family.samples]
+    ours = [each for each in series if each.labels.get("revision") == revision]
+    if not ours:
+        raise ValueError(f"it says nothing of revision {revision}")
+    born = next((each.value for each in series if each.name == BORN), None)
+    return Sample(_tally(ours), born)
+
+
+def _tally(series: list[Series]) -> Tally:
+    def total(name: str, having: Callable[[Mapping[str, str]], bool] = lambda _: True) -> float:
+        wanted = f"agent_{name}_total"
+        return sum(s.value for s in series if s.name == wanted and having(s.labels))
+
+    return Tally(
+        turns=total("requests", lambda labels: not labels.get("code", "").startswith("4")),
+        errors=total("requests", lambda labels: labels.get("code", "").startswith("5")),
+        no_answers=total("no_answer"),
+        tool_calls=total("tool_calls"),
+        tool_failures=total("tool_calls", lambda labels: labels.get("status") == "error"),
+        feedback=total("feedback"),
+        negative_feedback=total("feedback", lambda labels: labels.get("rating") == "down"),
+        tokens=total("tokens"),
+        gpu_seconds=total("gpu_seconds"),
+        latency=_histogram(series, "request_duration_seconds"),
+        first_token=_histogram(series, "time_to_first_token_seconds"),
+    )
+
+
+def _histogram(series: Iterable[Series], name: str) -> Histogram:
+    wanted = f"agent_{name}_bucket"
+    found = [(float(s.labels["le"]), s.value) for s in series if s.name == wanted]
+    return Histogram(tuple(sorted(found)))
