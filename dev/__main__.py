@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from dev import cluster, demo, extras, image_commands, teardown
+from dev import cluster, demo, extras, gateway_api, image_commands, teardown
 from dev.commands import CommandRunner, explain, require_root
 from dev.errors import DevError
 from dev.lock import locked
@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     kwok = commands.add_parser("kwok", help="add N fake nodes for scale tests (0: none)")
     kwok.add_argument("count", type=int, metavar="NODES")
     kwok.set_defaults(run=extras.kwok)
+    gateway_api.add_parser(commands)
     return parser
 
 

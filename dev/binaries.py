@@ -78,7 +78,10 @@ KWOK = Binary("kwok")
 WEAVIATE = Binary("weaviate-server", "github.com/weaviate/weaviate/cmd/weaviate-server")
 """A vector store that the runtime's tests talk to; no part of the cluster."""
 
-ALL = (KUBERNETES, COREDNS, LOCAL_PATH_PROVISIONER, PAUSE, HELM, KWOK, WEAVIATE)
+CONTOUR = Binary("contour", "github.com/projectcontour/contour/cmd/contour")
+"""A Gateway API implementation, brought up by a command of its own."""
+
+ALL = (KUBERNETES, COREDNS, LOCAL_PATH_PROVISIONER, PAUSE, HELM, KWOK, WEAVIATE, CONTOUR)
 
 
 def providing(program: str) -> Binary | None:

