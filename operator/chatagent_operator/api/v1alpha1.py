@@ -224,7 +224,8 @@ class Gateway(ConfigModel):
                 },
                 {
                     "rule": "!has(self.provider) || self.provider != 'gateway-api' || "
-                    "!has(self.service)",
+                    "!has(self.service) || !has(self.service.annotations) && "
+                    "(!has(self.service.type) || self.service.type == 'ClusterIP')",
                     "message": "service is only for provider haproxy",
                 },
             ]
@@ -253,7 +254,7 @@ class Gateway(ConfigModel):
         if self.provider == "gateway-api":
             if not self.parent_refs:
                 raise ValueError("parentRefs: gateway-api needs the Gateways that the route is for")
-            if "service" in self.model_fields_set:
+            if self.service != GatewayService():
                 raise ValueError("service: only for provider haproxy")
         elif self.parent_refs or self.hostnames:
             raise ValueError("parentRefs and hostnames are only for provider gateway-api")

@@ -1,0 +1,107 @@
+"""The gateway of a cluster that has a Gateway API implementation: an HTTPRoute with the weights.
+
+The route holds no state, so the pins are in the conversations' names: the runtime ends each one
+that it issues with the name of its revision, and every revision that keeps its conversations has a
+rule for such names. (The API's own session persistence would keep sessions on a revision whatever
+its weight is, also after an abort.) Pure: JSON in and out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from chatagent_operator.api.v1alpha1 import GROUP, ParentReference
+from chatagent_operator.core import names
+from chatagent_operator.core.agent import Agent, Manifest, Platform
+from chatagent_operator.core.routes import Backend, Routes
+
+API_GROUP = "gateway.networking.k8s.io"
+API_VERSION = f"{API_GROUP}/v1"
+KIND = "HTTPRoute"
+GENERATION_ANNOTATION = f"{GROUP}/routes"
+"""Generation of the intent that the route was made from."""
+
+CONVERSATION_HEADER = "X-Conversation-ID"
+EVALUATION_HEADER = "X-Agent-Evaluation"
+"""Set by the operator's own questions, which do not come through the gateway."""
+
+_ANY_REVISION = r"[a-z0-9][-a-z0-9.]*"
+_TIMEOUTS = {"request": "0s", "backendRequest": "0s"}
+"""None: an answer may be streamed for minutes, and the agent has limits of its own."""
+
+
+def routes_object(agent: Agent, routes: Routes, stable: str | None) -> Manifest:
+    """The HTTPRoute.
+
+    Args:
+        stable: revision that takes over conversations whose own revision has no rule. None: they
+            go by the weights at each turn.
+    """
+    settings = agent.spec.gateway
+    spec: Manifest = {
+        "parentRefs": [_parent(each) for each in settings.parent_refs],
+        "rules": list(_rules(agent, routes, stable)),
+    }
+    if settings.hostnames:
+        spec["hostnames"] = list(settings.hostnames)
+    manifest = agent.child(API_VERSION, KIND, agent.name, names.ROLE_GATEWAY, spec=spec)
+    manifest["metadata"]["annotations"] = {GENERATION_ANNOTATION: str(routes.generation)}
+    return manifest
+
+
+def objects(agent: Agent, platform: Platform) -> list[Manifest]:
+    """Everything but the weights: nothing, the Gateway is the cluster's."""
+    return []
+
+
+def _rules(agent: Agent, routes: Routes, stable: str | None) -> Iterator[Manifest]:
+    # A rule that asks for a header goes before one that does not, and otherwise the first wins.
+    in_order = sorted(routes.backends, key=lambda backend: backend.slot)
+    keeping = [backend for backend in in_order if backend.state != "maint"]
+    for backend in sorted(keeping, key=lambda backend: backend.revision == stable):
+        named = _ANY_REVISION if backend.revision == stable else re.escape(backend.revision)
+        yield _rule(_named(named), [_reference(agent, backend, 1)])
+    # One without weight stays in the rule, as its streams that are open would else be cut.
+    weighed = [_reference(agent, b, b.weight if b.state == "ready" else 0) for b in in_order]
+    yield _rule([], weighed if any(each["weight"] for each in weighed) else [])
+
+
+def _rule(matches: list[Manifest], references: list[Manifest]) -> Manifest:
+    root = {"path": {"type": "PathPrefix", "value": "/"}}
+    return {
+        "matches": [root | match for match in matches or [{}]],
+        "filters": [
+            {
+                "type": "RequestHeaderModifier",
+                "requestHeaderModifier": {"remove": [EVALUATION_HEADER]},
+            }
+        ],
+        "backendRefs": references,
+        "timeouts": dict(_TIMEOUTS),
+    }
+
+
+def _named(revision: str) -> list[Manifest]:
+    # Anchored, as some implementations look for the expression anywhere in the value.
+    value = f"^conv_[0-9a-f]{{32}}-{revision}$"
+    header = {"type": "RegularExpression", "name": CONVERSATION_HEADER, "value": value}
+    return [{"headers": [header]}]
+
+
+def _reference(agent: Agent, backend: Backend, weight: int) -> Manifest:
+    # Everything that the API server would fill in is written, so that nothing differs later.
+    return {
+        "group": "",
+        "kind": "Service",
+        "name": names.of_revision(agent.name, backend.revision),
+        "port": backend.port,
+        "weight": weight,
+    }
+
+
+def _parent(reference: ParentReference) -> Manifest:
+    given = {"name": reference.name, "namespace": reference.namespace}
+    optional = {key: value for key, value in given.items() if value}
+    section = {"sectionName": reference.section_name} if reference.section_name else {}
+    return {"group": API_GROUP, "kind": "Gateway", **optional, **section}
