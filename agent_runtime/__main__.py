@@ -16,16 +16,28 @@ from pydantic import ValidationError
 
 from agent_runtime import settings, termination, wiring
 from agent_runtime.config import AgentConfig, load
-from agent_runtime.errors import AgentError, InvalidConfigError
+from agent_runtime.errors import (
+    AgentError,
+    InvalidConfigError,
+    InvalidQuestionsError,
+    NoRepliesError,
+    UnavailableError,
+)
+from agent_runtime.evaluation import comparison
 from agent_runtime.evaluation.report import as_json, as_markdown, bounds, shortfalls
 from agent_runtime.schema import schemas
 from agent_runtime.telemetry import logs
 
+EXIT_CODES = {InvalidQuestionsError.reason: 3, UnavailableError.reason: 4, NoRepliesError.reason: 5}
+"""Of `evaluate`: what a second try would not change, and what it might. Anything else is 1."""
 FORMATS = ("onnx", "sentence-transformers", "ctranslate2", "transformers")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run a command. Exits with 0, 1 for a failure that the report explains, or 2 for usage."""
+    """Run a command.
+
+    Exits with 0, 1 for a failure that the report explains, 2 for usage, or one of EXIT_CODES.
+    """
     try:
         environment = settings.read(os.environ)
     except AgentError as error:
@@ -39,7 +51,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         done = _run(arguments, environment)
     except AgentError as error:
         termination.write(report, {"reason": error.reason, "message": str(error)})
-        sys.exit(f"{error.reason}: {error}")
+        print(f"{error.reason}: {error}", file=sys.stderr)
+        evaluates = arguments.command == "evaluate"
+        sys.exit(EXIT_CODES.get(error.reason, 1) if evaluates else 1)
     except Exception as error:
         termination.write(report, {"reason": AgentError.reason, "message": repr(error)})
         raise
@@ -82,21 +96,47 @@ def _environment(
     )
 
 
-def _evaluate(arguments: argparse.Namespace, environment: settings.Environment) -> None:
-    """Print the report. Exits with 1 where a bound is missed."""
+def _evaluate(
+    arguments: argparse.Namespace, environment: settings.Environment
+) -> dict[str, object] | None:
+    """Print the report. Exits with 1 where a bound is missed. Returns the summary of two agents."""
+    if arguments.concurrency < 1:
+        raise InvalidConfigError(f"--concurrency {arguments.concurrency}: at least 1 is needed")
+    if arguments.baseline:
+        return _compare(arguments, environment)
     wanted = bounds(arguments.fail_under)
     if bool(arguments.url) == bool(arguments.config):
         raise InvalidConfigError("either CONFIG.yaml or --url is needed")
     agent = arguments.url or _config(arguments.config)
     report = wiring.evaluate(
-        arguments.questions, agent, _environment(arguments, environment), arguments.concurrency
-    )
+        arguments.questions, agent, _environment(arguments, environment),
+        arguments.concurrency, arguments.wait,
+    )  # fmt: skip
     as_text = json.dumps(as_json(report), ensure_ascii=False, indent=2)
     if arguments.output:
         arguments.output.write_text(as_text + "\n", encoding="utf-8")
     print(as_text if arguments.format == "json" else as_markdown(report))
     if missed := shortfalls(report, wanted):
         sys.exit("\n".join(missed))
+    return None
+
+
+def _compare(arguments: argparse.Namespace, environment: settings.Environment) -> dict[str, object]:
+    """Print a line of JSON for each question and return the summary."""
+    if not arguments.url or arguments.config:
+        raise InvalidConfigError("--baseline: it is compared with --url, and with no CONFIG.yaml")
+    if arguments.fail_under or arguments.format != "markdown":
+        raise InvalidConfigError("--baseline: it goes with neither --fail-under nor --format")
+    pairs = wiring.compare(
+        arguments.questions, arguments.url, arguments.baseline, environment,
+        arguments.concurrency, arguments.wait,
+    )  # fmt: skip
+    counts = comparison.summary(pairs)
+    report = [json.dumps(each, ensure_ascii=False) for each in (*comparison.lines(pairs), counts)]
+    if arguments.output:
+        arguments.output.write_text("\n".join(report) + "\n", encoding="utf-8")
+    print("\n".join(report[:-1]))
+    return counts
 
 
 def _schema(name: str | None) -> dict[str, object]:
@@ -160,8 +200,18 @@ def _parser(environment: settings.Environment) -> argparse.ArgumentParser:
 
     evaluate = commands.add_parser("evaluate", help="ask a set of questions and judge the replies")
     evaluate.add_argument("config", type=Path, nargs="?", metavar="CONFIG.yaml")
-    evaluate.add_argument("--questions", type=Path, required=True, metavar="FILE.yaml")
+    evaluate.add_argument(
+        "--questions", type=Path, required=True, metavar="FILE",
+        help="YAML, or .jsonl with a question on each line",
+    )  # fmt: skip
     evaluate.add_argument("--url", help="an agent that is served, instead of a configuration")
+    evaluate.add_argument(
+        "--baseline", metavar="URL", help="another one that is served: compare --url with it"
+    )
+    evaluate.add_argument(
+        "--wait", type=float, default=0.0, metavar="SECONDS",
+        help="for what is served to be there",
+    )  # fmt: skip
     evaluate.add_argument("--vector-store", default=environment.vector_store, metavar="URL")
     evaluate.add_argument("--models", type=Path, default=environment.models, metavar="DIR")
     evaluate.add_argument("--concurrency", type=int, default=1, metavar="N")

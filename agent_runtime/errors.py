@@ -21,6 +21,18 @@ class InvalidConfigError(AgentError):
     reason = "InvalidConfig"
 
 
+class InvalidQuestionsError(InvalidConfigError):
+    """A set of questions is empty or broken; the message names file, line and field."""
+
+    reason = "InvalidQuestions"
+
+
+class NoRepliesError(AgentError):
+    """An agent under evaluation answers, but no question: each gets an error."""
+
+    reason = "NoReplies"
+
+
 class ModelNotFoundError(AgentError):
     """The embedding model is not in this image."""
 

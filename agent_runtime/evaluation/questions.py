@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent_runtime.domain import Turn
-from agent_runtime.errors import InvalidConfigError
+from agent_runtime.errors import InvalidQuestionsError
 
 Kind = Literal["fact", "follow-up", "unanswerable", "injection"]
 Text = Annotated[str, Field(min_length=1)]
@@ -56,42 +57,101 @@ class _Entry(BaseModel):
     demo: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an entry stands in its file."""
+
+    path: Path
+    line: int
+    at: int
+    fields: Mapping[str, int]
+    """Line of each field."""
+
+    def wrong(self, field: str, message: str, id: object = None) -> InvalidQuestionsError:
+        line = self.fields.get(field.split(".")[0], self.line)
+        named = f" ({id})" if id is not None else ""
+        said = f"{field}: {message}" if field else message
+        return InvalidQuestionsError(f"{self.path}:{line}: questions[{self.at}]{named}: {said}")
+
+
 def load(path: Path) -> list[Question]:
-    """Read a set from a YAML file with a list `questions`.
+    """Read a set: a YAML file with a list `questions`, or a `.jsonl` with an entry on each line.
 
     Raises:
-        InvalidConfigError: the file cannot be read, or an entry is wrong: the message names the
-            entry and its field.
+        InvalidQuestionsError: the file cannot be read, or an entry is wrong: the message names
+            the file, the line, the entry and its field.
     """
     try:
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise InvalidConfigError(f"{path}: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidConfigError(f"{path} is not YAML: {error}") from error
-    entries = read.get("questions") if isinstance(read, dict) else None
-    if not isinstance(entries, list) or not entries:
-        raise InvalidConfigError(f"{path}: questions: a list of at least one question is needed")
-    questions = [_question(f"{path}: questions[{at}]", each) for at, each in enumerate(entries)]
-    _unique(path, questions)
+        raise InvalidQuestionsError(f"{path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidQuestionsError(f"{path} is not UTF-8: {error}") from error
+    entries = list((_of_lines if path.suffix == ".jsonl" else _of_yaml)(path, text))
+    if not entries:
+        raise InvalidQuestionsError(f"{path}: questions: a list of at least one question is needed")
+    questions: list[Question] = []
+    seen: set[str] = set()
+    for place, entry in entries:
+        question = _question(place, entry)
+        if question.id in seen:
+            raise place.wrong("id", f"{question.id!r} is there twice")
+        seen.add(question.id)
+        questions.append(question)
     return questions
 
 
-def _question(where: str, entry: object) -> Question:
-    if isinstance(entry, dict) and "id" in entry:
-        where += f" ({entry['id']})"
+def _of_lines(path: Path, text: str) -> Iterator[tuple[_Place, object]]:
+    lines = [(at, line) for at, line in enumerate(text.split("\n"), 1) if line.strip()]
+    for index, (at, line) in enumerate(lines):
+        place = _Place(path, at, index, {})
+        try:
+            yield place, json.loads(line)
+        except ValueError as error:
+            raise place.wrong("", f"it is not JSON: {error}") from error
+
+
+def _of_yaml(path: Path, text: str) -> Iterator[tuple[_Place, object]]:
+    try:
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
+        read = loader.construct_document(root) if root is not None else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    except yaml.YAMLError as error:
+        raise InvalidQuestionsError(f"{path} is not YAML: {error}") from error
+    if not isinstance(root, yaml.MappingNode) or not isinstance(read, dict):
+        return
+    nodes = next((value for key, value in root.value if key.value == "questions"), None)
+    if not isinstance(nodes, yaml.SequenceNode):
+        return
+    entries = cast(list[object], read["questions"])
+    for at, (node, entry) in enumerate(zip(nodes.value, entries, strict=True)):
+        yield _Place(path, _line(node), at, _fields(node)), entry
+
+
+def _fields(node: yaml.Node) -> dict[str, int]:
+    if not isinstance(node, yaml.MappingNode):
+        return {}
+    return {str(key.value): _line(key) for key, _ in node.value}
+
+
+def _line(node: yaml.Node) -> int:
+    return node.start_mark.line + 1
+
+
+def _question(place: _Place, entry: object) -> Question:
+    id = cast(dict[str, object], entry).get("id") if isinstance(entry, dict) else None
     try:
         read = _Entry.model_validate(entry)
     except ValidationError as error:
         wrong = [(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()]
-        said = "; ".join(f"{field}: {message}" if field else message for field, message in wrong)
-        raise InvalidConfigError(f"{where}: {said}") from error
+        others = [f"{field}: {message}" for field, message in wrong[1:]]
+        raise place.wrong(wrong[0][0], "; ".join([wrong[0][1], *others]), id) from error
     if read.source == []:
-        raise InvalidConfigError(f"{where}: source: name a file, or null where none answers it")
+        raise place.wrong("source", "name a file, or null where none answers it", id)
     if read.facts and not read.source:
-        raise InvalidConfigError(f"{where}: facts: a question without a source has none")
+        raise place.wrong("facts", "a question without a source has none", id)
     if any(len(turn) != 1 for turn in read.history):
-        raise InvalidConfigError(f"{where}: history: each turn is either `user` or `assistant`")
+        raise place.wrong("history", "each turn is either `user` or `assistant`", id)
     return Question(
         id=read.id,
         lang=read.lang,
@@ -102,11 +162,3 @@ def _question(where: str, entry: object) -> Question:
         forbidden=tuple(read.forbidden),
         split=read.split,
     )
-
-
-def _unique(path: Path, questions: Sequence[Question]) -> None:
-    seen: set[str] = set()
-    for at, each in enumerate(questions):
-        if each.id in seen:
-            raise InvalidConfigError(f"{path}: questions[{at}]: id: {each.id!r} is there twice")
-        seen.add(each.id)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from agent_runtime.wiring.commands import check, convert, ingest, serve
 from agent_runtime.wiring.compose import compose
-from agent_runtime.wiring.evaluation import evaluate
+from agent_runtime.wiring.evaluation import compare, evaluate
 from agent_runtime.wiring.runtime import Runtime
 
-__all__ = ["Runtime", "check", "compose", "convert", "evaluate", "ingest", "serve"]
+__all__ = ["Runtime", "check", "compare", "compose", "convert", "evaluate", "ingest", "serve"]

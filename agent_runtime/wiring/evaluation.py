@@ -13,7 +13,9 @@ from rich.progress import Progress
 
 from agent_runtime.config import AgentConfig
 from agent_runtime.domain import Answer, Request, Turn
+from agent_runtime.errors import NoRepliesError
 from agent_runtime.evaluation import questions
+from agent_runtime.evaluation.comparison import Pair, pair
 from agent_runtime.evaluation.judging import Cited, Observed
 from agent_runtime.evaluation.remote import Remote
 from agent_runtime.evaluation.report import Report, summarize
@@ -28,6 +30,7 @@ def evaluate(
     agent: AgentConfig | str,
     environment: Environment,
     concurrency: int = 1,
+    wait: float = 0.0,
 ) -> Report:
     """Return the report.
 
@@ -36,6 +39,7 @@ def evaluate(
         agent: what to ask: an agent to be put together here, or the URL of one.
         environment: addresses and secrets; AGENT_TOKEN is the bearer token for a URL.
         concurrency: questions at the same time.
+        wait: seconds for an agent at a URL to be there at all.
 
     Raises:
         InvalidConfigError: the set is empty or broken.
@@ -47,7 +51,7 @@ def evaluate(
         async with AsyncExitStack() as stack:
             if isinstance(agent, str):
                 token = environment.variables.get("AGENT_TOKEN")
-                ask: Ask = await stack.enter_async_context(Remote(agent, token))
+                ask: Ask = await stack.enter_async_context(Remote(agent, token, wait=wait))
             else:
                 runtime = compose(agent, environment)
                 stack.push_async_callback(runtime.stop)
@@ -60,6 +64,48 @@ def evaluate(
                     listed, ask, concurrency, lambda done, _: bar.update(task, completed=done)
                 )
             return summarize(judged)
+
+    return asyncio.run(work())
+
+
+def compare(
+    asked: Path,
+    new: str,
+    baseline: str,
+    environment: Environment,
+    concurrency: int = 1,
+    wait: float = 0.0,
+) -> list[Pair]:
+    """Ask two agents that are served the same questions, both at the same time.
+
+    Args:
+        asked: file with the questions.
+        new: URL of the agent that is judged.
+        baseline: URL of the one that it is judged beside.
+        environment: AGENT_TOKEN is the bearer token for both.
+        concurrency: questions at the same time, at each.
+        wait: seconds for each to be there at all.
+
+    Raises:
+        InvalidQuestionsError: the set is empty or broken.
+        UnavailableError: one of them is not there.
+        NoRepliesError: the baseline answers every question with an error.
+    """
+    listed = questions.load(asked)
+    token = environment.variables.get("AGENT_TOKEN")
+
+    async def work() -> list[Pair]:
+        async with (
+            Remote(new, token, wait=wait) as ours,
+            Remote(baseline, token, wait=wait) as theirs,
+        ):
+            both = await asyncio.gather(
+                run(listed, ours, concurrency), run(listed, theirs, concurrency)
+            )
+        errors = [each.error for each in both[1] if each.error]
+        if len(errors) == len(listed):
+            raise NoRepliesError(f"{baseline} answers no question: {errors[0]}")
+        return pair(*both)
 
     return asyncio.run(work())
 
