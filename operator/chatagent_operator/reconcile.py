@@ -14,15 +14,11 @@ from chatagent_operator.api.status import ChatAgentStatus
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core import status as core_status
 from chatagent_operator.core.agent import Agent, Platform
+from chatagent_operator.core.commands import Command, InvalidCommandError, parse_command
 from chatagent_operator.core.names import COMMAND_ANNOTATION
 from chatagent_operator.core.observed import Observed
 from chatagent_operator.core.plan import Apply, Delete, Make, Plan, Scale, Write, plan
-from chatagent_operator.core.rollout import (
-    Command,
-    InvalidCommandError,
-    Notice,
-    parse_command,
-)
+from chatagent_operator.core.rollout import Notice
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.errors import ApiError, NotFoundError, RejectedError
 from chatagent_operator.kube.store import AgentRecord, Key, Store

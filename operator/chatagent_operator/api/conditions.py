@@ -23,8 +23,12 @@ class ConditionType(StrEnum):
     CACHE_READY = "CacheReady"
     GATEWAY_READY = "GatewayReady"
     PROGRESSING = "Progressing"
+    PAUSED = "Paused"
     DEGRADED = "Degraded"
     READY = "Ready"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    """These two are there only while they hold, as kstatus has it."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from agent_runtime.config import ConfigModel
 
-Phase = Literal["Pending", "Ready", "Canary", "Degraded", "Suspended"]
+Phase = Literal["Pending", "Ready", "Canary", "Paused", "Degraded", "Suspended"]
 
 
 class StatusModel(ConfigModel):
@@ -158,8 +158,8 @@ class RolloutStatus(StatusModel):
     started_at: str | None = None
     """When the canary was made."""
 
-    indexed_at: str | None = None
-    """When its documents were seen searchable: from then on it has its time to become ready."""
+    waiting_since: str | None = None
+    """Since when it has had too few ready pods for what it should take."""
 
     paused: Literal["Command", "Inconclusive"] | None = None
     """Why the steps do not go on, if they do not."""
@@ -226,7 +226,8 @@ class ChatAgentStatus(StatusModel):
 
     phase: Phase | None = None
     """The state in one word: `Pending` until the first revision serves, `Canary` while a second
-    one does, `Degraded` when something needs attention."""
+    one is tried, `Paused` while that waits for a person, `Degraded` when something needs
+    attention."""
 
     url: str | None = None
     """Where the agent answers inside the cluster."""
@@ -280,4 +281,5 @@ class ChatAgentStatus(StatusModel):
         ),
     ] = ()
     """The aspects of the state: Accepted, ResolvedRefs, WorkloadsReady, VectorStoreReady,
-    IndexReady, CacheReady, GatewayReady, Progressing, Degraded, Ready."""
+    IndexReady, CacheReady, GatewayReady, Progressing, Paused, Degraded, Ready; and while they hold
+    Reconciling or Stalled, for tools that read kstatus."""

@@ -246,6 +246,10 @@ class Gateway(ConfigModel):
     service: GatewayService = GatewayService()
     """The Service that clients talk to. Only for `haproxy`."""
 
+    replicas: Annotated[int, Field(ge=1, le=3)] = 2
+    """Gateway pods. They tell each other which conversation is where, so that one may restart. Only
+    for `haproxy`."""
+
     affinity_ttl_seconds: Annotated[int, Field(ge=60, le=604800)] = 86400
     """How long after its last turn a conversation is remembered, in seconds."""
 

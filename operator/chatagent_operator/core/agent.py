@@ -170,7 +170,9 @@ def service(agent: Agent, revision: Revision) -> Manifest:
     )
 
 
-def deployment(agent: Agent, revision: Revision, servers: Servers, platform: Platform) -> Manifest:
+def deployment(
+    agent: Agent, revision: Revision, servers: Servers, pods: int, platform: Platform
+) -> Manifest:
     """The pods of the revision."""
     template = pod_template(
         agent,
@@ -195,7 +197,7 @@ def deployment(agent: Agent, revision: Revision, servers: Servers, platform: Pla
         names.ROLE_AGENT,
         revision.name,
         spec={
-            "replicas": agent.spec.replicas,
+            "replicas": pods,
             "revisionHistoryLimit": 0,
             "selector": {
                 "matchLabels": names.selector(agent.name, names.ROLE_AGENT, revision.name)

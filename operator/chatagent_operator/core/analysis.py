@@ -10,7 +10,7 @@ error that is allowed, so that all looks together spend no more than that.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import NormalDist
@@ -94,16 +94,19 @@ class Measurement:
     """What came of one reading."""
 
     at: str
+    window: str
     verdict: Verdict
     samples: int
     metrics: tuple[MetricStatus, ...]
 
-    @property
-    def message(self) -> str:
-        """The metrics that decided, in a sentence."""
-        return "; ".join(
-            f"{each.name}: {each.message}" for each in self.metrics if each.verdict == self.verdict
-        )
+
+def told(metrics: Sequence[MetricStatus], verdict: Verdict | None) -> str:
+    """The metrics that came to a verdict, in a sentence: those that say the same together."""
+    said: dict[str, list[str]] = {}
+    for each in metrics:
+        if each.verdict == verdict:
+            said.setdefault(each.message, []).append(each.name)
+    return "; ".join(f"{', '.join(names)}: {message}" for message, names in said.items())
 
 
 def judge(analysis: Analysis, reading: Reading, look: int) -> Measurement:
@@ -123,7 +126,7 @@ def judge(analysis: Analysis, reading: Reading, look: int) -> Measurement:
         if "Inconclusive" in verdicts
         else "Passed"
     )
-    return Measurement(reading.at, worst, int(reading.canary.turns), found)
+    return Measurement(reading.at, reading.window, worst, int(reading.canary.turns), found)
 
 
 def _judged(metric: Metric, analysis: Analysis, reading: Reading, z: float) -> MetricStatus:

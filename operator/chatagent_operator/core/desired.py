@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from chatagent_operator.core import agent as agent_objects
@@ -39,6 +39,7 @@ class Desired:
 def objects(
     agent: Agent,
     live: list[Revision],
+    replicas: Mapping[str, int],
     ingestions: list[knowledge.Ingestion],
     routes: Routes,
     numbers: dict[str, int],
@@ -48,6 +49,7 @@ def objects(
 
     Args:
         live: revisions that have pods, the stable one first.
+        replicas: pods of each.
         numbers: number of each live revision, counting up in the agent's history.
     """
     store = vector_store.address(agent, platform)
@@ -61,7 +63,8 @@ def objects(
     if redis := cache.managed(agent):
         result += [_whole(m) for m in cache.objects(agent, redis, platform)]
     for revision in live:
-        result += _of_revision(agent, revision, servers, numbers[revision.name], platform)
+        pods, number = replicas[revision.name], numbers[revision.name]
+        result += _of_revision(agent, revision, servers, pods, number, platform)
     for ingestion in ingestions:
         inputs = [ingestion.job, ingestion.revision.content, store.url]
         result.append(
@@ -80,6 +83,7 @@ def _of_revision(
     agent: Agent,
     revision: Revision,
     servers: Servers,
+    pods: int,
     number: int,
     platform: Platform,
 ) -> list[Desired]:
@@ -110,8 +114,8 @@ def _of_revision(
             "Deployment",
             name,
             inputs,
-            lambda: agent_objects.deployment(agent, revision, servers, platform),
-            replicas=agent.spec.replicas,
+            lambda: agent_objects.deployment(agent, revision, servers, pods, platform),
+            replicas=pods,
         ),
     ]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 
 from chatagent_operator.api.conditions import ConditionType, Finding
 from chatagent_operator.core import cache as redis
@@ -11,7 +10,7 @@ from chatagent_operator.core import names, vector_store
 from chatagent_operator.core.agent import Agent
 from chatagent_operator.core.knowledge import Ingestion, missing_sources
 from chatagent_operator.core.observed import Observed, PodFacts
-from chatagent_operator.core.rollout import Decision
+from chatagent_operator.core.rollout import Decision, elapsed
 from chatagent_operator.core.routes import Routes
 from chatagent_operator.core.trouble import Trouble, of_report
 
@@ -33,8 +32,9 @@ def workloads(agent: Agent, serving: str, observed: Observed) -> Finding:
     """Enough pods of the serving revision are ready."""
     workload = observed.workload("Deployment", names.of_revision(agent.name, serving))
     available = workload.available if workload else 0
-    count = f"{available} of {agent.spec.replicas} pods of revision {serving} are ready"
-    if available >= agent.spec.replicas:
+    wanted = min(workload.replicas, agent.spec.replicas) if workload else agent.spec.replicas
+    count = f"{available} of {wanted} pods of revision {serving} are ready"
+    if available >= wanted:
         return Finding(ConditionType.WORKLOADS_READY, "True", "Available", count)
     trouble = trouble_of_revision(agent, serving, observed)
     return Finding(
@@ -123,28 +123,39 @@ def gateway(agent: Agent, observed: Observed) -> Finding:
     )
 
 
-def progressing(decision: Decision, observed: Observed, degraded: Finding) -> Finding:
+def progressing(decision: Decision) -> Finding:
     """A rollout is under way."""
     aspect = ConditionType.PROGRESSING
-    state = decision.state
-    if state.canary and decision.weight:
-        message = (
-            f"revision {state.canary} gets {decision.weight} % of the new conversations; "
-            "go on with `kubectl chatagent promote` or `abort`"
-        )
-        return Finding(aspect, "True", "CanaryServing", message)
-    if state.canary:
-        message = f"revision {state.canary} is not ready yet"
-        if degraded.is_true:
-            message += f": {degraded.message}"
-        return Finding(aspect, "True", "WaitingForRevision", message)
+    state, waiting = decision.state, decision.waiting
+    if state.canary and waiting:
+        share = f"revision {state.canary} gets {decision.weight} % of the new conversations; "
+        message = (share if decision.weight else "") + waiting.message
+        return Finding(aspect, "True", waiting.reason, message)
     if state.failed:
         message = (
-            f"revision {state.failed} was aborted and stays so until the spec changes; "
-            f"{state.stable} serves"
+            f"revision {state.failed} was taken back ({state.failed_message}) and stays out until "
+            f"the spec changes, or `kubectl chatagent retry`; {state.stable} serves"
         )
-        return Finding(aspect, "False", "Aborted", message)
+        return Finding(aspect, "False", state.failed_reason or "Failed", message)
     return Finding(aspect, "False", "Completed", f"revision {state.stable} serves")
+
+
+def paused(decision: Decision) -> Finding:
+    """The rollout waits for a person, or for a time that a person has set."""
+    waiting = decision.waiting
+    if waiting and waiting.is_paused:
+        return Finding(ConditionType.PAUSED, "True", waiting.reason, waiting.message)
+    return Finding(ConditionType.PAUSED, "False", "NotPaused")
+
+
+def for_tools(progressing: Finding, degraded: Finding, ready: Finding) -> list[Finding]:
+    """What kstatus reads, and Flux with it: one of the two, or neither where all is done."""
+    if degraded.is_true:
+        return [Finding(ConditionType.STALLED, "True", degraded.reason, degraded.message)]
+    for finding in (progressing, ready):
+        if finding.is_true == (finding is progressing):
+            return [Finding(ConditionType.RECONCILING, "True", finding.reason, finding.message)]
+    return []
 
 
 def degraded(
@@ -154,6 +165,7 @@ def degraded(
     observed: Observed,
     rejected: Mapping[str, str],
     now: str,
+    is_crowded: bool,
 ) -> Finding:
     """Something needs a person's attention."""
     aspect = ConditionType.DEGRADED
@@ -161,8 +173,20 @@ def degraded(
         return Finding(aspect, "True", "Rejected", f"the API server refused {what}: {message}")
     if missing := missing_sources(agent, observed.sources):
         return Finding(aspect, "True", "ConfigMapNotFound", "; ".join(missing))
+    state = decision.state
+    if is_crowded:
+        message = (
+            f"no node has room for a pod of revision {state.canary}, and none can make way for it; "
+            f"add a node, or set spec.rollout.strategy to recreate. {state.stable} serves"
+        )
+        return Finding(aspect, "True", "InsufficientCapacity", message)
+    ended_at = state.history[0].ended_at if state.history else None
+    makes_room = is_making_room(agent, ended_at, now)
     for name in decision.live:
-        if trouble := trouble_of_revision(agent, name, observed):
+        trouble = trouble_of_revision(agent, name, observed)
+        if trouble and trouble.is_no_room and (name == state.canary or makes_room):
+            continue  # those before it end, and then it has their room
+        if trouble:
             return Finding(aspect, "True", trouble.reason, f"revision {name}: {trouble.message}")
     roles = names.ROLE_VECTOR_STORE, names.ROLE_INGESTION, names.ROLE_GATEWAY, names.ROLE_CACHE
     for role in roles:
@@ -170,19 +194,27 @@ def degraded(
             return Finding(aspect, "True", trouble.reason, f"{role}: {trouble.message}")
     if decision.state.stable and store.status == "False":
         return Finding(aspect, "True", store.reason, f"vector store: {store.message}")
-    if _is_late(agent, decision, now):
+    if state.stable is None and state.waiting_since:
         seconds = agent.spec.rollout.progress_deadline_seconds
-        message = f"revision {decision.state.canary} is not ready after {seconds} s"
-        return Finding(aspect, "True", "ProgressDeadlineExceeded", message)
+        if elapsed(state.waiting_since, now) > seconds:
+            message = f"revision {state.canary} is not ready after {seconds} s"
+            return Finding(aspect, "True", "ProgressDeadlineExceeded", message)
+    if state.failed and state.failed_reason != "Aborted":
+        message = f"revision {state.failed} was taken back: {state.failed_message}"
+        return Finding(aspect, "True", state.failed_reason or "Failed", message)
     return Finding(aspect, "False", "AsExpected")
 
 
-def _is_late(agent: Agent, decision: Decision, now: str) -> bool:
-    started = decision.state.started_at
-    if not started or decision.weight:
-        return False
-    elapsed = datetime.fromisoformat(now) - datetime.fromisoformat(started)
-    return elapsed.total_seconds() > agent.spec.rollout.progress_deadline_seconds
+def is_making_room(agent: Agent, since: str | None, now: str) -> bool:
+    """Pods that were told to end at that time may still finish what they have begun."""
+    grace = agent.spec.pod.termination_grace_period_seconds + 30
+    return since is not None and elapsed(since, now) < grace
+
+
+def is_unschedulable(revision: str | None, observed: Observed) -> bool:
+    """A pod of the revision finds no node."""
+    pods = observed.pods(names.ROLE_AGENT, revision) if revision else []
+    return any(pod.trouble and pod.trouble.is_no_room for _, pod in pods)
 
 
 def ready(

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chatagent_operator.core import names
+from chatagent_operator.core.analysis import Reading
 from chatagent_operator.core.trouble import Trouble, of_pod
 
 Body = Mapping[str, Any]
@@ -38,6 +39,8 @@ class JobFacts:
     """A Job."""
 
     complete: bool
+    failure: str | None = None
+    """Why it was given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,12 @@ class Observed:
 
     unready: Mapping[str, Trouble] = field(default_factory=dict[str, Trouble])
     """Why running pods are not ready, in their own words, by pod name."""
+
+    in_force: int | None = None
+    """Generation of the routes that every gateway pod follows; None where nobody says so."""
+
+    reading: Reading | None = None
+    """The newest numbers of the canary beside the stable revision's."""
 
     def get(self, kind: str, name: str) -> Child | None:
         """One child."""
@@ -187,8 +196,8 @@ def _facts(kind: str, body: Body) -> Facts:
             return _workload(body, status)
         case "Job":
             conditions = status.get("conditions") or []
-            complete = any(c["type"] == "Complete" and c["status"] == "True" for c in conditions)
-            return JobFacts(complete)
+            held = {c["type"]: c.get("message", "") for c in conditions if c["status"] == "True"}
+            return JobFacts("Complete" in held, held.get("Failed"))
         case "Pod":
             return _pod(status, body)
         case "Service":

@@ -7,23 +7,34 @@ and nothing is taken away before the weights and the status say so.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pydantic
 
 from chatagent_operator.api.status import ChatAgentStatus
-from chatagent_operator.core import cache, names, revision, rollout, status, vector_store
+from chatagent_operator.core import (
+    cache,
+    capacity,
+    findings,
+    names,
+    revision,
+    rollout,
+    status,
+    vector_store,
+)
 from chatagent_operator.core.agent import PORT, Agent, Manifest, Platform
+from chatagent_operator.core.analysis import Measurement, judge
+from chatagent_operator.core.commands import Command
 from chatagent_operator.core.desired import Desired, objects
 from chatagent_operator.core.knowledge import Ingestion, ingestions, missing_sources
 from chatagent_operator.core.observed import DataFacts, Observed, ServiceFacts
 from chatagent_operator.core.revision import Revision
-from chatagent_operator.core.rollout import Command, Decision, Notice, State
+from chatagent_operator.core.rollout import Decision, Notice, Seen, State
 from chatagent_operator.core.routes import (
     ROUTES_KEY,
     Backend,
+    BackendState,
     Routes,
     RoutesError,
     assign_slots,
@@ -32,6 +43,8 @@ from chatagent_operator.core.routes import (
 
 POLL_SECONDS = 2.0
 """How often pods that run but are not ready are asked why."""
+SETTLE_SECONDS = 0.1
+"""How often the gateway is asked whether it does what it was told."""
 
 
 @dataclass(frozen=True)
@@ -118,27 +131,58 @@ def plan(
     ready = frozenset(
         candidate.name
         for candidate in candidates
-        if _is_ready(agent, candidate, previous, indexing, observed)
+        if _is_ready(agent, candidate, indexing, observed)
     )
-    decision = rollout.advance(
-        before, target.name, ready, command, agent.spec.rollout.canary_weight, now
+    trouble = findings.trouble_of_revision(agent, target.name, observed)
+    seen_now = Seen(
+        target=target.name,
+        now=now,
+        ready=ready,
+        is_indexed=_is_indexed(agent, target, indexing, observed),
+        carries=capacity.carries(
+            _available(agent, target.name, observed),
+            before,
+            agent.spec.rollout,
+            agent.spec.replicas,
+        ),
+        trouble=trouble.message if trouble else "",
+        is_crowded=_is_crowded(agent, before, target.name, observed, now),
+        is_settled=_is_settled(agent, before, previous.rollout.weight, observed),
+        measurement=_measured(agent, before, observed),
+        command=command,
     )
+    decision = rollout.advance(before, seen_now, agent.spec.rollout, agent.spec.replicas)
+    if agent.spec.replicas > 1 and findings.is_unschedulable(decision.state.canary, observed):
+        decision = replace(decision, state=replace(decision.state, replacing=True))
     live = [known[name] for name in decision.live if name in known]
     indexing = ingestions(agent, live, observed.sources, store)
-    routes = _routes(agent, decision, observed)
-    wanted = objects(agent, live, indexing, routes, _numbers(live, observed), platform)
+    routes = _routes(agent, decision.state, decision.weight, observed)
+    pods = capacity.replicas(decision.state, agent.spec.rollout, agent.spec.replicas)
+    wanted = objects(agent, live, pods, indexing, routes, _numbers(live, observed), platform)
     deletions = _deletions(agent, decision, wanted, observed)
+    in_force = routes.generation == observed.in_force
+    if not in_force:
+        # Until the gateway has let go of them, a request may still be on its way to their pods.
+        deletions = [gone for gone in deletions if not _serves(gone, observed)]
     if not _has_moved_in(agent, live, indexing, observed):
         deletions = [gone for gone in deletions if gone.name != names.vector_store(agent.name)]
     written = status.after(
-        agent, previous, decision, indexing, routes, observed, rejected or {}, now
+        agent,
+        previous,
+        decision,
+        indexing,
+        routes,
+        observed,
+        rejected or {},
+        now,
+        decision.state.canary is not None and seen_now.is_crowded,
     )
     return Plan(
         _ordered(agent, _writes(agent, wanted, observed), _passwords(agent, observed)),
         tuple(deletions),
         written,
         decision.notices + status.notices(previous, written),
-        _next_look(agent, decision, observed != seen or _is_waiting(observed), now),
+        _next_look(decision, observed != seen or _is_waiting(observed), in_force),
     )
 
 
@@ -146,12 +190,25 @@ def state_of(previous: ChatAgentStatus) -> State:
     """The rollout's state as remembered in the status."""
     going = previous.rollout
     return State(
-        previous.stable_revision,
-        previous.canary_revision,
-        previous.failed_revision,
-        going.started_at,
-        going.last_command_id,
-        going.last_command_result,
+        stable=previous.stable_revision,
+        canary=previous.canary_revision,
+        failed=previous.failed_revision,
+        failed_reason=previous.failed_reason,
+        failed_message=previous.failed_message,
+        started_at=going.started_at,
+        waiting_since=going.waiting_since,
+        step=going.step or 0,
+        step_started_at=going.step_started_at,
+        weight=going.approved_weight,
+        weighted_at=going.weighted_at,
+        paused=going.paused,
+        full=going.full,
+        replacing=going.replacing,
+        analysis=previous.analysis,
+        draining=previous.draining,
+        history=previous.history,
+        last_command_id=going.last_command_id,
+        last_command_result=going.last_command_result,
     )
 
 
@@ -178,22 +235,48 @@ def _numbers(live: list[Revision], observed: Observed) -> dict[str, int]:
 
 
 def _is_ready(
-    agent: Agent,
-    candidate: Revision,
-    previous: ChatAgentStatus,
-    indexing: list[Ingestion],
-    observed: Observed,
+    agent: Agent, candidate: Revision, indexing: list[Ingestion], observed: Observed
 ) -> bool:
-    """It could serve. One that serves already stays ready while any of its pods is."""
-    name = names.of_revision(agent.name, candidate.name)
-    workload = observed.workload("Deployment", name)
-    if not workload or not _cluster_ip(observed, name):
-        return False
-    if candidate.name == previous.canary_revision and previous.rollout.weight:
-        return workload.available > 0
+    """It could serve."""
+    return (
+        _available(agent, candidate.name, observed) > 0
+        and _cluster_ip(observed, names.of_revision(agent.name, candidate.name)) is not None
+        and _is_indexed(agent, candidate, indexing, observed)
+    )
+
+
+def _is_indexed(
+    agent: Agent, candidate: Revision, indexing: list[Ingestion], observed: Observed
+) -> bool:
     place = revision.collection(agent.namespace, agent.name, candidate)
-    indexed = all(i.is_complete(observed) for i in indexing if i.collection == place)
-    return indexed and workload.settled and workload.available >= agent.spec.replicas
+    return all(i.is_complete(observed) for i in indexing if i.collection == place)
+
+
+def _available(agent: Agent, name: str, observed: Observed) -> int:
+    workload = observed.workload("Deployment", names.of_revision(agent.name, name))
+    return workload.available if workload else 0
+
+
+def _is_crowded(agent: Agent, state: State, target: str, observed: Observed, now: str) -> bool:
+    if target != state.canary or not findings.is_unschedulable(target, observed):
+        return False
+    if agent.spec.rollout.strategy == "recreate":
+        return not findings.is_making_room(agent, state.started_at, now)
+    return capacity.finds_no_room(state, agent.spec.rollout, agent.spec.replicas)
+
+
+def _is_settled(agent: Agent, state: State, weight: int, observed: Observed) -> bool:
+    """The gateway does what was last decided."""
+    present = _present_routes(agent, observed)
+    wanted = _routes(agent, state, weight, observed)
+    return wanted == present and present.generation == observed.in_force
+
+
+def _measured(agent: Agent, state: State, observed: Observed) -> Measurement | None:
+    reading = observed.reading
+    if reading is None or reading.window != state.weighted_at:
+        return None
+    return judge(agent.spec.rollout.analysis, reading, state.analysis.measurements + 1)
 
 
 def _cluster_ip(observed: Observed, service: str) -> str | None:
@@ -201,26 +284,30 @@ def _cluster_ip(observed: Observed, service: str) -> str | None:
     return child.facts.cluster_ip if child and isinstance(child.facts, ServiceFacts) else None
 
 
-def _routes(agent: Agent, decision: Decision, observed: Observed) -> Routes:
+def _routes(agent: Agent, state: State, weight: int, observed: Observed) -> Routes:
+    """The intent for the gateway, given what the canary gets."""
     present = _present_routes(agent, observed)
-    stable = decision.state.stable
+    stable = state.stable
     if stable and not _cluster_ip(observed, names.of_revision(agent.name, stable)):
         return present  # its Service was deleted and is being made again
-    slots = assign_slots(present.slots(), decision.live if stable else ())
+    draining = [each.revision for each in state.draining]
+    live = [name for name in (stable, state.canary, *draining) if name]
+    slots = assign_slots(present.slots(), live if stable else ())
     backends: list[Backend] = []
     for name, slot in slots.items():
         address = _cluster_ip(observed, names.of_revision(agent.name, name))
         if not address:
             continue
-        weight = 100 - decision.weight if name == stable else decision.weight
+        share = {stable: 100 - weight, state.canary: weight}.get(name, 0)
+        kept: BackendState = "drain" if name in draining else "maint"
         backends.append(
             Backend(
                 slot=slot,
                 revision=name,
                 address=address,
                 port=PORT,
-                weight=weight,
-                state="ready" if weight else "maint",
+                weight=share,
+                state="ready" if share else kept,
             )
         )
     wanted = Routes(generation=present.generation, backends=tuple(backends))
@@ -327,13 +414,20 @@ def _forgotten(agent: Agent, live: set[str], observed: Observed) -> list[Delete]
     return [Delete("ControllerRevision", name) for _, name in history[limit:]]
 
 
-def _next_look(agent: Agent, decision: Decision, waiting: bool, now: str) -> float | None:
+def _serves(gone: Delete, observed: Observed) -> bool:
+    """It belongs to a revision that took conversations."""
+    child = observed.get(gone.kind, gone.name)
+    return bool(child and child.revision) and gone.kind != "Job"
+
+
+def _next_look(decision: Decision, waiting: bool, in_force: bool) -> float | None:
     due = [POLL_SECONDS] if waiting else []
-    if decision.state.canary and not decision.weight and decision.state.started_at:
-        elapsed = datetime.fromisoformat(now) - datetime.fromisoformat(decision.state.started_at)
-        left = agent.spec.rollout.progress_deadline_seconds - elapsed.total_seconds()
-        if left >= 0:
-            due.append(left + 1)
+    if not in_force:
+        due.append(SETTLE_SECONDS)
+    if decision.waiting and decision.waiting.due is not None:
+        due.append(max(decision.waiting.due, SETTLE_SECONDS))
+    if decision.state.draining:
+        due.append(60.0)
     return min(due, default=None)
 
 

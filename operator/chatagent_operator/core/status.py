@@ -1,4 +1,4 @@
-"""The status: ten conditions, a phase, and where the rollout stands."""
+"""The status: the conditions, a phase, and where the rollout stands."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from chatagent_operator.api.conditions import ConditionType, Finding, merge
 from chatagent_operator.api.status import ChatAgentStatus, KnowledgeStatus, Phase, RolloutStatus
 from chatagent_operator.core import findings, names, vector_store
 from chatagent_operator.core.agent import Agent
+from chatagent_operator.core.commands import Command
 from chatagent_operator.core.knowledge import Ingestion
 from chatagent_operator.core.observed import Observed
-from chatagent_operator.core.rollout import Command, Decision, Notice
+from chatagent_operator.core.rollout import Decision, Notice, path
 from chatagent_operator.core.routes import Routes
+
+_TOLD = frozenset({"PausedAtStep", "PausedBySpec", "PausedByCommand"})
+"""What of a rollout's waits a person should read as an Event; the rest tells itself."""
 
 
 def after(
@@ -24,6 +28,7 @@ def after(
     observed: Observed,
     rejected: Mapping[str, str],
     now: str,
+    is_crowded: bool,
 ) -> ChatAgentStatus:
     """The status after a look."""
     state = decision.state
@@ -40,8 +45,10 @@ def after(
     workloads = findings.workloads(agent, serving, observed)
     cache = findings.cache(agent, observed)
     gateway = findings.gateway(agent, observed)
-    degraded = findings.degraded(agent, decision, store, observed, rejected, now)
-    progressing = findings.progressing(decision, observed, degraded)
+    degraded = findings.degraded(agent, decision, store, observed, rejected, now, is_crowded)
+    progressing = findings.progressing(decision)
+    available = bool(workload and workload.available)
+    ready = findings.ready(state.stable, (workloads, index, gateway), available, routes)
     found = [
         Finding(ConditionType.ACCEPTED, "True", "Accepted"),
         findings.references(agent, observed),
@@ -51,11 +58,12 @@ def after(
         cache,
         gateway,
         progressing,
+        findings.paused(decision),
         degraded,
-        findings.ready(
-            state.stable, (workloads, index, gateway), bool(workload and workload.available), routes
-        ),
+        ready,
+        *findings.for_tools(progressing, degraded, ready),
     ]
+    steps = path(agent.spec.rollout, agent.spec.replicas)
     return ChatAgentStatus(
         observed_generation=agent.generation,
         phase=_phase(decision, found),
@@ -63,9 +71,24 @@ def after(
         stable_revision=state.stable,
         canary_revision=state.canary,
         failed_revision=state.failed,
+        failed_reason=state.failed_reason,
+        failed_message=state.failed_message,
+        draining=state.draining,
+        analysis=state.analysis,
+        evaluation=previous.evaluation,
+        history=state.history,
         rollout=RolloutStatus(
             weight=decision.weight,
+            approved_weight=state.weight,
+            step=state.step if state.step_started_at else None,
+            steps=len(steps) if state.canary and state.stable else None,
+            step_started_at=state.step_started_at,
+            weighted_at=state.weighted_at,
             started_at=state.started_at,
+            waiting_since=state.waiting_since,
+            paused=state.paused,
+            full=state.full,
+            replacing=state.replacing,
             message=progressing.message,
             last_command_id=state.last_command_id,
             last_command_result=state.last_command_result,
@@ -84,7 +107,7 @@ def notices(before: ChatAgentStatus, now: ChatAgentStatus) -> tuple[Notice, ...]
     told: list[Notice] = []
     progress, earlier = new.get(ConditionType.PROGRESSING), old.get(ConditionType.PROGRESSING)
     before_reason = earlier.reason if earlier else ""
-    if progress and progress.reason == "CanaryServing" != before_reason:
+    if progress and progress.reason in _TOLD and progress.reason != before_reason:
         told.append(Notice("Normal", progress.reason, progress.message))
     for aspect in (ConditionType.ACCEPTED, ConditionType.DEGRADED, ConditionType.READY):
         was, present = old.get(aspect), new.get(aspect)
@@ -93,6 +116,8 @@ def notices(before: ChatAgentStatus, now: ChatAgentStatus) -> tuple[Notice, ...]
         bad = "True" if aspect == ConditionType.DEGRADED else "False"
         if aspect == ConditionType.READY and not (was and was.status != present.status):
             continue  # nobody expects a new agent to be ready at once
+        if aspect == ConditionType.DEGRADED and present.reason == now.failed_reason:
+            continue  # the rollout has told it
         if present.status == bad:
             told.append(Notice("Warning", present.reason, present.message))
         elif was:
@@ -109,7 +134,8 @@ def suspended(
     paused = Finding(
         ConditionType.PROGRESSING, "False", "Suspended", "spec.suspend is true: nothing is changed"
     )
-    kept = _kept(previous, but=ConditionType.PROGRESSING)
+    passing = ConditionType.PROGRESSING, ConditionType.RECONCILING
+    kept = _kept(previous, but=passing)
     rollout = previous.rollout
     if command and command.id != rollout.last_command_id:
         refusal = {
@@ -129,7 +155,7 @@ def suspended(
 
 def invalid(previous: ChatAgentStatus, generation: int, message: str, now: str) -> ChatAgentStatus:
     """The status of an agent whose spec this operator cannot read. What serves goes on."""
-    kept = _kept(previous, but=ConditionType.ACCEPTED)
+    kept = _kept(previous, but=(ConditionType.ACCEPTED,))
     accepted = Finding(ConditionType.ACCEPTED, "False", "InvalidSpec", message)
     return previous.model_copy(
         update={
@@ -140,12 +166,12 @@ def invalid(previous: ChatAgentStatus, generation: int, message: str, now: str) 
     )
 
 
-def _kept(previous: ChatAgentStatus, but: ConditionType) -> list[Finding]:
+def _kept(previous: ChatAgentStatus, but: tuple[ConditionType, ...]) -> list[Finding]:
     known = set(ConditionType)
     return [
         Finding(ConditionType(c.type), c.status, c.reason, c.message)
         for c in previous.conditions
-        if c.type in known and c.type != but
+        if c.type in known and c.type not in but
     ]
 
 
@@ -155,7 +181,9 @@ def _phase(decision: Decision, found: Iterable[Finding]) -> Phase:
         return "Degraded"
     if decision.state.stable is None or not holds[ConditionType.READY]:
         return "Pending"
-    return "Canary" if decision.state.canary else "Ready"
+    if decision.state.canary is None:
+        return "Ready"
+    return "Paused" if holds[ConditionType.PAUSED] else "Canary"
 
 
 def _knowledge(

@@ -36,6 +36,11 @@ class Trouble:
         """The vector store does not answer."""
         return self.reason == "VectorStoreUnavailable"
 
+    @property
+    def is_no_room(self) -> bool:
+        """No node has what the pod asks for."""
+        return self.reason == "Unschedulable"
+
 
 def of_pod(body: Body) -> Trouble | None:
     """The first trouble of a pod, the most telling one first."""

@@ -7,6 +7,7 @@ story says so. What the real controllers do is tested in `tests/cluster` and `te
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +15,10 @@ from chatagent_operator.api.status import ChatAgentStatus
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Agent, Platform
+from chatagent_operator.core.analysis import Histogram, Reading, Tally
+from chatagent_operator.core.commands import Command
 from chatagent_operator.core.observed import Observed, project
 from chatagent_operator.core.plan import Apply, Delete, Make, Plan, Scale, plan
-from chatagent_operator.core.rollout import Command
 from chatagent_operator.core.trouble import Trouble
 
 PLATFORM = Platform("operator:1", "haproxy:1", "chroma:1", "redis:1")
@@ -41,6 +43,12 @@ class Cluster:
     unready: dict[str, Trouble] = field(default_factory=dict[str, Trouble])
     command: Command | None = None
     broken_images: set[str] = field(default_factory=set[str])
+    room: int = 100
+    """Pods of the agent for which the scheduler has room."""
+    gateway_follows: bool = True
+    """The gateway does what it is told, by the next look."""
+    tallies: dict[str, Tally] = field(default_factory=dict[str, Tally])
+    """What each image's pods have counted, by image. None: there is nothing to read."""
     story: list[str] = field(default_factory=list[str])
     clock: int = 0
     version: int = 0
@@ -63,22 +71,57 @@ class Cluster:
             for key, body in self.objects.items()
             if (child := project(key[0], body)) is not None
         }
-        observed = Observed(children, self.sources, self.unready)
         self.clock += 1
-        now = f"2026-01-01T00:{self.clock // 60:02}:{self.clock % 60:02}Z"
+        now = self.now()
+        observed = Observed(children, self.sources, self.unready, self._in_force(), self._reading())
         return plan(agent, self.status, observed, self.command, PLATFORM, now)
+
+    def now(self, every: int = 1) -> str:
+        """The time of the story, as of the last full interval of so many seconds."""
+        hours, seconds = divmod(self.clock // every * every, 3600)
+        return f"2026-01-{1 + hours // 24:02}T{hours % 24:02}:{seconds // 60:02}:{seconds % 60:02}Z"
 
     def settle(self) -> Plan:
         """Look until nothing is left to write; pods become ready and Jobs complete meanwhile.
 
         Returns the last plan.
         """
-        for _ in range(20):
+        for _ in range(60):
+            before = self.status
             made = self.look()
             moved = self._controllers()
-            if not made.writes and not made.deletions and not moved:
+            if not made.writes and not made.deletions and not moved and self.status == before:
                 return made
         raise AssertionError("it never settles")
+
+    def wait(self, seconds: int) -> Plan:
+        """Let time pass, then settle."""
+        self.clock += seconds
+        return self.settle()
+
+    def _in_force(self) -> int | None:
+        routes = self.objects.get(("ConfigMap", "shop-routes"))
+        if routes is None or not self.gateway_follows:
+            return None
+        return int(json.loads(routes["data"]["routes.json"])["generation"])
+
+    def _reading(self) -> Reading | None:
+        rollout, images = self.status.rollout, self._images()
+        canary, stable = self.status.canary_revision, self.status.stable_revision
+        if not (rollout.weighted_at and canary and stable and self.tallies):
+            return None
+        first, second = (self.tallies.get(images[name], Tally()) for name in (canary, stable))
+        now = self.now(30)
+        return Reading(now, rollout.weighted_at, first, second)
+
+    def _images(self) -> dict[str, str]:
+        return {
+            body["metadata"]["labels"][names.REVISION_LABEL]: body["spec"]["template"]["spec"][
+                "containers"
+            ][0]["image"]
+            for (kind, _), body in self.objects.items()
+            if kind == "Deployment" and names.REVISION_LABEL in body["metadata"]["labels"]
+        }
 
     def revisions(self) -> list[str]:
         """Revisions that have a Deployment."""
@@ -135,26 +178,74 @@ class Cluster:
                 self.objects.pop((kind, name), None)
                 self.story.append(f"deleted {kind} {name}")
 
+    def pods(self) -> dict[str, int]:
+        """Pods that each revision should have, by image."""
+        images = self._images()
+        return {
+            images[body["metadata"]["labels"][names.REVISION_LABEL]]: body["spec"]["replicas"]
+            for (kind, _), body in self.objects.items()
+            if kind == "Deployment" and names.REVISION_LABEL in body["metadata"]["labels"]
+        }
+
     def _controllers(self) -> bool:
-        """Deployments, StatefulSets and Jobs reach what they should, if their image can run."""
+        """Deployments, StatefulSets and Jobs reach what they should, if their image can run and
+        there is room. Who runs already stays where it is."""
         moved = False
-        for (kind, name), body in self.objects.items():
+        agents = [
+            key
+            for key, body in self.objects.items()
+            if key[0] == "Deployment" and names.REVISION_LABEL in body["metadata"]["labels"]
+        ]
+        used = sum(min(self._running(key), self.objects[key]["spec"]["replicas"]) for key in agents)
+        for key, body in list(self.objects.items()):
+            kind, name = key
             if kind not in {"Deployment", "StatefulSet", "Job"}:
                 continue
             image = body["spec"]["template"]["spec"]["containers"][0]["image"]
             if image in self.broken_images:
                 continue
             replicas = body["spec"].get("replicas", 1)
-            generation = body["metadata"]["generation"]
+            if key in agents:
+                kept = min(self._running(key), replicas)
+                granted = min(replicas, kept + self.room - used)
+                used += granted - kept
+                moved |= self._pod_without_room(name, body, granted < replicas)
+            else:
+                granted = replicas
             status: dict[str, Any] = {
-                "observedGeneration": generation,
+                "observedGeneration": body["metadata"]["generation"],
                 "replicas": replicas,
                 "updatedReplicas": replicas,
-                "availableReplicas": replicas,
+                "availableReplicas": granted,
             }
             if kind == "Job":
                 status = {"conditions": [{"type": "Complete", "status": "True"}]}
             if body.get("status") != status:
-                self.objects[kind, name]["status"] = status
+                self.objects[key]["status"] = status
                 moved = True
         return moved
+
+    def _running(self, key: tuple[str, str]) -> int:
+        return int(self.objects[key].get("status", {}).get("availableReplicas", 0))
+
+    def _pod_without_room(self, name: str, deployment: dict[str, Any], exists: bool) -> bool:
+        key = ("Pod", f"{name}-pending")
+        if not exists:
+            return self.objects.pop(key, None) is not None
+        if key in self.objects:
+            return False
+        condition = {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.",
+        }
+        metadata = deployment["metadata"] | {"name": key[1], "resourceVersion": "1"}
+        self.objects[key] = {"metadata": metadata, "status": {"conditions": [condition]}}
+        return True
+
+
+def counted(turns: int, errors: int = 0, seconds: float = 0.1) -> Tally:
+    """A tally of so many turns, each of which took so long."""
+    histogram = Histogram(((seconds, float(turns)), (math.inf, float(turns))))
+    return Tally(turns=turns, errors=errors, latency=histogram, first_token=histogram)

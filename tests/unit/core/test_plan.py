@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core import names, revision
-from chatagent_operator.core.plan import Apply, Delete
+from chatagent_operator.core.plan import Apply
 from chatagent_operator.core.rollout import Command
 from tests.unit.core.simulation import Cluster, spec
 
@@ -82,30 +82,38 @@ def test_promotion_makes_the_canary_stable_and_takes_the_old_revision_away() -> 
     cluster = with_canary()
     one, two = name_of("runtime:1"), name_of("runtime:2")
     canary = cluster.objects["Deployment", f"shop-{two}"].copy()
-    cluster.command = Command("id-1", "promote", two)
+    cluster.command = Command("id-1", "promote", two, full=True)
     cluster.settle()
     assert cluster.weights() == {two: 100}
     assert cluster.revisions() == [two]
     assert cluster.objects["Deployment", f"shop-{two}"] == canary, "no pod of it restarts"
     assert ("ControllerRevision", f"shop-{one}") in cluster.objects, "history is kept"
-    assert cluster.status.rollout.last_command_result == f"promoted {two}"
+    assert cluster.status.rollout.last_command_result == (
+        f"promoted {two}, without the steps that were left"
+    )
 
 
 def test_weights_move_first_and_pods_go_last() -> None:
     cluster = with_canary()
-    cluster.command = Command("id-1", "promote")
+    cluster.command = Command("id-1", "promote", full=True)
     made = cluster.plan()
     first = made.writes[0]
     assert isinstance(first, Apply)
     assert first.desired.name == "shop-routes"
-    assert f"shop-{name_of('runtime:1')}" in {gone.name for gone in made.deletions}
-    assert not [write for write in made.writes if isinstance(write, Delete)]
+    old = f"shop-{name_of('runtime:1')}"
+    assert not made.deletions, "the gateway may still send them something"
+    cluster.look()
+    cluster.gateway_follows = False
+    cluster.settle()
+    assert ("Deployment", old) in cluster.objects
+    cluster.gateway_follows = True
+    assert old in {gone.name for gone in cluster.plan().deletions}
 
 
 def test_a_crash_before_the_status_is_stored_loses_no_revision() -> None:
     cluster = with_canary()
     one, two = name_of("runtime:1"), name_of("runtime:2")
-    cluster.command = Command("id-1", "promote", two)
+    cluster.command = Command("id-1", "promote", two, full=True)
     for write in cluster.plan().writes:
         cluster.write(write)  # and then the operator dies
     cluster.spec = spec("runtime:3")
@@ -202,7 +210,7 @@ def test_a_broken_revision_never_takes_traffic() -> None:
     cluster.spec = spec("runtime:2")
     cluster.settle()
     assert cluster.weights() == {one: 100}
-    cluster.command = Command("id-1", "promote")
+    cluster.command = Command("id-1", "promote", full=True)
     cluster.settle()
     assert cluster.weights() == {one: 100}
     assert (cluster.status.rollout.last_command_result or "").startswith("refused")
@@ -237,7 +245,7 @@ def test_going_back_withdraws_the_canary() -> None:
 
 def test_an_old_command_is_not_carried_out_again() -> None:
     cluster = with_canary()
-    cluster.command = Command("id-1", "promote")
+    cluster.command = Command("id-1", "promote", full=True)
     cluster.settle()
     cluster.spec = spec("runtime:3")
     cluster.settle()
@@ -323,7 +331,7 @@ def test_history_is_limited() -> None:
     for number in range(1, 6):
         cluster.spec = spec(f"runtime:{number}", rollout={"revisionHistoryLimit": 2})
         cluster.settle()
-        cluster.command = Command(f"id-{number}", "promote")
+        cluster.command = Command(f"id-{number}", "promote", full=True)
         cluster.settle()
     kept = [key[1] for key in cluster.objects if key[0] == "ControllerRevision"]
     assert len(kept) == 3

@@ -1,54 +1,154 @@
-"""Properties of the state machine, whatever people and pods do."""
+"""Properties of the state machine, whatever people, pods and numbers do."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatagent_operator.core.rollout import (
-    Command,
-    InvalidCommandError,
-    State,
-    advance,
-    parse_command,
-)
+from chatagent_operator.api.rollout import Pause, Rollout, Step
+from chatagent_operator.api.status import EvaluationStatus, MetricStatus, Verdict
+from chatagent_operator.core.analysis import Measurement
+from chatagent_operator.core.capacity import replicas
+from chatagent_operator.core.commands import Action, Command, InvalidCommandError, parse_command
+from chatagent_operator.core.rollout import Seen, State, advance, path
 
 REVISIONS = ("a", "b", "c")
-NOW = "2026-01-01T00:00:00Z"
-
-steps = st.lists(
-    st.tuples(
-        st.sampled_from(REVISIONS),
-        st.frozensets(st.sampled_from(REVISIONS)),
-        st.sampled_from([None, "promote", "abort"]),
-    ),
-    max_size=30,
+ROLLOUTS = (
+    Rollout(),
+    Rollout(steps=()),
+    Rollout(steps=(Step(set_weight=20), Step(pause=Pause()), Step(set_weight=60))),
+    Rollout(steps=(Step(set_weight=5), Step(pause=Pause(duration="1m")))),
+    Rollout(strategy="blueGreen"),
+    Rollout(strategy="rolling"),
+    Rollout(strategy="recreate"),
 )
+
+
+def at(minute: int) -> str:
+    return f"2026-01-01T{minute // 60:02}:{minute % 60:02}:00Z"
+
+
+def measured(verdict: Verdict, minute: int, window: str | None) -> Measurement:
+    metric = MetricStatus(name="errors", verdict=verdict, message="said so")
+    return Measurement(at(minute), window or "", verdict, 100, (metric,))
+
+
+looks = st.lists(
+    st.fixed_dictionaries(
+        {
+            "target": st.sampled_from(REVISIONS),
+            "ready": st.frozensets(st.sampled_from(REVISIONS)),
+            "carries": st.sampled_from([0, 33, 66, 100]),
+            "is_settled": st.booleans(),
+            "is_indexed": st.booleans(),
+            "verdict": st.sampled_from([None, *get_args(Verdict)]),
+            "evaluation": st.sampled_from([None, "Running", "Passed", "Failed"]),
+            "action": st.sampled_from([None, None, None, *get_args(Action), "full"]),
+        }
+    ),
+    max_size=40,
+)
+
+
+def seen(look: dict[str, Any], number: int, state: State) -> Seen:
+    action = look["action"]
+    full = action == "full"
+    return Seen(
+        target=look["target"],
+        now=at(number),
+        ready=look["ready"],
+        carries=look["carries"],
+        is_settled=look["is_settled"],
+        is_indexed=look["is_indexed"],
+        measurement=measured(look["verdict"], number, state.weighted_at)
+        if look["verdict"]
+        else None,
+        evaluation=EvaluationStatus(verdict=look["evaluation"]) if look["evaluation"] else None,
+        command=Command(str(number), "promote" if full else action, full=full) if action else None,
+    )
+
+
+@settings(deadline=None, max_examples=400)
+@given(looks=looks, rollout=st.sampled_from(ROLLOUTS), pods=st.integers(1, 4))
+def test_what_holds_whatever_happens(
+    looks: list[dict[str, Any]], rollout: Rollout, pods: int
+) -> None:
+    state, steps = State(), path(rollout, pods)
+    for number, look in enumerate(looks):
+        before, now = state, seen(look, number, state)
+        decision = advance(before, now, rollout, pods)
+        state = decision.state
+        approved = [step.set_weight for step in steps[: state.step + 1] if step.set_weight]
+        assert decision.weight <= state.weight <= max(approved, default=0), "never above approval"
+        if decision.weight:
+            assert state.stable
+            assert state.canary in now.ready
+        assert state.canary is None or state.canary not in (state.stable, state.failed)
+        assert state.failed is None or state.failed == now.target
+        assert (state.failed is None) == (state.failed_reason is None)
+        assert len(set(decision.live)) == len(decision.live) <= 4
+        if look["action"] == "abort" and before.canary == now.target and before.stable:
+            assert decision.weight == 0
+            assert state.canary is None
+        if before.stable and state.stable != before.stable:
+            assert state.stable == now.target
+            assert state.stable in now.ready
+            assert now.carries == 100
+        assert sum(replicas(state, rollout, pods).values()) >= 1
+        again = advance(state, replace(now, measurement=None, is_settled=False), rollout, pods)
+        assert again.state == state, "a second look decides nothing new"
 
 
 @settings(deadline=None)
-@given(steps=steps, weight=st.integers(1, 50))
-def test_a_canary_has_weight_only_beside_a_stable_one_and_when_ready(
-    steps: list[tuple[str, frozenset[str], str | None]], weight: int
+@given(rollout=st.sampled_from(ROLLOUTS), pods=st.integers(1, 4), looks=looks)
+def test_every_rollout_ends(rollout: Rollout, pods: int, looks: list[dict[str, Any]]) -> None:
+    """After whatever has happened: once all is well and a person says yes, it is promoted."""
+    state = State(stable="a")
+    for number, look in enumerate(looks):
+        state = advance(state, seen(look, number, state), rollout, pods).state
+    minute = len(looks)
+    for _ in range(120):
+        minute += 1
+        action: Action = "retry" if state.failed else "resume" if state.paused else "promote"
+        good = Seen(
+            target="c",
+            now=at(minute),
+            ready=frozenset(REVISIONS),
+            measurement=measured("Passed", minute, state.weighted_at),
+            command=Command(f"good-{minute}", action),
+        )
+        state = advance(state, good, rollout, pods).state
+        if state.stable == "c" and state.canary is None:
+            return
+    raise AssertionError(f"it does not end: {state}")
+
+
+@settings(deadline=None)
+@given(rollout=st.sampled_from(ROLLOUTS), pods=st.integers(1, 4), start=looks)
+def test_a_bad_measurement_takes_every_weight_back(
+    rollout: Rollout, pods: int, start: list[dict[str, Any]]
 ) -> None:
     state = State()
-    for number, (target, ready, action) in enumerate(steps):
-        command = Command(str(number), action) if action else None  # pyright: ignore[reportArgumentType]
-        before = state
-        decision = advance(state, target, ready, command, weight, NOW)
-        state = decision.state
-        assert decision.weight in (0, weight)
-        if decision.weight:
-            assert state.stable
-            assert state.canary in ready
-        assert state.canary != state.stable or state.canary is None
-        assert state.failed is None or state.failed == target
-        assert not (state.failed and state.failed in decision.live)
-        if before.stable and state.stable != before.stable:
-            assert action == "promote", "only a person replaces the stable revision"
-        again = advance(state, target, ready, command, weight, NOW)
-        assert again.state == state, "a second look decides nothing new"
+    for number, look in enumerate(start):
+        state = advance(state, seen(look, number, state), rollout, pods).state
+    if not state.weight:
+        return
+    minute = len(start)
+    bad = Seen(
+        target=state.canary or "",
+        now=at(minute),
+        ready=frozenset(),
+        is_settled=False,
+        measurement=measured("Failed", minute, state.weighted_at),
+    )
+    decision = advance(state, bad, rollout, pods)
+    assert decision.weight == 0
+    assert decision.state.failed == state.canary
+    assert decision.state.failed_reason == "AnalysisFailed"
 
 
 @pytest.mark.parametrize(
@@ -57,8 +157,10 @@ def test_a_canary_has_weight_only_beside_a_stable_one_and_when_ready(
         ("promote", "not JSON"),
         ("[]", "not a JSON object"),
         ('{"action": "promote"}', "id must be"),
-        ('{"id": "1", "action": "destroy"}', "action must be promote or abort"),
+        ('{"id": "1", "action": "destroy"}', "action must be one of promote, abort"),
         ('{"id": "1", "action": "abort", "revision": 3}', "revision must be"),
+        ('{"id": "1", "action": "abort", "full": true}', "full must be"),
+        ('{"id": "1", "action": "promote", "full": 1}', "full must be"),
     ],
 )
 def test_a_wrong_command_is_explained(text: str, wrong: str) -> None:
@@ -69,3 +171,34 @@ def test_a_wrong_command_is_explained(text: str, wrong: str) -> None:
 def test_no_command_is_none() -> None:
     assert parse_command(None) is None
     assert parse_command('{"id": "1", "action": "abort"}') == Command("1", "abort")
+
+
+REFUSED = [
+    (State(stable="a"), "abort", "there is no canary"),
+    (State(stable="a", canary="b"), "promote", "it waits for nobody"),
+    (State(stable="a", canary="b"), "resume", "it is not paused"),
+    (State(stable="a", canary="b"), "skip", "its steps have not begun"),
+    (State(stable="a", canary="b", paused="Command"), "pause", "paused already"),
+    (State(stable="a", canary="b"), "retry", "no revision has failed"),
+    (State(canary="b"), "abort", "nothing to go back to"),
+]
+
+
+@pytest.mark.parametrize(("state", "action", "why"), REFUSED)
+def test_a_command_that_makes_no_sense_is_refused(state: State, action: Action, why: str) -> None:
+    target = state.canary or state.stable or "a"
+    ready = frozenset({"b"}) if state.stable else frozenset[str]()
+    now = Seen(target, at(0), ready, is_settled=False, command=Command("1", action))
+    after = advance(state, now, Rollout(), 1).state
+    assert after.last_command_id == "1"
+    assert why in (after.last_command_result or "")
+    assert after.canary == state.canary
+
+
+def test_a_command_is_carried_out_once() -> None:
+    paused = State(stable="a", canary="b", paused="Command")
+    now = Seen("b", at(0), frozenset({"b"}), is_settled=False, command=Command("1", "resume"))
+    resumed = advance(paused, now, Rollout(), 1).state
+    assert resumed.paused is None
+    again = advance(replace(resumed, paused="Command"), now, Rollout(), 1).state
+    assert again.paused == "Command"

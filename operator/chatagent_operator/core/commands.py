@@ -1,0 +1,54 @@
+"""What a person asks of a rollout: the annotation `chatagent.dev/command`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal, cast, get_args
+
+Action = Literal["promote", "abort", "pause", "resume", "retry", "skip"]
+ACTIONS: tuple[Action, ...] = get_args(Action)
+
+
+class InvalidCommandError(ValueError):
+    """The command annotation is not one; the message says what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """What a person asked for."""
+
+    id: str
+    action: Action
+    revision: str | None = None
+    """The canary that is meant; of `retry`, the failed one. Absent: whichever there is."""
+    full: bool = False
+    """Of `promote`: without the steps that are left."""
+
+
+def parse_command(text: str | None) -> Command | None:
+    """A command from its annotation.
+
+    Raises:
+        InvalidCommandError: it is not a command.
+    """
+    if not text:
+        return None
+    try:
+        raw = json.loads(text)
+    except ValueError as error:
+        raise InvalidCommandError(f"it is not JSON: {error}") from None
+    if not isinstance(raw, dict):
+        raise InvalidCommandError("it is not a JSON object")
+    fields = cast(dict[str, Any], raw)
+    identifier, action, revision = (fields.get(k) for k in ("id", "action", "revision"))
+    full = fields.get("full", False)
+    if not isinstance(identifier, str) or not identifier:
+        raise InvalidCommandError("id must be a text that is new for every command")
+    if action not in ACTIONS:
+        raise InvalidCommandError(f"action must be one of {', '.join(ACTIONS)}")
+    if revision is not None and not isinstance(revision, str):
+        raise InvalidCommandError("revision must be the name of a revision")
+    if not isinstance(full, bool) or (full and action != "promote"):
+        raise InvalidCommandError("full must be true or false, and is only for promote")
+    return Command(identifier, action, revision, full)
