@@ -28,6 +28,8 @@ from chatagent_operator.kube.errors import ApiError, NotFoundError, RejectedErro
 FIELD_MANAGER = names.MANAGED_BY
 TIMEOUT_SECONDS = 15.0
 ALREADY_EXISTS = 409
+LOG_BYTES = 16 * 1024 * 1024
+"""Most that is read of a pod's log; more than a kubelet keeps of one."""
 
 _RESOURCES = {
     "ConfigMap": ("/api/v1", "configmaps"),
@@ -214,13 +216,24 @@ class Kube:
         if rest:
             yield rest
 
+    async def log(self, namespace: str, pod: str) -> str:
+        """What the container of a pod has written so far.
+
+        Raises:
+            NotFoundError: there is no such pod.
+            ApiError: its node does not give it.
+        """
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log?limitBytes={LOG_BYTES}"
+        lines = self.lines("GET", path, None, {"Accept": "*/*"}, TIMEOUT_SECONDS)
+        return b"\n".join([line async for line in lines]).decode(errors="replace")
+
     async def _send(
         self,
         method: str,
         path: str,
         body: Any,
         content_type: str,
-        timeout: Any,
+        limit: Any,
         more: Mapping[str, str] | None = None,
     ) -> Any:
         headers: dict[str, str] = {"Content-Type": content_type, "Accept": "application/json"}
@@ -230,7 +243,7 @@ class Kube:
         url = self._api.configuration.host + path
         try:
             return await self._api.call_api(
-                method, url, headers, body, _request_timeout=timeout, _preload_content=False
+                method, url, headers, body, _request_timeout=limit, _preload_content=False
             )
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise ApiError(0, f"{method} {path}: {error or type(error).__name__}") from error

@@ -1,0 +1,89 @@
+"""The program: reads the command line, connects, runs one command, and ends with its exit code."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from kubernetes.aio import config  # pyright: ignore[reportMissingTypeStubs]
+
+from chatagent_operator.cli import commands
+from chatagent_operator.cli.arguments import ORDERS, parser
+from chatagent_operator.cli.cluster import Cluster
+from chatagent_operator.cli.errors import DONE, NO_ANSWER, REFUSED, CommandError
+from chatagent_operator.cli.result import Result
+from chatagent_operator.cli.watching import watch
+from chatagent_operator.kube.client import Kube
+from chatagent_operator.kube.errors import ApiError
+
+Command = Callable[[Cluster, argparse.Namespace], Awaitable[Result]]
+
+COMMANDS: dict[str, Command] = {
+    **dict.fromkeys(ORDERS, commands.order),
+    "get": commands.get,
+    "history": commands.history,
+    "diff": commands.diff,
+}
+POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+def main() -> None:
+    """Entry point of the plugin."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # pyright: ignore[reportAttributeAccessIssue]
+    arguments = parser().parse_args()
+    try:
+        asyncio.run(_run(arguments))
+    except CommandError as error:
+        _fail(error, error.exit_code)
+    except ApiError as error:
+        _fail(error.message or error, REFUSED if 400 <= error.status < 500 else NO_ANSWER)
+    except config.ConfigException as error:
+        _fail(f"{error}; give --kubeconfig, or set KUBECONFIG", NO_ANSWER)
+    except KeyboardInterrupt:
+        sys.exit(DONE if getattr(arguments, "watch", False) else 130)
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _fail(reason: object, exit_code: int) -> None:
+    print("error: " + " ".join(str(reason).split()), file=sys.stderr)
+    sys.exit(exit_code)
+
+
+async def _run(arguments: argparse.Namespace) -> None:
+    kube = await Kube.connect(arguments.kubeconfig, arguments.context)
+    try:
+        everywhere: bool = getattr(arguments, "all_namespaces", False)
+        namespace = None if everywhere else await asyncio.to_thread(_namespace, arguments)
+        cluster, command = Cluster(kube, namespace), COMMANDS[arguments.command]
+        if getattr(arguments, "watch", False):
+            await watch(lambda: command(cluster, arguments), arguments.output, _now, sys.stdout)
+        elif text := (await command(cluster, arguments)).printed(arguments.output, _now()):
+            print(text, flush=True)
+    finally:
+        await kube.close()
+
+
+def _namespace(arguments: argparse.Namespace) -> str:
+    if arguments.namespace:
+        return arguments.namespace
+    try:
+        listed: Any = config.list_kube_config_contexts(config_file=arguments.kubeconfig)
+    except config.ConfigException:
+        if POD_NAMESPACE.exists():
+            return POD_NAMESPACE.read_text(encoding="utf-8").strip()
+        raise
+    contexts, active = listed
+    chosen = next((c for c in contexts if c["name"] == arguments.context), active)
+    return str(chosen["context"].get("namespace") or "default")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
