@@ -25,7 +25,7 @@ from agent_runtime.config import AgentConfig
 from agent_runtime.domain import Evidence, Request, Turn
 from agent_runtime.evaluation.questions import Question, load
 from agent_runtime.llm.quotes import take_apart
-from agent_runtime.llm.scoring import CONFIDENCE, MATCH, Views, ask, ranked, sureness, views
+from agent_runtime.llm.scoring import BEST, CONFIDENCE, MATCH, Views, ask, ranked, sureness, views
 from agent_runtime.text.terms import Analyzer
 from agent_runtime.wiring.compose import compose
 
@@ -50,6 +50,8 @@ class Example:
     """1 for a stretch of a right document that holds one of the facts. Shape [stretches]."""
     sureness: Floats
     answerable: bool
+    found: bool
+    """A right document is among those of the best stretches."""
 
 
 async def evidences(
@@ -77,6 +79,8 @@ def example(question: Question, evidence: Evidence, analyzer: Analyzer) -> Examp
     taken = [take_apart(each.indexed, analyzer.terms) for each in evidence.passages]
     seen: list[Views] = [views(each, asked, rank) for rank, each in enumerate(taken)]
     quotes = [(each.chunk, each.chunk.text[slice(*q.span)]) for each in taken for q in each.quotes]
+    best = ranked(seen)
+    documents = {Path(taken[rank].chunk.key.path).name for _, rank, _ in best[:BEST]}
     right = [
         float(
             Path(chunk.key.path).name in question.sources and any(f in text for f in question.facts)
@@ -86,8 +90,9 @@ def example(question: Question, evidence: Evidence, analyzer: Analyzer) -> Examp
     return Example(
         np.vstack([each.table for each in seen]).astype(float),
         np.array(right),
-        np.array(sureness(asked, taken, seen, ranked(seen))),
+        np.array(sureness(asked, taken, seen, best)),
         bool(question.sources),
+        not documents.isdisjoint(question.sources),
     )
 
 
@@ -158,6 +163,8 @@ def main() -> None:
     print(f"a right stretch comes first: {np.mean(first):.3f} of {len(ranking)}")
     print({k: round(float(w), 1) for k, w in zip(MATCH, fit_match(ranking), strict=True)})
 
+    # To refuse is right where the answer was not found: no weights are bent to answer there.
+    examples = [each for each in examples if each.found or not each.answerable]
     odds = np.array(validated(examples, fit_confidence, lambda e, w: float(e.sureness @ w)))
     known = np.array([each.answerable for each in examples])
     print(f"answered: {np.mean(odds[known] > 0):.3f}, refused: {np.mean(odds[~known] <= 0):.3f}")

@@ -7,30 +7,38 @@ question classifiers", COLING 2002). Pure; patterns only, for English and Chines
 from __future__ import annotations
 
 import re
+from itertools import chain
 
 _UNIT = r"(?:second|minute|hour|night|day|week|month|year)s?\b"
 _FEW = r"(?:one|two|three|four|five|six|seven|eight|nine|ten|half|several)"
 _NUMBER = r"[\d一二两三四五六七八九十百千半]"
 
-_ASKED = {
-    "money": r"\bhow much\b(?! time)"
-    r"|\b(?:costs?|prices?|fees?|charges?|postage|expensive|pay for)\b"
-    r"|多少钱|价格|费用|运费|邮费|几块|收费|要钱|收钱|加钱|算钱|怎么算|便宜|手续费|押金|赔多少",
-    "duration": r"\bhow (?:long|soon|late|quickly|fast|often|old)\b"
+_PRECISE = {
+    ("money", "share"): r"\b(?:costs?|prices?|fees?|charges?|postage|expensive|pay for)\b"
+    r"|\bhow much (?:is|are|for|do you (?:want|ask))\b"
+    r"|多少钱|价格|费用|运费|邮费|几块|收费|要钱|收钱|加钱|算钱|怎么算|手续费|押金|赔多少",
+    ("duration",): r"\bhow (?:long|quickly|fast|often)\b|\bhow much time\b"
     r"|\bhow many (?:business |working )?(?:days|hours|weeks|months|years|minutes)\b"
-    r"|\b(?:when|deadline|until|latest|interval)\b"
-    r"|多久|多长|几天|几年|几个月|几小时|多少天|什么时候|何时|最晚|最迟|之内|以内|期限|有效期|间隔",
-    "time": r"\b(?:when|what (?:time|day|date)|date|last day|until)\b"
-    r"|\b(?:open|opens|opening|close|closes)\b"
-    r"|几点|什么时候|何时|几号|哪天|日期|截止|最晚|最迟|营业时间|关门|开门",
-    "share": r"\b(?:percent|per cent|percentage|discount|share|rate|how much)\b|%"
-    r"|几折|百分|折扣|便宜多少|费率|利率|手续费|多少",
-    "count": r"\bhow (?:many|much|often|big|heavy|large|hot|old|high|far|tall)\b"
-    r"|\b(?:number|maximum|minimum|max|min|most|heaviest|age|temperature|limit)\b"
-    r"|几|多少|最多|最少|至少|最低|最高|上限|多重|多大|多高|多远|次数",
-    "contact": r"\b(?:phone|telephone|number|ring|e-?mail|contact|reach)\b"
+    r"|\binterval\b|多久|多长时间|几天|几年|几个月|几小时|多少天|期限|有效期|间隔",
+    ("duration", "time"): r"\b(?:when|deadline|until|latest)\b|\bhow (?:soon|late)\b"
+    r"|什么时候|何时|最晚|最迟|之内|以内|截止",
+    ("time",): r"\b(?:what (?:time|day|date)|date|last day|open|opens|opening|close|closes)\b"
+    r"|几点|几号|哪天|日期|营业时间|关门|开门",
+    ("contact",): r"\b(?:phone|telephone|number|ring|e-?mail|contact|reach)\b"
     r"|电话|邮箱|号码|联系|找谁|打给|热线|邮件",
+    ("weight",): r"\b(?:how (?:heavy|much weight)|weighs?|weight|heaviest)\b|多重|重量|几公斤",
+    ("size",): r"\bhow (?:tall|wide|high|big|large|far|deep)\b|\bsize\b|多高|多宽|多远|尺寸",
+    ("temperature",): r"\b(?:how hot|temperature|degrees)\b|多少度|温度",
 }
+"""Kinds of amount, any of which will do, and how a question asks for just these."""
+_OPEN = {
+    ("money", "share", "count"): r"\bhow much\b|多少",
+    ("share",): r"\b(?:percent|per cent|percentage|discount|share|rate)\b|%"
+    r"|几折|百分|折扣|费率|利率",
+    ("count",): r"\bhow (?:many|old)\b|\b(?:maximum|minimum|max|min|most|age|limit)\b"
+    r"|几|最多|最少|至少|最低|最高|上限|多大|次数",
+}
+"""The same for words that leave it open; they count where none of the others stands."""
 _HELD = {
     "money": r"\bCNY ?\d|\d ?(?:yuan|euro|dollars?|USD|EUR)\b|[$€£¥]|\bfree\b"
     rf"|\b(?:no|without) (?:fee|charge)|{_NUMBER} ?(?:元|块|万元)|免费|不收费|不收",
@@ -45,14 +53,20 @@ _HELD = {
     "count": rf"\d|\b(?:{_FEW}|once|twice|no limit|unlimited)\b"
     rf"|{_NUMBER} ?[次张个件台层本种只杯]|不限",
     "contact": r"@|\d{3}[- ]\d{3,4}|\+\d{2}",
+    "weight": r"\d ?(?:kg|g|kilo(?:gram)?s?)\b|\d ?(?:公斤|千克|克)",
+    "size": r"\d ?(?:[cmk]?m|met(?:re|er)s?|inch(?:es)?)\b|\d ?[厘毫]?米",
+    "temperature": r"\d ?°",
 }
-_ASKED_FOR = {kind: re.compile(pattern, re.IGNORECASE) for kind, pattern in _ASKED.items()}
 _HOLDS = {kind: re.compile(pattern, re.IGNORECASE) for kind, pattern in _HELD.items()}
 
 
 def asked(question: str) -> frozenset[str]:
     """Return the kinds of amount that a question could want; none: it wants something else."""
-    return frozenset(kind for kind, pattern in _ASKED_FOR.items() if pattern.search(question))
+    for table in (_PRECISE, _OPEN):
+        found = (kinds for kinds, pattern in table.items() if re.search(pattern, question, re.I))
+        if kinds := frozenset(chain.from_iterable(found)):
+            return kinds
+    return frozenset()
 
 
 def held(sentence: str) -> frozenset[str]:

@@ -9,7 +9,7 @@ answer and a refusal: the best of a bad lot is no answer.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,21 +21,22 @@ from agent_runtime.llm.quotes import Taken
 from agent_runtime.text.terms import Unit
 
 MATCH = {
-    "here": 5.7,  # share of the question's weight that the stretch holds
-    "above": 2.8,  # what its title, headings and table header hold besides
-    "cosine": 2.0,  # with the question, where the model reads its language
-    "kind": 1.5,  # 1: holds the kind of amount asked for; -1: does not; 0: none was asked for
-    "rank": 2.9,  # 1 for the first passage of the retrieval, 1/2 for the second, …
+    "covered": 6.1,  # share of the question that the stretch holds, or what stands above it
+    "cosine": 3.0,  # with the question, where the model reads its language
+    "kind": 1.6,  # 1: holds a kind of amount asked for; -1: does not; 0: none was asked for
+    "rank": 2.3,  # 1 for the first passage of the retrieval, 1/2 for the second, …
 }
 CONFIDENCE = {
-    "match": 2.8,  # of the best stretch, by MATCH, of STRONG
-    "covered": 3.7,  # here and above of the stretch among the best that holds most
-    "missing": -2.9,  # greatest share of one word that its whole passage lacks
+    "match": 2.3,  # of the best stretch, by MATCH, of STRONG
+    "held": 2.3,  # words that the stretch among the best which covers most holds, of LONG
+    "found": 2.8,  # words that the passage which holds most holds, of LONG
+    "lacking": -2.8,  # share of the question that the covering stretch's passage lacks
     "scattered": -1.8,  # 0: all passages are of one document; 1: each of another
-    "length": 3.4,  # words of the question, of LONG: a long one is never held as a whole
-    "cosine": 1.4,  # greatest of a passage with the question
-    "semantic": -0.8,  # whether there are cosines
-    "bias": -3.9,
+    "divided": -1.1,  # documents that the best stretches are of, of BEST
+    "length": 2.4,  # words of the question, of LONG: a long one is never held as a whole
+    "cosine": 1.6,  # of the first passage with the question
+    "semantic": -0.6,  # whether there are cosines
+    "bias": -1.6,
 }
 STRONG = 10
 LONG = 8
@@ -63,13 +64,14 @@ class Views:
 
     table: NDArray[np.float32]
     """Shape [quotes, MATCH]."""
-    missing: float
+    held: float
+    """Share of the question that the whole passage holds."""
     cosine: float
     """Of the whole passage, 0 where it means nothing."""
 
     def covered(self, at: int) -> float:
         """Return the share of the question that a stretch holds with what stands above it."""
-        return float(self.table[at, 0] + self.table[at, 1])
+        return float(self.table[at, 0])
 
 
 def ask(evidence: Evidence, units: Sequence[Unit]) -> Asked:
@@ -99,16 +101,15 @@ def views(taken: Taken, question: Asked, rank: int) -> Views:
         if (over := above.get(id(quote.above))) is None:
             over = np.array([quote.above.holds(unit) for unit in units], np.float32)
             above[id(quote.above)] = over
-        row[0] = here @ shares
-        row[1] = np.maximum(over - here, 0) @ shares
+        row[0] = np.maximum(here, over) @ shares
         if question.kinds:
-            row[3] = -1 if question.kinds.isdisjoint(quote.amounts) else 1
+            row[2] = -1 if question.kinds.isdisjoint(quote.amounts) else 1
     cosine = 0.0
     if question.semantic:
-        table[:, 2] = np.maximum(taken.vectors @ question.vector, 0)
+        table[:, 1] = np.maximum(taken.vectors @ question.vector, 0)
         cosine = max(float(taken.mean @ question.vector), 0.0)
-    table[:, 4] = 1 / (1 + rank)
-    return Views(table, float((question.shares * (1 - whole)).max(initial=0)), cosine)
+    table[:, 3] = 1 / (1 + rank)
+    return Views(table, float(whole @ question.shares), cosine)
 
 
 def ranked(seen: Sequence[Views]) -> list[tuple[float, int, int]]:
@@ -137,20 +138,24 @@ def sureness(
         best: what `ranked` makes of them, at least one.
     """
     looked_at = best[:BEST]
-    covered, missing = max(
-        (seen[rank].covered(at), seen[rank].missing) for _, rank, at in looked_at
-    )
-    documents = {(each.chunk.key.source, each.chunk.key.path) for each in taken}
+    covered, covering = max((seen[rank].covered(at), rank) for _, rank, at in looked_at)
+    length = min(len(question.units), LONG) / LONG
     return [
         best[0][0] / STRONG,
-        covered,
-        missing,
-        (len(documents) - 1) / max(1, len(taken) - 1),
-        min(len(question.units), LONG) / LONG,
-        max(each.cosine for each in seen),
+        covered * length,
+        max(each.held for each in seen) * length,
+        1 - seen[covering].held,
+        (_documents(taken) - 1) / max(1, len(taken) - 1),
+        _documents(taken[rank] for _, rank, _ in looked_at) / BEST,
+        length,
+        seen[0].cosine,
         float(question.semantic),
         1.0,
     ]
+
+
+def _documents(taken: Iterable[Taken]) -> int:
+    return len({(each.chunk.key.source, each.chunk.key.path) for each in taken})
 
 
 def confidence(numbers: Sequence[float]) -> float:

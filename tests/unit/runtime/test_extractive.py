@@ -12,7 +12,7 @@ from agent_runtime.config import LLMConfig
 from agent_runtime.domain import Evidence, IndexedChunk, Passage, Piece
 from agent_runtime.llm.extractive import NO_ANSWER, ExtractiveGenerator
 from agent_runtime.llm.quotes import SYNONYM, Words, take_apart
-from agent_runtime.llm.scoring import confidence
+from agent_runtime.llm.scoring import CONFIDENCE, confidence
 from agent_runtime.retrieval.lexical import LexicalIndex
 from agent_runtime.text.terms import Analyzer, Unit
 from tests.unit.runtime.fakes import HashingEmbedder, indexed
@@ -130,13 +130,23 @@ async def test_an_amount_that_was_asked_for_is_preferred() -> None:
     assert pieces[0].text == "The delivery of a lamp is CNY 15."
 
 
-@given(st.lists(st.floats(-1, 1), min_size=8, max_size=8))
+async def test_an_amount_of_another_kind_is_not_what_was_asked_for() -> None:
+    pieces = await answer(
+        "How heavy is the lamp?",
+        indexed("The lamp costs 30 yuan.\nThe lamp stands 90 cm high.\nThe lamp has 3 kg."),
+        maxSentences=1,
+        minScore=0,
+    )
+    assert pieces[0].text == "The lamp has 3 kg."
+
+
+@given(st.lists(st.floats(-1, 1), min_size=len(CONFIDENCE), max_size=len(CONFIDENCE)))
 def test_confidence_stays_between_0_and_1(numbers: list[float]) -> None:
     assert 0 <= confidence(numbers) <= 1
 
 
 def test_what_is_covered_makes_sure_and_what_is_missing_unsure() -> None:
-    base = [0.8, 0.5, 0.3, 0.5, 0.5, 0.4, 1.0, 1.0]
-    more = [base[0], 0.9, *base[2:]]
-    worse = [*base[:2], 0.8, *base[3:]]
-    assert confidence(worse) < confidence(base) < confidence(more)
+    base = dict.fromkeys(CONFIDENCE, 0.5)
+    more, worse = {**base, "found": 0.9}, {**base, "lacking": 0.8}
+    sure = [confidence(list(each.values())) for each in (worse, base, more)]
+    assert sure == sorted(set(sure))

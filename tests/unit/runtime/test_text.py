@@ -176,6 +176,10 @@ def test_the_language_of_a_question(text: str, language: str) -> None:
         ("运费多少钱", "每单 15 元", "原路退回"),
         ("几点关门", "10:00–22:00", "苏州店"),
         ("What number do I ring?", "400-555-0148", "in the evening"),
+        ("How much does it cost?", "8% of the price", "wash it at 30 °C"),
+        ("How much oil do I need?", "60 ml", "by courier"),
+        ("How heavy is it?", "25 kg", "CNY 30"),
+        ("桌子有多高", "75 厘米", "99 元"),
     ],
 )
 def test_a_question_for_an_amount_and_what_holds_it(question: str, answer: str, other: str) -> None:
