@@ -11,6 +11,8 @@ from typing import Literal
 from agent_runtime.errors import InvalidConfigError
 
 TERMINATION_LOG = Path("/dev/termination-log")
+UNNAMED_REVISION = "local"
+"""What the revision is called where nobody released it."""
 _QUOTAS = ("/sys/fs/cgroup/cpu.max", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
 
 
@@ -45,7 +47,7 @@ def read(environ: Mapping[str, str]) -> Environment:
         redis=environ.get("AGENT_REDIS") or None,
         redis_password=environ.get("AGENT_REDIS_PASSWORD") or None,
         agent=environ.get("AGENT_NAME") or "agent",
-        revision=environ.get("AGENT_REVISION") or "local",
+        revision=environ.get("AGENT_REVISION") or UNNAMED_REVISION,
         models=Path(environ.get("AGENT_MODELS") or "/models"),
         termination_log=Path(log) if log else _termination_log(),
         log_format=_log_format(environ.get("AGENT_LOG_FORMAT") or None),

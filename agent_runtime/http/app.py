@@ -72,7 +72,7 @@ def build_app(parts: Parts) -> ASGIApp:
     files = Files(parts.records)
     attachments = Attachments(parts.records, files, parts.documents)
     chat = Chat(turns, parts.names)
-    conversations = Conversations(parts.sessions, parts.records)
+    conversations = Conversations(parts.sessions, parts.records, parts.names.revision)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:

@@ -15,9 +15,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic_core import PydanticCustomError
 
 from agent_runtime.errors import InvalidRequestError
+from agent_runtime.settings import UNNAMED_REVISION
 
 CONVERSATION = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_ISSUED = re.compile(r"[a-z]+_([0-9a-f]{8})[0-9a-f]{24}")
+_ISSUED = re.compile(r"[a-z]+_([0-9a-f]{8})[0-9a-f]{24}(-.*)?")
+_REVISION = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
 MAX_QUESTION = 8000
 """Characters of one message that is searched for. A longer one is not a question."""
 NO_NUL: dict[str, Any] = {"pattern": "^[^\\x00]*$"}
@@ -50,6 +52,14 @@ Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)]
 def issued(kind: str) -> str:
     """Return a new id that nobody can guess and that remembers when it was made."""
     return f"{kind}_{int(time.time()):08x}{uuid.uuid4().hex[:24]}"
+
+
+def issued_conversation(revision: str) -> str:
+    """Return the name of a new conversation. It ends in the revision that it began on, so that a
+    gateway without a memory can send its turns there; to the runtime that means nothing, and a
+    conversation may go on at any revision."""
+    named = revision != UNNAMED_REVISION and _REVISION.fullmatch(revision)
+    return issued("conv") + (f"-{revision}" if named else "")
 
 
 def issued_at(id: str) -> int:

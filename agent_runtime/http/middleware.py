@@ -14,7 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from agent_runtime.http.fields import CONVERSATION, issued
+from agent_runtime.http.fields import CONVERSATION, issued_conversation
 from agent_runtime.telemetry import Telemetry, Timings
 
 log = logging.getLogger("agent_runtime.requests")
@@ -45,7 +45,7 @@ class Identity:
         if CONVERSATION.fullmatch(named):
             state["conversation_id"] = named
         elif scope["path"] in TURNS:
-            state["conversation_id"] = issued("conv")
+            state["conversation_id"] = issued_conversation(self._revision)
         request = given.get("x-request-id", "")
         if not _REQUEST_ID.fullmatch(request):
             request = f"req_{uuid.uuid4().hex}"

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from agent_runtime.domain import Principal, Session, Turn
 from agent_runtime.errors import ConflictError, NotFoundError
 from agent_runtime.http.access import own
-from agent_runtime.http.fields import issued
+from agent_runtime.http.fields import issued_conversation
 from agent_runtime.http.items import Item, items_of
 from agent_runtime.ports import Records, Sessions
 
@@ -46,15 +46,18 @@ class Conversations:
     """Conversations of all owners, each seen by its own only. Methods raise
     StateUnavailableError."""
 
-    def __init__(self, sessions: Sessions, records: Records) -> None:
+    def __init__(self, sessions: Sessions, records: Records, revision: str) -> None:
         self._sessions = sessions
         self._records = records
+        self._revision = revision
 
     async def create(
         self, principal: Principal, turns: tuple[Turn, ...], metadata: dict[str, str]
     ) -> Conversation:
         """Begin a conversation."""
-        session = Session(issued("conv"), principal.user, principal.tenant, turns)
+        session = Session(
+            issued_conversation(self._revision), principal.user, principal.tenant, turns
+        )
         await self._sessions.save(session)
         if metadata:
             await self.note(session.conversation_id, principal, metadata)

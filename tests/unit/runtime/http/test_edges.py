@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -21,6 +22,7 @@ from agent_runtime.errors import (
     UnreadableDocumentError,
     VectorStoreUnavailableError,
 )
+from agent_runtime.http.fields import issued_conversation
 from agent_runtime.http.middleware import MAX_BODY
 from tests.unit.runtime.http.harness import CHAT, RESPONSES, Runtime, events_of
 
@@ -169,6 +171,32 @@ async def test_a_header_s_conversation_cannot_break_out(runtime: Runtime, id: st
     assert reply.status_code == (400 if id else 200)
     assert "x-evil" not in reply.headers
     assert reply.headers["x-conversation-id"].startswith("conv_")
+
+
+@pytest.mark.parametrize("path", [CHAT, RESPONSES])
+async def test_a_new_conversation_is_named_after_its_revision(runtime: Runtime, path: str) -> None:
+    asked = runtime.ask if path == CHAT else runtime.respond
+    named = (await asked()).headers["x-conversation-id"]
+    assert re.fullmatch("conv_[0-9a-f]{32}-r1", named)
+    made = (await runtime.client.post("/v1/conversations")).json()
+    assert re.fullmatch("conv_[0-9a-f]{32}-r1", made["id"])
+    assert made["created_at"] > 1_600_000_000
+
+
+async def test_a_conversation_goes_on_at_any_revision(runtime: Runtime) -> None:
+    theirs = "conv_" + "0" * 32 + "-r0"
+    reply = await runtime.client.post(
+        CHAT,
+        json={"messages": [{"role": "user", "content": "x"}]},
+        headers={"x-conversation-id": theirs},
+    )
+    assert reply.status_code == 200
+    assert reply.headers["x-conversation-id"] == theirs
+
+
+@pytest.mark.parametrize("revision", ["local", "Not a label", "x" * 64])
+def test_a_revision_that_cannot_stand_in_a_name_is_left_out(revision: str) -> None:
+    assert re.fullmatch("conv_[0-9a-f]{32}", issued_conversation(revision))
 
 
 async def test_requests_have_ids(runtime: Runtime) -> None:
