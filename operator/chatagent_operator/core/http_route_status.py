@@ -1,0 +1,134 @@
+"""What Gateways say of an agent's HTTPRoute: whether it is in force, what is wrong, where it is.
+
+Pure: the objects' JSON in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from chatagent_operator.core.http_route import GENERATION_ANNOTATION
+from chatagent_operator.core.trouble import Trouble
+
+UNANSWERED = "RouteUnanswered"
+"""No Gateway has said yet whether it takes the route as it is now."""
+
+Body = Mapping[str, Any]
+Key = tuple[str, str]
+"""Namespace and name of a Gateway."""
+
+_WANTED = ("Accepted", "ResolvedRefs")
+
+
+def in_force(body: Body) -> int | None:
+    """Generation of the intent that every Gateway of the route has taken; None until then.
+
+    Args:
+        body: the HTTPRoute as the API server has it.
+    """
+    if any(_trouble_at(body, parent) for parent in _parents(body)):
+        return None
+    given = body["metadata"].get("annotations", {}).get(GENERATION_ANNOTATION, "")
+    return int(given) if given.isdecimal() else None
+
+
+def trouble(body: Body, gateways: Mapping[Key, Body | None]) -> Trouble | None:
+    """Why the route is not in force, the first thing that is wrong. None: it is.
+
+    A Gateway takes a moment to answer a change: what is wrong for less is no trouble.
+
+    Args:
+        body: the HTTPRoute as the API server has it.
+        gateways: the Gateways that exist, by `parents`; None for one that does not.
+    """
+    for parent in _parents(body):
+        key = _key(body, parent)
+        gateway = gateways.get(key)
+        if gateway is None:
+            return Trouble(
+                "GatewayNotFound",
+                f"there is no Gateway {'/'.join(key)}: see spec.gateway.parentRefs",
+            )
+        if found := _trouble_at(body, parent):
+            return _trouble_of(gateway, key) if found.reason == UNANSWERED else found
+    return None
+
+
+def parents(body: Body) -> tuple[Key, ...]:
+    """Namespace and name of the Gateways that the route is for."""
+    return tuple(dict.fromkeys(_key(body, parent) for parent in _parents(body)))
+
+
+def url(body: Body, gateways: Mapping[Key, Body | None]) -> str | None:
+    """Where clients find the agent; None where no Gateway has an address yet."""
+    hostnames: list[str] = body["spec"].get("hostnames") or []
+    for parent in _parents(body):
+        gateway = gateways.get(_key(body, parent)) or {}
+        for listener in gateway.get("spec", {}).get("listeners", []):
+            if parent.get("sectionName") in (None, listener["name"]):
+                hosts = [*hostnames, listener.get("hostname", ""), *_addresses(gateway)]
+                if host := next((h for h in hosts if h and not h.startswith("*")), None):
+                    return _url(listener, host)
+    return None
+
+
+def _url(listener: Body, host: str) -> str:
+    scheme = "https" if listener["protocol"] in ("HTTPS", "TLS") else "http"
+    name = f"[{host}]" if ":" in host else host
+    usual = {"http": 80, "https": 443}[scheme]
+    port = "" if listener["port"] == usual else f":{listener['port']}"
+    return f"{scheme}://{name}{port}"
+
+
+def _addresses(gateway: Body) -> Iterator[str]:
+    for address in gateway.get("status", {}).get("addresses", []):
+        yield address["value"]
+
+
+def _trouble_at(body: Body, parent: Body) -> Trouble | None:
+    """What one parent says; a listener of its own may be named, and several controllers answer."""
+    name = "/".join(_key(body, parent))
+    answers = [
+        answer
+        for answer in body.get("status", {}).get("parents", [])
+        if _key(body, answer["parentRef"]) == _key(body, parent)
+        and answer["parentRef"].get("sectionName") == parent.get("sectionName")
+    ]
+    found = Trouble(UNANSWERED, f"Gateway {name} says nothing about the route")
+    for answer in answers:
+        said = {c["type"]: c for c in answer.get("conditions", [])}
+        current = [c for c in said.values() if _is_current(body, c)]
+        wrong = next((c for c in current if c["type"] in _WANTED and c["status"] != "True"), None)
+        if wrong:
+            text = f"Gateway {name} does not take the route: {wrong['message']}"
+            found = Trouble(wrong["reason"], text)
+        elif all(kind in said and _is_current(body, said[kind]) for kind in _WANTED):
+            return None
+    return found
+
+
+def _trouble_of(gateway: Body, key: Key) -> Trouble:
+    """Why a Gateway that exists says nothing: it may be none of any controller's."""
+    said = {c["type"]: c for c in gateway.get("status", {}).get("conditions", [])}
+    for kind in ("Accepted", "Programmed"):
+        if kind in said and said[kind]["status"] != "True":
+            found = said[kind]
+            text = f"Gateway {'/'.join(key)} is not {kind.lower()}: {found['message']}"
+            return Trouble(found["reason"], text)
+    return Trouble(
+        UNANSWERED,
+        f"Gateway {'/'.join(key)} says nothing about the route: does its controller run?",
+    )
+
+
+def _is_current(body: Body, condition: Body) -> bool:
+    return condition.get("observedGeneration", 0) >= body["metadata"]["generation"]
+
+
+def _parents(body: Body) -> list[Body]:
+    return cast(list[Body], body["spec"].get("parentRefs") or [])
+
+
+def _key(body: Body, parent: Body) -> Key:
+    return parent.get("namespace") or body["metadata"]["namespace"], parent["name"]
