@@ -1,5 +1,9 @@
 """The gateway's objects: HAProxy, the sidecar that follows the operator's intent, and the Service
-that clients talk to."""
+that clients talk to.
+
+A StatefulSet, because the pods tell each other which conversation is where, and must be known to
+each other by name before they start.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,12 @@ from chatagent_operator.core.agent import (
     pull_secrets,
     service_account,
 )
-from chatagent_operator.core.haproxy import CONFIG_FILE, GatewaySettings, render_config_files
+from chatagent_operator.core.haproxy import CONFIG_FILE, GatewaySettings, Peer, render_config_files
 from chatagent_operator.core.routes import ROUTES_KEY, Routes
 
 SYNC_PORT = 8405
+MOST_REPLICAS = 3
+"""As many pods as there may ever be know of each other, so that one more restarts no other."""
 _LINGER_SECONDS = 5
 """How long it still takes connections once told to stop: the endpoints follow meanwhile."""
 _STOP = f"sleep {_LINGER_SECONDS}; kill -USR1 1; while kill -0 1; do sleep 1; done"
@@ -38,9 +44,7 @@ def routes_config_map(agent: Agent, routes: Routes) -> Manifest:
 
 def objects(agent: Agent, platform: Platform) -> list[Manifest]:
     """Everything but the weights."""
-    settings = GatewaySettings(
-        affinity_ttl_seconds=agent.spec.gateway.affinity_ttl_seconds, drain_seconds=_DRAIN_SECONDS
-    )
+    settings = _settings(agent)
     config = agent.child(
         "v1",
         "ConfigMap",
@@ -52,9 +56,27 @@ def objects(agent: Agent, platform: Platform) -> list[Manifest]:
         service_account(agent, names.gateway(agent.name), names.ROLE_GATEWAY),
         *_rights(agent),
         config,
-        _deployment(agent, platform, settings, config["data"]),
+        # HAProxy looks its peers' names up when it starts.
+        *(_peer_service(agent, settings, ordinal) for ordinal in range(MOST_REPLICAS)),
+        _stateful_set(agent, platform, settings, config["data"]),
+        _disruption_budget(agent),
         _service(agent),
     ]
+
+
+def _settings(agent: Agent) -> GatewaySettings:
+    port = GatewaySettings.peer_port
+    pods = [_pod(agent, ordinal) for ordinal in range(MOST_REPLICAS)]
+    return GatewaySettings(
+        affinity_ttl_seconds=agent.spec.gateway.affinity_ttl_seconds,
+        drain_seconds=_DRAIN_SECONDS,
+        # The name of a pod is that of the Service which is its address.
+        peers=tuple(Peer(pod, f"{pod}:{port}") for pod in pods),
+    )
+
+
+def _pod(agent: Agent, ordinal: int) -> str:
+    return f"{names.gateway(agent.name)}-{ordinal}"
 
 
 def _rights(agent: Agent) -> list[Manifest]:
@@ -84,19 +106,23 @@ def _rights(agent: Agent) -> list[Manifest]:
     return [role, binding]
 
 
-def _deployment(
+def _stateful_set(
     agent: Agent, platform: Platform, settings: GatewaySettings, config: Manifest
 ) -> Manifest:
     selector = names.selector(agent.name, names.ROLE_GATEWAY)
+    spread = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": selector}}
     return agent.child(
         "apps/v1",
-        "Deployment",
+        "StatefulSet",
         names.gateway(agent.name),
         names.ROLE_GATEWAY,
         spec={
-            "replicas": 1,
+            "replicas": agent.spec.gateway.replicas,
+            "serviceName": agent.name,
             "revisionHistoryLimit": 0,
-            "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            # They start together, and one that fails keeps no other from being made. A change is
+            # rolled out to one after the other all the same, each ready before the next.
+            "podManagementPolicy": "Parallel",
             "selector": {"matchLabels": selector},
             "template": {
                 "metadata": {
@@ -110,6 +136,13 @@ def _deployment(
                     "enableServiceLinks": False,
                     "terminationGracePeriodSeconds": _LINGER_SECONDS + settings.drain_seconds + 10,
                     "securityContext": RESTRICTED_POD,
+                    "affinity": {
+                        "podAntiAffinity": {
+                            "preferredDuringSchedulingIgnoredDuringExecution": [
+                                {"weight": 100, "podAffinityTerm": spread}
+                            ]
+                        }
+                    },
                     "containers": [_haproxy(platform, settings), _sync(agent, platform, settings)],
                     "volumes": [
                         {"name": "config", "configMap": {"name": names.gateway(agent.name)}},
@@ -122,15 +155,58 @@ def _deployment(
     )
 
 
+def _peer_service(agent: Agent, settings: GatewaySettings, ordinal: int) -> Manifest:
+    pod = _pod(agent, ordinal)
+    return agent.child(
+        "v1",
+        "Service",
+        pod,
+        names.ROLE_GATEWAY,
+        spec={
+            # A pod gets the others' conversations before it is ready.
+            "publishNotReadyAddresses": True,
+            "selector": names.selector(agent.name, names.ROLE_GATEWAY)
+            | {"statefulset.kubernetes.io/pod-name": pod},
+            "ports": [{"name": "peers", "port": settings.peer_port, "targetPort": "peers"}],
+        },
+    )
+
+
+def _disruption_budget(agent: Agent) -> Manifest:
+    return agent.child(
+        "policy/v1",
+        "PodDisruptionBudget",
+        names.gateway(agent.name),
+        names.ROLE_GATEWAY,
+        spec={
+            "maxUnavailable": 1,
+            # One that is not ready protects nobody, and must not stop a node from being emptied.
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            "selector": {"matchLabels": names.selector(agent.name, names.ROLE_GATEWAY)},
+        },
+    )
+
+
 def _haproxy(platform: Platform, settings: GatewaySettings) -> Manifest:
     return {
         "name": "haproxy",
         "image": platform.haproxy_image,
         "imagePullPolicy": platform.image_pull_policy,
-        "command": ["haproxy", "-db", "-f", f"{settings.config_dir}/{CONFIG_FILE}"],
+        "command": [
+            "haproxy",
+            "-db",
+            "-L",
+            "$(POD_NAME)",
+            "-f",
+            f"{settings.config_dir}/{CONFIG_FILE}",
+        ],
+        "env": [
+            {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        ],
         "ports": [
             {"name": "http", "containerPort": settings.http_port},
             {"name": "ops", "containerPort": settings.ops_port},
+            {"name": "peers", "containerPort": settings.peer_port},
         ],
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
         "securityContext": RESTRICTED_CONTAINER,

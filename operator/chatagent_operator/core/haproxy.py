@@ -14,6 +14,9 @@ from jinja2 import Environment, StrictUndefined, Template
 
 from chatagent_operator.core.routes import SLOTS
 
+FRONTEND = "chat"
+"""HAProxy's name of what listens for clients."""
+
 BACKEND = "agent"
 """HAProxy's name of the backend and of the stick table in it."""
 
@@ -31,11 +34,24 @@ _KEY_LENGTH = 128
 
 
 @dataclass(frozen=True)
+class Peer:
+    """A gateway that shares the table of conversations."""
+
+    name: str
+    """Its pod's name: what `haproxy -L` is given there."""
+    address: str
+    """HOST:PORT. A host name is looked up once, when HAProxy starts, and must be known then."""
+
+
+@dataclass(frozen=True)
 class GatewaySettings:
     """What the operator may choose for a gateway. The defaults fit one CPU and 128 MiB."""
 
     http_port: int = 8080
     ops_port: int = 8404
+    peer_port: int = 8406
+    peers: tuple[Peer, ...] = ()
+    """All gateways of the agent, this one among them. Empty: it shares its table with nobody."""
     bind_address: str = ""
     """Empty: every IPv4 address. `[::]` in a cluster with IPv6."""
     socket: str = "/run/haproxy/admin.sock"
@@ -106,6 +122,7 @@ def render_haproxy_config(settings: GatewaySettings) -> str:
         vars(settings),
         slots_map=settings.slots_map,
         slots=SLOTS,
+        frontend=FRONTEND,
         backend=BACKEND,
         errors=ERRORS,
         key_length=_KEY_LENGTH,
@@ -117,12 +134,14 @@ def render_haproxy_config(settings: GatewaySettings) -> str:
 
 
 def render_slots_map() -> str:
-    """Text of `slots.map` at HAProxy's start: what each slot serves, and no generation yet.
+    """Text of `slots.map` at HAProxy's start: what each slot serves, no generation yet, and that
+    the other gateways' pins are not here.
 
     The sidecar keeps it current in HAProxy's memory. So the process itself remembers which
     revision its pins are for, exactly as long as it remembers the pins.
     """
-    return "".join([*(f"{slot} {NO_REVISION}\n" for slot in SLOTS), "generation -1\n"])
+    slots = [f"{slot} {NO_REVISION}\n" for slot in SLOTS]
+    return "".join([*slots, "generation -1\n", "synced 0\n"])
 
 
 def render_config_files(settings: GatewaySettings) -> dict[str, str]:

@@ -13,12 +13,21 @@ from chatagent_operator.core.routes import SLOTS, Backend, Routes, Slot
 from chatagent_operator.gateway.in_force import InForce, SlotInForce
 
 
+def synced_command(slots_map: str) -> str:
+    """That the other gateways' pins are here: from now on the gateway may be ready."""
+    return f"set map {slots_map} synced 1"
+
+
 def plan_commands(intent: Routes, now: InForce, slots_map: str) -> list[str]:
     """The commands that bring `now` to `intent`; none where it is there already.
 
     A slot that is in maint may hold pins again: a request that was on its way when they were
     cleared pins its conversation when the answer comes. So they are cleared when a slot opens
     too, which makes every open slot free of older pins, whatever happened before.
+
+    But for a process that has had no intent: all that it holds are pins that the other gateways
+    told it, and those are right. A revision moves into a slot only when every gateway that is ready
+    has let the one before go.
     """
     stopping: list[Slot] = [slot for slot in SLOTS if not _open(intent, slot) and _takes(now, slot)]
     staying = [b for b in _backends(intent) if not _opens(b, now.slots[b.slot])]
@@ -32,7 +41,7 @@ def plan_commands(intent: Routes, now: InForce, slots_map: str) -> list[str]:
     bridged = any(_takes_new(now, slot) for slot in SLOTS if slot not in stopping)
     commands = stops + rises if bridged else rises + stops
     commands += [f"set server {BACKEND}/{b.slot} state maint" for b in moving]
-    commands += [c for b in opening for c in _reopen(b, now.slots[b.slot], slots_map)]
+    commands += [c for b in opening for c in _reopen(b, now, slots_map)]
     commands += [_clear(slot) for slot in stopping]
     commands += [c for b in staying for c in _less(b, now.slots[b.slot])]
     if commands or now.generation != intent.generation:
@@ -85,14 +94,14 @@ def _less(backend: Backend, slot: SlotInForce) -> Iterator[str]:
         yield f"set server {BACKEND}/{backend.slot} state drain"
 
 
-def _reopen(backend: Backend, slot: SlotInForce, slots_map: str) -> Iterator[str]:
+def _reopen(backend: Backend, now: InForce, slots_map: str) -> Iterator[str]:
     name = f"{BACKEND}/{backend.slot}"
-    if not _serves(backend, slot):
-        # An answer of the revision that was here before would pin its conversation to this one.
-        yield f"shutdown sessions server {name}"
+    if not _serves(backend, now.slots[backend.slot]):
+        # Answers under way go on: they neither pin nor are named as what comes now.
         yield f"set server {name} addr {backend.address} port {backend.port}"
         yield f"set map {slots_map} {backend.slot} {backend.revision}"
-    yield _clear(backend.slot)
+    if now.generation is not None:
+        yield _clear(backend.slot)
     yield _weight(backend)
     yield f"set server {name} state {backend.state}"
 

@@ -14,6 +14,8 @@ from chatagent_operator.core.routes import SLOTS, BackendState, Slot
 # Bits of srv_admin_state, from HAProxy's management guide, "show servers state".
 _MAINT = 0x01 | 0x02 | 0x20 | 0x40
 _DRAIN = 0x08 | 0x10
+_RESYNCED = 0x01 | 0x02
+"""Flags of a peers section: nothing is expected any more of an older process, and of peers."""
 
 
 class UnreadableAnswerError(Exception):
@@ -42,6 +44,8 @@ class InForce:
     slots: Mapping[Slot, SlotInForce]
     pins: int
     """Conversations remembered."""
+    synced: bool = False
+    """The other gateways' pins are here, or there was none to tell them."""
 
     def to_json(self) -> dict[str, Any]:
         """What `/applied` answers, in the form of routes.json."""
@@ -51,6 +55,7 @@ class InForce:
                 {"slot": name} | vars(slot) for name, slot in self.slots.items() if slot.revision
             ],
             "pins": self.pins,
+            "synced": self.synced,
             "haproxy": {"pid": self.pid, "uptimeSeconds": self.uptime_seconds},
         }
 
@@ -77,9 +82,19 @@ def read_in_force(answer: str) -> InForce:
             generation=generation if generation >= 0 else None,
             slots=slots,
             pins=int(used[1]) if used else 0,
+            synced=remembered["synced"] == "1",
         )
     except (ValueError, KeyError, IndexError) as error:
         raise UnreadableAnswerError(f"{error!r} in {answer[:200]!r}") from error
+
+
+def read_resync(answer: str) -> bool:
+    """Whether HAProxy has its peers' tables, or asks no more, from its answer to `show peers`.
+
+    It asks for five seconds. Also true where there are no peers.
+    """
+    found = re.findall(r"^0x[0-9a-f]+: .* flags=0x([0-9a-f]+)", answer, re.MULTILINE)
+    return all(int(flags, 16) & _RESYNCED == _RESYNCED for flags in found)
 
 
 def _servers(block: str, remembered: Mapping[str, str]) -> Iterator[tuple[str, SlotInForce]]:

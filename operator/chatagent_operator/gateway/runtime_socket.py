@@ -11,6 +11,7 @@ from chatagent_operator.gateway.in_force import (
     UnreadableAnswerError,
     questions,
     read_in_force,
+    read_resync,
 )
 
 _TIMEOUT_SECONDS = 5.0
@@ -35,6 +36,10 @@ class RuntimeSocket:
             return read_in_force(await self._ask(questions(self.slots_map)))
         except UnreadableAnswerError as error:
             raise HAProxyError(f"HAProxy answered something else: {error}") from error
+
+    async def is_resynced(self) -> bool:
+        """Whether it has the other gateways' pins, or asks no more. Raises HAProxyError."""
+        return read_resync(await self._ask(["show peers"]))
 
     async def execute(self, commands: Sequence[str]) -> None:
         """Run commands in their order, as one line. HAProxy serves requests between them.

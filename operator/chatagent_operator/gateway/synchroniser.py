@@ -12,13 +12,13 @@ import time
 from dataclasses import dataclass, field
 
 from chatagent_operator.core.routes import Routes, RoutesError, parse_routes
-from chatagent_operator.gateway.commands import plan_commands
+from chatagent_operator.gateway.commands import plan_commands, synced_command
 from chatagent_operator.gateway.in_force import InForce
 from chatagent_operator.gateway.measures import Measures
 from chatagent_operator.gateway.runtime_socket import HAProxyError, RuntimeSocket
 
 _LOOK_SECONDS = 0.5
-_RETRY_SECONDS = 0.1  # while HAProxy is away, so that a new process soon has its weights
+_RETRY_SECONDS = 0.1  # while HAProxy is away or new, so that it is soon ready
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,8 @@ class Synchroniser:
         while True:
             self._changed.clear()
             await self.look()
-            pause = _RETRY_SECONDS if self.in_force is None else _LOOK_SECONDS
+            is_settled = self.in_force is not None and self.in_force.synced
+            pause = _LOOK_SECONDS if is_settled else _RETRY_SECONDS
             try:
                 async with asyncio.timeout(pause):
                     await self._changed.wait()
@@ -107,6 +108,10 @@ class Synchroniser:
 
     async def _pass(self) -> InForce:
         now = await self.socket.in_force()
+        if not now.synced and await self.socket.is_resynced():
+            await self.socket.execute([synced_command(self.socket.slots_map)])
+            log.info("HAProxy process %d holds %d conversations", now.pid, now.pins)
+            now = await self.socket.in_force()
         # The intent of this moment, to the end of the pass; a newer one starts the next.
         intent, offered_at = self.intent, self._offered_at
         if intent is None:

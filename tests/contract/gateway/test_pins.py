@@ -143,13 +143,34 @@ async def test_an_answer_under_way_pins_nothing_to_what_comes_after(
     slow = asyncio.create_task(chats.http.post(url, headers=header))
     await until(lambda: canary.asked == 1)
     await gateway.intends(backend("s1", stable, 100), backend("s2", canary, state="maint"))
-    # An abort lets answers that are under way end well, which pins their conversations.
+    # An abort lets answers that are under way end well, and lets their conversations go.
     canary.release.set()
     async with await slow as answer:
-        assert answer.status == 200
-    assert (await gateway.in_force()).pins == 1
+        assert (answer.status, answer.headers["X-Agent-Revision"]) == (200, "canary")
+    assert (await gateway.in_force()).pins == 0
     await gateway.intends(backend("s1", stable, 100), backend("s2", canary, 0))
     assert await chats.ask("slow") == "stable"
+
+
+async def test_an_answer_under_way_outlives_its_slot(
+    gateway: Gateway, chats: Chats, stable: Agent, canary: Agent
+) -> None:
+    await gateway.intends(backend("s1", stable, 0), backend("s2", canary, 100))
+    url, header = f"{gateway.url}/slow", {"X-Conversation-ID": "slow"}
+    slow = asyncio.create_task(chats.http.post(url, headers=header))
+    stream = await chats.http.post(f"{gateway.url}/stream", headers={"X-Conversation-ID": "c"})
+    assert await stream.content.readline() == b"data: first\n"
+    await until(lambda: canary.asked == 1)
+    async with serving("next", "127.0.0.4") as following:
+        await gateway.intends(backend("s1", stable, 100), backend("s2", canary, state="maint"))
+        await gateway.intends(backend("s1", stable, 100), backend("s2", following, 0))
+        canary.release.set()
+        assert (await stream.content.read()).endswith(b"[DONE]\n\n")
+        async with await slow as answer:
+            assert (answer.status, answer.headers["X-Agent-Revision"]) == (200, "canary")
+        # They are not the next revision's, and a slot that took one would go on serving it.
+        assert (await gateway.in_force()).pins == 0
+        assert await chats.shares(["slow", "c"]) == {"stable": 2}
 
 
 async def test_a_revision_out_of_reach_loses_no_conversation(

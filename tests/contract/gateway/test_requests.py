@@ -132,6 +132,7 @@ async def test_headers(gateway: Gateway, chats: Chats, stable: Agent) -> None:
         "Proxy": "x",
         "Proxy-Connection": "keep-alive",
         "TE": "trailers",
+        "X-Agent-Evaluation": "true",
         "Authorization": "Bearer token",
     }
     async with chats.http.post(f"{gateway.url}/chat", headers=sent) as answer:
@@ -142,7 +143,8 @@ async def test_headers(gateway: Gateway, chats: Chats, stable: Agent) -> None:
     assert received["x-forwarded-for"] == "192.0.2.7, 127.0.0.1"
     assert received["x-conversation-id"] == "c"
     assert received["authorization"] == "Bearer token"
-    assert not {"proxy", "proxy-connection", "te", "keep-alive"} & set(received)
+    ended = {"proxy", "proxy-connection", "te", "keep-alive", "x-agent-evaluation"}
+    assert not ended & set(received)
 
 
 async def test_the_log_is_json_without_texts(gateway: Gateway, chats: Chats, stable: Agent) -> None:

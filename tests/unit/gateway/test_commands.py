@@ -28,7 +28,8 @@ def fresh() -> InForce:
 @dataclass
 class Model:
     """HAProxy as far as the plan relies on it, at its busiest: after each command every open slot
-    has pinned a conversation, and one more is under way whose answer will pin it, some time."""
+    has pinned a conversation, and one more is under way whose answer will pin it, some time: if
+    its slot is open then and serves the same revision."""
 
     now: InForce
     pins: dict[Slot, set[str]] = field(default_factory=lambda: {slot: set() for slot in SLOTS})
@@ -48,13 +49,11 @@ class Model:
                 self._change(f"agent/{slot}", revision=revision)
             case ["clear", "table", "agent", "data.server_id", "eq", number]:
                 self.pins[SLOTS[int(number) - 1]].clear()
-            case ["shutdown", "sessions", "server", name]:
-                self.under_way[_slot(name)].clear()
             case _:
                 raise AssertionError(command)
         for slot, server in self.now.slots.items():
-            self.pins[slot] |= self.under_way[slot]
             if server.state != "maint" and server.revision:
+                self.pins[slot] |= self.under_way[slot] & {server.revision}
                 self.pins[slot].add(server.revision)
                 self.under_way[slot].add(server.revision)
 
@@ -200,13 +199,29 @@ def test_weights_alone_touch_no_pin(story: list[Routes]) -> None:
         )
         commands = plan_commands(intent, model.now, MAP)
         if same:
-            assert not [c for c in commands if c.startswith(("clear", "shutdown"))]
+            assert not [c for c in commands if c.startswith("clear")]
         for command in commands:
             model.run(command)
 
 
 def open_backends(intent: Routes) -> list[Backend]:
     return [backend for backend in intent.backends if backend.state != "maint"]
+
+
+@UNHURRIED
+@given(intents())
+def test_a_new_process_keeps_what_the_other_gateways_told_it(intent: Routes) -> None:
+    assert not [c for c in plan_commands(intent, fresh(), MAP) if c.startswith("clear")]
+
+
+@UNHURRIED
+@given(STORIES)
+def test_no_answer_under_way_is_cut(story: list[Routes]) -> None:
+    model = Model(fresh())
+    for intent in story:
+        for command in plan_commands(intent, model.now, MAP):
+            assert "shutdown" not in command
+            model.run(command)
 
 
 def test_an_abort_reads_like_this() -> None:
