@@ -1,0 +1,147 @@
+"""Measures two revisions in the background, an agent at a time and outside of reconciling.
+
+A reconcile says what it wants measured and takes the newest reading that there is; it waits for
+neither pods nor a Prometheus.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+import aiohttp
+from prometheus_client import CollectorRegistry, Counter
+
+from chatagent_operator.api.pods import SecretKeyRef
+from chatagent_operator.core.agent import PORT
+from chatagent_operator.core.analysis import Reading
+from chatagent_operator.signals.prometheus import Queries
+from chatagent_operator.signals.scrape import Scrape
+from chatagent_operator.signals.wanted import Source, Wanted
+
+__all__ = ["Analyst", "Wanted"]
+
+Key = tuple[str, str]
+"""Namespace and name of an agent."""
+
+_log = logging.getLogger(__name__)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(eq=False)
+class _Watch:
+    """One window of one agent."""
+
+    wanted: Wanted
+    task: asyncio.Task[None] | None = None
+    reading: Reading | None = None
+
+
+class Analyst:
+    """Holds a task for each agent that is measured."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        mark: Callable[[Key], None],
+        token: Callable[[Key, SecretKeyRef], Awaitable[str | None]],
+        now: Callable[[], datetime] = _now,
+        registry: CollectorRegistry | None = None,
+        port: int = PORT,
+    ) -> None:
+        """
+        Args:
+            session: asks pods and Prometheus.
+            mark: is told of each new reading.
+            token: reads a key of a Secret; None where there is none.
+            now: the clock.
+            registry: counts failures of its own.
+            port: where the pods tell their metrics.
+        """
+        self._session = session
+        self._mark = mark
+        self._token = token
+        self._now = now
+        self._port = port
+        self._watches: dict[Key, _Watch] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+        self._failures = Counter(
+            "chatagent_operator_analysis_failures",
+            "Readings that an error of the operator's own prevented",
+            registry=registry,
+        )
+
+    def want(self, key: Key, wanted: Wanted | None) -> None:
+        """Say what is to be measured from now on; None: nothing.
+
+        The same again goes on, with the addresses and limits of now. Another window begins anew.
+        """
+        watch = self._watches.get(key)
+        if watch and wanted and _window(watch.wanted) == _window(wanted):
+            watch.wanted = wanted
+            return
+        if watch:
+            self._end(self._watches.pop(key))
+        if wanted:
+            watch = self._watches[key] = _Watch(wanted)
+            watch.task = asyncio.create_task(self._measure(key, watch))
+
+    def reading(self, key: Key) -> Reading | None:
+        """Return the newest reading of the present window, if there is one."""
+        watch = self._watches.get(key)
+        return watch.reading if watch else None
+
+    async def close(self) -> None:
+        """End all tasks."""
+        for key in list(self._watches):
+            self._end(self._watches.pop(key))
+        await asyncio.gather(*self._ending, return_exceptions=True)
+
+    def _end(self, watch: _Watch) -> None:
+        if watch.task:
+            watch.task.cancel()
+            self._ending.add(watch.task)
+            watch.task.add_done_callback(self._ending.discard)
+
+    async def _measure(self, key: Key, watch: _Watch) -> None:
+        """Take a reading every interval, the first one an interval after the window began."""
+        source = self._source(key, watch.wanted)
+        begun = False
+        next_at = asyncio.get_running_loop().time()
+        while True:
+            try:
+                if begun:
+                    watch.reading = await source.read(watch.wanted, self._at())
+                    self._mark(key)
+                else:
+                    await source.begin(watch.wanted)
+                    begun = True
+            except Exception:
+                self._failures.inc()
+                _log.exception("no reading of %s/%s", *key)
+            now = asyncio.get_running_loop().time()
+            next_at = max(next_at + watch.wanted.interval, now)
+            await asyncio.sleep(next_at - now)
+
+    def _source(self, key: Key, wanted: Wanted) -> Source:
+        prometheus = wanted.analysis.prometheus
+        if prometheus is None:
+            return Scrape(self._session, lambda: self._now().timestamp(), self._port)
+        secret = prometheus.token_secret_ref
+        token = partial(self._token, key, secret) if secret else None
+        return Queries(self._session, prometheus, token, self._now)
+
+    def _at(self) -> str:
+        return self._now().isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _window(wanted: Wanted) -> tuple[object, ...]:
+    """What a reading is of. Numbers of one window are not those of another."""
+    return wanted.canary, wanted.stable, wanted.window, wanted.analysis.prometheus

@@ -1,0 +1,281 @@
+"""The numbers of two revisions from a Prometheus, and the answers to a user's own queries.
+
+Turns and errors are the same as in `scrape`. What goes wrong ends as a text in the reading, for a
+person to read in the status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+import aiohttp
+
+from chatagent_operator.api.rollout import Metric, Prometheus
+from chatagent_operator.core import names
+from chatagent_operator.core.analysis import Histogram, Reading, Tally
+from chatagent_operator.signals.answers import NoAnswerError, get
+from chatagent_operator.signals.wanted import Wanted
+
+TIMEOUT_SECONDS = 10.0
+MAX_BYTES = 4 * 1024 * 1024
+AT_ONCE = 8
+"""Queries of one reading that are under way at the same time."""
+NOT_COMPARED = "it was not asked"
+
+Token = Callable[[], Awaitable[str | None]]
+
+_COUNTS = {
+    "turns": 'agent_requests_total{code!~"4.."}',
+    "errors": 'agent_requests_total{code=~"5.."}',
+    "no_answers": "agent_no_answer_total{}",
+    "tool_calls": "agent_tool_calls_total{}",
+    "tool_failures": 'agent_tool_calls_total{status="error"}',
+    "feedback": "agent_feedback_total{}",
+    "negative_feedback": 'agent_feedback_total{rating="down"}',
+    "tokens": "agent_tokens_total{}",
+    "gpu_seconds": "agent_gpu_seconds_total{}",
+}
+_HISTOGRAMS = {
+    "latency": "agent_request_duration_seconds_bucket{}",
+    "first_token": "agent_time_to_first_token_seconds_bucket{}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One series of a result."""
+
+    labels: Mapping[str, str]
+    value: float
+
+
+class Queries:
+    """Asks a Prometheus over one window."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        prometheus: Prometheus,
+        token: Token | None,
+        now: Callable[[], datetime],
+    ) -> None:
+        """`token` is asked for each reading, so that a new one in its Secret is used."""
+        self._session = session
+        self._url = prometheus.url.rstrip("/") + "/api/v1/query"
+        self._secret = prometheus.token_secret_ref
+        self._token = token
+        self._now = now
+
+    async def begin(self, wanted: Wanted) -> None:
+        """Prometheus remembers by itself what there was."""
+
+    async def read(self, wanted: Wanted, at: str) -> Reading:
+        """Ask for everything that the rollout is judged by."""
+        metrics = wanted.analysis.judged_by()
+        trouble, tallies, answers = None, dict[str, Tally](), dict[str, tuple[float | str, ...]]()
+        try:
+            asking = _Asking(self._session, self._url, await self._headers())
+            window = self._window(wanted)
+            if any(metric.measure for metric in metrics):
+                tallies = await asking.tallies(wanted, window)
+            answers = await asking.answers(wanted, window, metrics)
+        except NoAnswerError as error:
+            trouble = str(error)
+        return Reading(
+            at=at,
+            window=wanted.window,
+            canary=tallies.get(wanted.canary, Tally()),
+            stable=tallies.get(wanted.stable, Tally()),
+            answers=cast(Mapping[str, tuple[float | str, float | str]], answers),
+            trouble=trouble,
+        )
+
+    def _window(self, wanted: Wanted) -> int:
+        passed = self._now() - datetime.fromisoformat(wanted.window)
+        return max(1, math.ceil(passed.total_seconds()))
+
+    async def _headers(self) -> dict[str, str]:
+        if self._secret is None or self._token is None:
+            return {}
+        where = f"Secret {self._secret.name}, key {self._secret.key}"
+        try:
+            token = await self._token()
+        except Exception as error:
+            raise NoAnswerError(
+                f"analysis.prometheus.tokenSecretRef: {where} cannot be read: {error}"[:500]
+            ) from error
+        if not token or not token.strip():
+            raise NoAnswerError(f"analysis.prometheus.tokenSecretRef: there is no {where}")
+        return {"Authorization": f"Bearer {token.strip()}"}
+
+
+class _Asking:
+    """The queries of one reading."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, url: str, headers: Mapping[str, str]
+    ) -> None:
+        self._session = session
+        self._url = url
+        self._headers = headers
+        self._places = asyncio.Semaphore(AT_ONCE)
+
+    async def tallies(self, wanted: Wanted, window: int) -> dict[str, Tally]:
+        """Return what both revisions counted. Raises NoAnswerError."""
+        families = {**_COUNTS, **_HISTOGRAMS}
+        found = await asyncio.gather(
+            *(self.ask(_increase(family, wanted, window)) for family in families.values()),
+            return_exceptions=True,
+        )
+        results = dict[str, list[Series]]()
+        for name, result in zip(families, found, strict=True):
+            if isinstance(result, BaseException):
+                raise result
+            results[name] = result
+        if not results["latency"]:
+            raise NoAnswerError(
+                f"Prometheus knows no agent_request_duration_seconds of revision {wanted.canary} "
+                f"or {wanted.stable} in the last {window} s: does it scrape the agent's pods, at "
+                "least twice in that time?"
+            )
+        return {each: _tally(results, each) for each in wanted.revisions.values()}
+
+    async def answers(
+        self, wanted: Wanted, window: int, metrics: tuple[Metric, ...]
+    ) -> dict[str, tuple[float | str, ...]]:
+        """Return what the user's queries gave for the canary and the stable revision, by metric.
+        A text says why there is no number."""
+
+        async def both(metric: Metric) -> tuple[float | str, ...]:
+            query = metric.query or ""
+            compared = metric.max_increase is not None or metric.max_ratio is not None
+            revisions = [wanted.canary, *([wanted.stable] if compared else [])]
+            filled = (filled_in(query, each, wanted, window) for each in revisions)
+            values = await asyncio.gather(*(self._number(each) for each in filled))
+            return (*values, *(() if compared else (NOT_COMPARED,)))
+
+        queried = [metric for metric in metrics if metric.query is not None]
+        found = await asyncio.gather(*(both(metric) for metric in queried))
+        return {metric.name: pair for metric, pair in zip(queried, found, strict=True)}
+
+    async def _number(self, query: str) -> float | str:
+        try:
+            return number(await self.ask(query))
+        except NoAnswerError as error:
+            return str(error)
+
+    async def ask(self, query: str) -> list[Series]:
+        """Ask once. Raises NoAnswerError."""
+        async with self._places:
+            try:
+                code, body = await get(
+                    self._session, self._url, TIMEOUT_SECONDS, MAX_BYTES,
+                    form={"query": query}, headers=self._headers,
+                )  # fmt: skip
+            except NoAnswerError as error:
+                raise NoAnswerError(f"Prometheus gave no answer: {error}") from error
+        return result(code, body)
+
+
+def result(code: int, body: bytes) -> list[Series]:
+    """Return the series of an answer. Raises NoAnswerError."""
+    try:
+        said: Any = json.loads(body)
+    except ValueError:
+        said = None
+    if code in (401, 403):
+        raise NoAnswerError(
+            f"Prometheus answered {code}: look at analysis.prometheus.tokenSecretRef"
+        )
+    if not isinstance(said, dict) or "status" not in said:
+        raise NoAnswerError(
+            f"what answered {code} is not Prometheus' query API: look at analysis.prometheus.url"
+        )
+    answer = cast(dict[str, Any], said)
+    if code != 200 or answer["status"] != "success":
+        why = f"{answer.get('errorType', 'error')}: {answer.get('error', code)}"
+        raise NoAnswerError(f"Prometheus refused the query: {why}"[:500])
+    try:
+        return _series(answer["data"])
+    except (KeyError, TypeError, ValueError):
+        raise NoAnswerError("Prometheus gave a result that cannot be read") from None
+
+
+def _series(given: Any) -> list[Series]:
+    kind, found = given["resultType"], given["result"]
+    if kind == "scalar":
+        return [Series({}, float(found[1]))]
+    if kind != "vector":
+        raise NoAnswerError(f"the query gives a {kind}, and one number is needed")
+    return [Series(dict(each["metric"]), float(each["value"][1])) for each in found]
+
+
+def number(series: list[Series]) -> float:
+    """Return the one number of a result. Raises NoAnswerError."""
+    if not series:
+        raise NoAnswerError("the query gives no result")
+    if len(series) > 1:
+        raise NoAnswerError(f"the query gives {len(series)} series, and one number is needed")
+    value = series[0].value
+    if not math.isfinite(value):
+        name = "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
+        raise NoAnswerError(f"the query gives {name}")
+    return value
+
+
+def filled_in(query: str, revision: str, wanted: Wanted, window: int) -> str:
+    """Return a user's query with its placeholders filled in; `{{window}}` with its unit."""
+    values = {
+        "revision": revision,
+        "namespace": wanted.namespace,
+        "agent": wanted.agent,
+        "window": f"{window}s",
+    }
+    return re.sub(
+        r"\{\{\s*(revision|namespace|agent|window)\s*\}\}", lambda found: values[found[1]], query
+    )
+
+
+def _increase(family: str, wanted: Wanted, window: int) -> str:
+    """A query for both revisions at once. The labels that Prometheus adds to a pod's series are
+    compared where they are there."""
+    revisions = list(wanted.revisions.values())
+    pods = "|".join(f"{re.escape(names.of_revision(wanted.agent, each))}-.+" for each in revisions)
+    labels = [
+        f"revision=~{_quoted('|'.join(revisions))}",
+        f"namespace=~{_quoted(re.escape(wanted.namespace) + '|')}",
+        f"pod=~{_quoted(pods + '|')}",
+    ]
+    name, _, own = family.rstrip("}").partition("{")
+    labels += [own] if own else []
+    by = "revision, le" if name.endswith("_bucket") else "revision"
+    return f"sum by ({by}) (increase({name}{{{','.join(labels)}}}[{window}s]))"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text)
+
+
+def _tally(results: Mapping[str, list[Series]], revision: str) -> Tally:
+    def ours(name: str) -> list[Series]:
+        return [
+            each
+            for each in results[name]
+            if each.labels.get("revision") == revision and math.isfinite(each.value)
+        ]
+
+    counts = {name: sum(each.value for each in ours(name)) for name in _COUNTS}
+    histograms = {name: _histogram(ours(name)) for name in _HISTOGRAMS}
+    return Tally(**cast(dict[str, Any], {**counts, **histograms}))
+
+
+def _histogram(series: list[Series]) -> Histogram:
+    found = [(float(s.labels["le"]), s.value) for s in series if "le" in s.labels]
+    return Histogram(tuple(sorted(found)))

@@ -1,0 +1,192 @@
+"""The tasks that measure: a window each, never in the way of anybody, hard to stop by accident."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+
+import aiohttp
+import pytest
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from agent_runtime.telemetry.metrics import Metrics
+from chatagent_operator.api.pods import SecretKeyRef
+from chatagent_operator.api.rollout import Analysis, Prometheus
+from chatagent_operator.core.analysis import Reading
+from chatagent_operator.signals.analyst import Analyst, Key, Wanted
+from chatagent_operator.signals.scrape import Scrape
+
+KEY: Key = ("shop", "help")
+WANTED = Wanted(
+    canary="canary",
+    stable="stable",
+    window="2026-01-01T00:00:00Z",
+    interval=0.02,
+    addresses={"canary": ("127.0.0.1",), "stable": ("127.0.0.2",)},
+    analysis=Analysis(),
+    namespace="shop",
+    agent="help",
+)
+SECONDS = 20.0
+
+
+@dataclass
+class Bench:
+    """An analyst with a canary and a stable pod."""
+
+    analyst: Analyst
+    registry: CollectorRegistry
+    canary: Metrics = field(default_factory=lambda: Metrics("canary"))
+    stable: Metrics = field(default_factory=lambda: Metrics("stable"))
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    marked: asyncio.Queue[Key] = field(default_factory=asyncio.Queue[Key])
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        assert request.transport is not None
+        self.asked.set()
+        ip = request.transport.get_extra_info("sockname")[0]
+        return web.Response(body=(self.canary if ip == "127.0.0.1" else self.stable).text())
+
+    async def next(self) -> Reading:
+        """The first reading that begins from now on."""
+        async with asyncio.timeout(SECONDS):
+            while not self.marked.empty():
+                self.marked.get_nowait()
+            assert await self.marked.get() == KEY
+            assert await self.marked.get() == KEY
+        reading = self.analyst.reading(KEY)
+        assert reading is not None
+        return reading
+
+    async def begun(self) -> None:
+        """Until the window has its baseline."""
+        async with asyncio.timeout(SECONDS):
+            await self.marked.get()
+
+    def failures(self) -> float | None:
+        return self.registry.get_sample_value("chatagent_operator_analysis_failures_total")
+
+
+async def no_token(key: Key, secret: SecretKeyRef) -> str | None:
+    return None
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    registry = CollectorRegistry()
+    with socket.create_server(("0.0.0.0", 0)) as listener:
+        async with aiohttp.ClientSession() as session:
+            marks: list[Bench] = []
+            analyst = Analyst(
+                session,
+                lambda key: marks[0].marked.put_nowait(key),
+                no_token,
+                registry=registry,
+                port=listener.getsockname()[1],
+            )
+            made = Bench(analyst, registry)
+            marks.append(made)
+            app = web.Application()
+            app.router.add_get("/metrics", made.metrics)
+            runner = web.AppRunner(app)
+            await runner.setup()
+            await web.SockSite(runner, listener).start()
+            yield made
+            await analyst.close()
+            await runner.cleanup()
+
+
+async def test_a_reading_is_what_came_since_the_window_began(bench: Bench) -> None:
+    bench.canary.request(500, 0.1)
+    bench.analyst.want(KEY, WANTED)
+    assert bench.analyst.reading(KEY) is None
+    await bench.begun()
+    for code in (200, 500):
+        bench.canary.request(code, 0.1)
+    bench.stable.request(200, 0.1)
+    reading = await bench.next()
+    assert reading.trouble is None
+    assert (reading.canary.turns, reading.canary.errors) == (2, 1)
+    assert (reading.stable.turns, reading.window) == (1, WANTED.window)
+
+
+async def test_the_baseline_is_taken_at_once_and_the_first_reading_after_an_interval(
+    bench: Bench,
+) -> None:
+    bench.analyst.want(KEY, replace(WANTED, interval=3600))
+    async with asyncio.timeout(SECONDS):
+        await bench.asked.wait()
+    assert bench.analyst.reading(KEY) is None
+    assert bench.marked.empty()
+
+
+async def test_wanting_the_same_again_goes_on_with_what_is_known(bench: Bench) -> None:
+    bench.analyst.want(KEY, WANTED)
+    await bench.begun()
+    bench.canary.request(200, 0.1)
+    await bench.next()
+    bench.analyst.want(KEY, replace(WANTED, addresses={"canary": (), "stable": ("127.0.0.2",)}))
+    assert bench.analyst.reading(KEY) is not None
+    reading = await bench.next()
+    assert reading.canary.turns == 1
+    assert reading.trouble == "the new revision has no pods"
+
+
+async def test_a_new_window_begins_anew(bench: Bench) -> None:
+    bench.analyst.want(KEY, WANTED)
+    await bench.begun()
+    bench.canary.request(200, 0.1)
+    assert (await bench.next()).canary.turns == 1
+    later = replace(WANTED, window="2026-01-01T01:00:00Z")
+    bench.analyst.want(KEY, later)
+    assert bench.analyst.reading(KEY) is None
+    reading = await bench.next()
+    assert (reading.canary.turns, reading.window) == (0, later.window)
+
+
+async def test_what_is_wanted_no_more_ends(bench: Bench) -> None:
+    bench.analyst.want(KEY, WANTED)
+    await bench.next()
+    bench.analyst.want(KEY, None)
+    bench.analyst.want(KEY, None)
+    assert bench.analyst.reading(KEY) is None
+    await bench.analyst.close()
+    while not bench.marked.empty():
+        bench.marked.get_nowait()
+    assert not [task for task in asyncio.all_tasks() if "_measure" in str(task.get_coro())]
+
+
+async def test_an_error_of_its_own_is_counted_and_the_next_reading_comes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Scrape.read
+    errors = [RuntimeError("broken"), RuntimeError("broken")]
+
+    async def broken(self: Scrape, wanted: Wanted, at: str) -> Reading:
+        if errors:
+            raise errors.pop()
+        return await whole(self, wanted, at)
+
+    monkeypatch.setattr(Scrape, "read", broken)
+    bench.analyst.want(KEY, WANTED)
+    assert (await bench.next()).trouble is None
+    assert bench.failures() == 2
+
+
+async def test_a_prometheus_that_hangs_keeps_nobody_waiting(bench: Bench) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        slow = replace(WANTED, analysis=Analysis(prometheus=Prometheus(url=url)))
+        bench.analyst.want(("shop", "slow"), slow)
+        bench.analyst.want(KEY, WANTED)
+        assert (await bench.next()).trouble is None
+        assert bench.analyst.reading(("shop", "slow")) is None
+
+
+async def test_where_a_prometheus_is_named_it_is_asked(bench: Bench) -> None:
+    named = Prometheus(url="http://127.0.0.1:1", token_secret_ref=SecretKeyRef(name="p", key="k"))
+    bench.analyst.want(KEY, replace(WANTED, analysis=Analysis(prometheus=named)))
+    assert "tokenSecretRef" in str((await bench.next()).trouble)
