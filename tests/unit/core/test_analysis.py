@@ -1,0 +1,215 @@
+"""Judging numbers: what is an accident, what is not, and what cannot be told."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatagent_operator.api.rollout import Analysis, Metric, Prometheus
+from chatagent_operator.core.analysis import (
+    Histogram,
+    Reading,
+    Tally,
+    judge,
+    least_difference,
+    told,
+    wilson,
+)
+
+PROMETHEUS = Prometheus(url="http://prometheus:9090")
+
+
+def reading(canary: Tally, stable: Tally, **more: Any) -> Reading:
+    return Reading("2026-01-01T00:00:00Z", "w", canary, stable, **more)
+
+
+def took(*seconds: tuple[float, int]) -> Histogram:
+    """So many turns that took at most so long, for each pair."""
+    total, buckets = 0, list[tuple[float, float]]()
+    for bound, count in seconds:
+        total += count
+        buckets.append((bound, float(total)))
+    return Histogram((*buckets, (math.inf, float(total))))
+
+
+def one(metric: dict[str, Any], found: Reading, look: int = 1, **options: Any) -> tuple[str, str]:
+    """Verdict and message of one metric."""
+    judged = Metric.model_validate({"name": "it"} | metric)
+    analysis = Analysis(metrics=(judged,), prometheus=PROMETHEUS, **options)
+    measurement = judge(analysis, found, look)
+    return measurement.verdict, measurement.metrics[0].message
+
+
+ERRORS = {"measure": "errorRate", "maxIncrease": 0.01}
+STABLE = Tally(turns=1000, errors=2)
+
+
+@pytest.mark.parametrize(
+    ("turns", "errors", "verdict"),
+    [
+        (50, 0, "Passed"),
+        (50, 1, "Passed"),
+        (50, 10, "Failed"),
+        (15, 3, "Failed"),  # too few to pass, and yet no accident
+        (1, 1, "Inconclusive"),  # one error of one turn proves nothing
+        (49, 0, "Inconclusive"),
+        (0, 0, "Inconclusive"),
+        (1000, 8, "Passed"),  # more than the stable one's, within the limit
+        (1000, 60, "Failed"),
+    ],
+)
+def test_error_rate_beside_the_stable_one(turns: int, errors: int, verdict: str) -> None:
+    assert one(ERRORS, reading(Tally(turns=turns, errors=errors), STABLE))[0] == verdict
+
+
+def test_a_stable_revision_without_traffic_says_nothing() -> None:
+    found = one(ERRORS, reading(Tally(turns=100), Tally(turns=10)))
+    assert found == ("Inconclusive", "only 10 of 50 turns of the stable revision")
+
+
+def test_a_limit_of_its_own_needs_no_stable_revision() -> None:
+    metric = {"measure": "errorRate", "max": 0.05}
+    assert one(metric, reading(Tally(turns=100), Tally()))[0] == "Passed"
+    assert one(metric, reading(Tally(turns=100, errors=20), Tally()))[0] == "Failed"
+
+
+def test_rates_of_what_seldom_happens_pass_without_it() -> None:
+    """No tool called and no rating given is no reason to wait for ever."""
+    for measure in ("toolFailureRate", "negativeFeedbackRate"):
+        metric = {"measure": measure, "maxIncrease": 0.05}
+        assert one(metric, reading(Tally(turns=100), STABLE))[0] == "Passed"
+    bad = Tally(turns=100, tool_calls=20, tool_failures=12)
+    good = Tally(turns=1000, tool_calls=200, tool_failures=1)
+    metric = {"measure": "toolFailureRate", "maxIncrease": 0.05}
+    assert one(metric, reading(bad, good))[0] == "Failed"
+
+
+@pytest.mark.parametrize(
+    ("limit", "slow", "verdict"),
+    [
+        ({"maxRatio": 1.5}, 0, "Passed"),
+        ({"maxRatio": 1.5}, 60, "Failed"),
+        ({"maxRatio": 12}, 60, "Passed"),
+        ({"maxIncrease": 0.5}, 60, "Failed"),
+        ({"max": 0.3}, 60, "Failed"),
+        ({"max": 0.3}, 2, "Passed"),
+        ({"max": 2.0}, 60, "Passed"),
+    ],
+)
+def test_latency(limit: dict[str, float], slow: int, verdict: str) -> None:
+    ours = Tally(turns=200, latency=took((0.1, 200 - slow), (1.0, slow)))
+    theirs = Tally(turns=2000, latency=took((0.1, 1990), (1.0, 10)))
+    assert one({"measure": "latency", **limit}, reading(ours, theirs))[0] == verdict
+
+
+def test_cost_is_compared_as_a_mean() -> None:
+    metric = {"measure": "tokensPerTurn", "maxRatio": 1.2}
+    theirs = Tally(turns=1000, tokens=500_000)
+    assert one(metric, reading(Tally(turns=100, tokens=55_000), theirs))[0] == "Passed"
+    verdict, message = one(metric, reading(Tally(turns=100, tokens=70_000), theirs))
+    assert (verdict, message) == (
+        "Failed",
+        "700, the stable revision 500: more than 1.2 times the stable revision's 500",
+    )
+    assert one(metric, reading(Tally(turns=3, tokens=9_000), theirs))[0] == "Inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("answers", "limit", "verdict", "says"),
+    [
+        ((3.0, 2.0), {"max": 5}, "Passed", "3"),
+        ((6.0, "not asked"), {"max": 5}, "Failed", "more than max 5"),
+        ((0.4, 0.0), {"min": 0.5}, "Failed", "less than min 0.5"),
+        ((6.0, 2.0), {"maxRatio": 2}, "Failed", "more than 2 times"),
+        ((6.0, "no series"), {"maxRatio": 2}, "Inconclusive", "no series for the stable"),
+        (("the answer is NaN", 1.0), {"max": 5}, "Inconclusive", "NaN for the new"),
+    ],
+)
+def test_a_query_of_ones_own(
+    answers: tuple[float | str, float | str], limit: dict[str, float], verdict: str, says: str
+) -> None:
+    found = reading(Tally(), Tally(), answers={"it": answers})
+    got, message = one({"query": "up", **limit}, found)
+    assert got == verdict
+    assert says in message
+
+
+def test_a_source_that_is_down_says_nothing() -> None:
+    found = reading(Tally(turns=500, errors=500), STABLE, trouble="http://prometheus: refused")
+    assert one(ERRORS, found) == ("Inconclusive", "http://prometheus: refused")
+
+
+def test_what_decided_is_told_once() -> None:
+    found = judge(Analysis(), reading(Tally(turns=3), STABLE), 1)
+    assert told(found.metrics, found.verdict) == (
+        "errors, latency-p95, tool-failures, no-answer: only 3 of 50 turns of the new revision"
+    )
+
+
+def test_an_equal_revision_is_seldom_taken_back_however_often_it_is_asked() -> None:
+    """Twenty looks at growing counts: all together stay within what one look may err."""
+    chance = random.Random(1)  # noqa: S311
+    rollouts, taken_back = 1000, 0
+    for _ in range(rollouts):
+        errors, turns = 0, 0
+        for look in range(1, 21):
+            errors += sum(chance.random() < 0.02 for _ in range(25))
+            turns += 25
+            found = reading(Tally(turns=turns, errors=errors), Tally(turns=5000, errors=100))
+            if one({"measure": "errorRate", "maxIncrease": 0.0}, found, look)[0] == "Failed":
+                taken_back += 1
+                break
+    assert taken_back <= 0.05 * rollouts
+
+
+def test_a_fifth_of_errors_is_seen_in_twenty_five_turns() -> None:
+    chance = random.Random(2)  # noqa: S311
+    seen = 0
+    for _ in range(500):
+        errors = sum(chance.random() < 0.2 for _ in range(25))
+        found = reading(Tally(turns=25, errors=errors), Tally(turns=500, errors=1))
+        seen += one(ERRORS, found)[0] == "Failed"
+    assert seen >= 0.8 * 500
+
+
+counts = st.integers(0, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+
+
+@given(counts=counts, z=st.floats(0.5, 5))
+def test_an_interval_holds_the_share(counts: tuple[int, int], z: float) -> None:
+    bad, all_ = counts
+    low, high = wilson(bad, all_, z)
+    assert 0 <= low <= high <= 1
+    if all_:
+        assert low - 1e-9 <= bad / all_ <= high + 1e-9
+
+
+@given(canary=counts, stable=counts, z=st.floats(0.5, 5))
+def test_the_least_difference_is_below_the_difference(
+    canary: tuple[int, int], stable: tuple[int, int], z: float
+) -> None:
+    if canary[1] and stable[1]:
+        difference = canary[0] / canary[1] - stable[0] / stable[1]
+        assert least_difference(canary, stable, z) <= difference + 1e-9
+
+
+def test_wilson_as_published() -> None:
+    """Newcombe, "Two-sided confidence intervals for the single proportion" (1998), table I: 81 of 263 and 15 of 148 at 95 %."""
+    assert wilson(81, 263, 1.959964) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson(15, 148, 1.959964) == pytest.approx((0.0624, 0.1605), abs=5e-5)
+
+
+@given(counts=st.lists(st.integers(0, 100), min_size=3, max_size=3), bound=st.floats(0, 3))
+def test_a_histogram_counts_everybody_once(counts: list[int], bound: float) -> None:
+    histogram = took(*zip((0.1, 1.0, 2.0), counts, strict=True))
+    assert 0 <= histogram.above(bound) <= histogram.count == sum(counts)
+    assert histogram.above(2.0) == 0
+    if histogram.count:
+        assert 0 <= (histogram.percentile(95) or 0) <= 2.0
+    else:
+        assert histogram.percentile(95) is None
