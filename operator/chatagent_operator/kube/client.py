@@ -36,7 +36,10 @@ _RESOURCES = {
     "ControllerRevision": ("/apis/apps/v1", "controllerrevisions"),
     "Deployment": ("/apis/apps/v1", "deployments"),
     "Event": ("/api/v1", "events"),
+    "Gateway": ("/apis/gateway.networking.k8s.io/v1", "gateways"),
+    "HTTPRoute": ("/apis/gateway.networking.k8s.io/v1", "httproutes"),
     "Job": ("/apis/batch/v1", "jobs"),
+    "PodDisruptionBudget": ("/apis/policy/v1", "poddisruptionbudgets"),
     "Role": ("/apis/rbac.authorization.k8s.io/v1", "roles"),
     "RoleBinding": ("/apis/rbac.authorization.k8s.io/v1", "rolebindings"),
     "Secret": ("/api/v1", "secrets"),
@@ -126,6 +129,13 @@ class Kube:
         prefix, plural = _RESOURCES[KIND]
         place = f"/namespaces/{namespace}" if namespace else ""
         await self.request("GET", f"{prefix}{place}/{plural}?limit=1")
+
+    async def find(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        """An object that is not watched; None where there is none, or no such kind."""
+        try:
+            return await self.request("GET", _path(kind, namespace, name))
+        except NotFoundError:
+            return None
 
     async def get_agent(self, namespace: str, name: str) -> Manifest:
         """A ChatAgent.

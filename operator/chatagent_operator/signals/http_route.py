@@ -1,0 +1,49 @@
+"""Whether an agent's HTTPRoute is in force. It is read and not watched, so that the operator runs
+where there is no Gateway API."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol
+
+from chatagent_operator.core.agent import Manifest
+from chatagent_operator.core.http_route import KIND
+from chatagent_operator.core.http_route_status import in_force, parents, trouble, url
+from chatagent_operator.core.trouble import Trouble
+
+
+class Reader(Protocol):
+    """Reads objects of the API server."""
+
+    async def find(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        """An object; None where there is none, or no such kind."""
+        ...
+
+
+@dataclass(frozen=True)
+class RouteReport:
+    """What is known of an agent's route at one moment."""
+
+    route: Manifest | None
+    """The HTTPRoute itself; None where there is none."""
+
+    in_force: int | None = None
+    """Generation of the intent that every Gateway has taken."""
+
+    trouble: Trouble | None = None
+    """Why it is not in force. What a Gateway has not answered for a moment is no trouble yet."""
+
+    url: str | None = None
+    """Where clients find the agent."""
+
+
+async def ask(reader: Reader, namespace: str, name: str) -> RouteReport:
+    """Read the route of an agent and the Gateways that it is for."""
+    route = await reader.find(KIND, namespace, name)
+    if route is None:
+        return RouteReport(None)
+    keys = parents(route)
+    found = await asyncio.gather(*(reader.find("Gateway", *key) for key in keys))
+    gateways = dict(zip(keys, found, strict=True))
+    return RouteReport(route, in_force(route), trouble(route, gateways), url(route, gateways))
