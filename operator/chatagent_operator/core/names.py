@@ -23,6 +23,7 @@ COMMAND_ANNOTATION = f"{GROUP}/command"
 ROLE_AGENT = "agent"
 ROLE_GATEWAY = "gateway"
 ROLE_INGESTION = "ingestion"
+ROLE_EVALUATION = "evaluation"
 ROLE_VECTOR_STORE = "vector-store"
 ROLE_CACHE = "cache"
 
@@ -61,6 +62,11 @@ def redis(agent: str) -> str:
 def ingestion(agent: str, content: str) -> str:
     """Job that indexes one content of the knowledge sources."""
     return f"{agent}-ingest-{content}"
+
+
+def evaluation(agent: str, asked: str) -> str:
+    """Job that asks two revisions the same questions, and ConfigMap with its report."""
+    return f"{agent}-eval-{asked}"
 
 
 def labels(agent: str, role: str, revision: str | None = None) -> dict[str, str]:

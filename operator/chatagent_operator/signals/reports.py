@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Protocol
 
 from chatagent_operator.core.agent import Agent, Manifest
-from chatagent_operator.core.evaluation import Evaluation, finished_pod, report_config_map
+from chatagent_operator.core.evaluation import (
+    Evaluation,
+    finished_pod,
+    report_config_map,
+    result,
+)
 from chatagent_operator.core.observed import Observed
 
 
@@ -24,7 +29,10 @@ async def collect(
 
     Errors of the API server are the caller's: the verdict does not need the report.
     """
+    if observed.get("ConfigMap", evaluation.job) is not None:
+        return None
+    # Of a Job that tries again, the pod that failed has a log, but not the last word.
     pod = finished_pod(evaluation, observed)
-    if pod is None or observed.get("ConfigMap", evaluation.job) is not None:
+    if pod is None or result(evaluation, observed).verdict == "Running":
         return None
     return report_config_map(agent, evaluation, await logs.log(agent.namespace, pod))
