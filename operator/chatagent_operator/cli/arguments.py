@@ -80,6 +80,15 @@ def parser() -> argparse.ArgumentParser:
             )
     _name(add("history", "list the revisions, and what became of each"))
     _diff(add)
+    _undo(add)
+    _chat(add)
+    _name(
+        add(
+            "evaluate",
+            "show what the last evaluation found",
+            "The shares of both revisions, the verdict, and the questions that came out otherwise.",
+        )
+    )
     return root
 
 
@@ -107,6 +116,38 @@ def _diff(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     command.add_argument(
         "after", nargs="?", metavar="REVISION", help="default: the canary, or else the failed one"
+    )
+
+
+def _undo(add: Callable[..., argparse.ArgumentParser]) -> None:
+    command = add(
+        "undo",
+        "write an old revision into the spec again",
+        "Write image, resources, pod and pipeline of an old revision into the spec; what it did "
+        "not have is removed. It goes out as any change does, at once if it is the stable one.",
+    )
+    _name(command)
+    command.add_argument(
+        "--to-revision",
+        metavar="REVISION",
+        help="number or hash; default: the one that served before",
+    )
+
+
+def _chat(add: Callable[..., argparse.ArgumentParser]) -> None:
+    command = add(
+        "chat",
+        "talk to the agent, or to one of its revisions",
+        "A conversation through the API server: through the agent's gateway, or with --revision "
+        "past it. Ends with the end of the input (Ctrl-D).",
+    )
+    _name(command)
+    command.add_argument(
+        "--revision", metavar="REVISION", help="stable, canary, or the number or hash of one"
+    )
+    command.add_argument("-m", "--message", metavar="TEXT", help="ask this, and end")
+    command.add_argument(
+        "--conversation", metavar="ID", help="go on with a conversation; default: a new one"
     )
 
 

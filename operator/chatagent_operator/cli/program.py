@@ -15,9 +15,12 @@ from kubernetes.aio import config  # pyright: ignore[reportMissingTypeStubs]
 
 from chatagent_operator.cli import commands
 from chatagent_operator.cli.arguments import ORDERS, parser
+from chatagent_operator.cli.chatting import chat
 from chatagent_operator.cli.cluster import Cluster
 from chatagent_operator.cli.errors import DONE, NO_ANSWER, REFUSED, CommandError
+from chatagent_operator.cli.evaluations import evaluate
 from chatagent_operator.cli.result import Result
+from chatagent_operator.cli.undoing import undo
 from chatagent_operator.cli.watching import watch
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.errors import ApiError
@@ -29,6 +32,9 @@ COMMANDS: dict[str, Command] = {
     "get": commands.get,
     "history": commands.history,
     "diff": commands.diff,
+    "undo": undo,
+    "chat": chat,
+    "evaluate": evaluate,
 }
 POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -65,8 +71,12 @@ async def _run(arguments: argparse.Namespace) -> None:
         cluster, command = Cluster(kube, namespace), COMMANDS[arguments.command]
         if getattr(arguments, "watch", False):
             await watch(lambda: command(cluster, arguments), arguments.output, _now, sys.stdout)
-        elif text := (await command(cluster, arguments)).printed(arguments.output, _now()):
+            return
+        result = await command(cluster, arguments)
+        if text := result.printed(arguments.output, _now()):
             print(text, flush=True)
+        if result.warning:
+            print(f"warning: {result.warning}", file=sys.stderr)
     finally:
         await kube.close()
 

@@ -20,11 +20,14 @@ class Result:
     text: Callable[[datetime], str]
     """As of a time."""
 
+    warning: str | None = None
+    """What a person should know besides. For standard error, whatever the output is."""
+
     def printed(self, output: Output, now: datetime) -> str:
         """What goes to standard output."""
         return self.text(now) if output == "text" else as_document(self.document, output)
 
 
-def said(document: Any, text: str) -> Result:
+def said(document: Any, text: str, warning: str | None = None) -> Result:
     """A result that is the same at any time."""
-    return Result(document, lambda _: text)
+    return Result(document, lambda _: text, warning)
