@@ -6,7 +6,6 @@ can be read is never a pass.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -18,13 +17,14 @@ from chatagent_operator.core import names
 from chatagent_operator.core.agent import PORT, Agent, Manifest, Platform, Servers, pod_template
 from chatagent_operator.core.observed import JobFacts, Observed, PodFacts
 from chatagent_operator.core.quality import Summary, judge, shares
+from chatagent_operator.core.questions import report
 from chatagent_operator.core.revision import Revision
 from chatagent_operator.core.trouble import of_report
 
 CONTAINER = "evaluate"
-REPORT_KEY = "report.jsonl"
-REPORT_BYTES = 1_000_000
-"""Of a report in a ConfigMap, which holds 1 MiB."""
+REPORT_KEY = "report.json"
+LOG_KEY = "log.txt"
+LOG_CHARACTERS = 100_000
 
 _QUESTIONS_PATH = "/var/lib/chatagent/questions"
 _RESOURCES = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}
@@ -190,53 +190,39 @@ def finished_pod(evaluation: Evaluation, observed: Observed) -> str | None:
 
 
 def report_config_map(agent: Agent, evaluation: Evaluation, log: str) -> Manifest:
-    """The report question by question, the worst first, from the log of the Job's pod.
-
-    Of a report that does not fit, the end is left out, and the last line says so.
-    """
-    said = [line for line in log.split("\n") if line]
-    lines = [line for line in said if _is_report(line)] or said
-    kept: list[str] = []
-    size = 0
-    for line in lines:
-        size += len(line.encode()) + 1
-        if size > REPORT_BYTES:
-            left = len(lines) - len(kept)
-            note = f"{left} lines are left out: a ConfigMap holds 1 MiB; see the Job's log"
-            kept.append(json.dumps({"note": note}))
-            break
-        kept.append(line)
+    """The report from the log of the Job's pod; of a pod that failed, the log itself."""
+    data = {REPORT_KEY: text} if (text := report(log)) else {LOG_KEY: log[-LOG_CHARACTERS:]}
     return agent.child(
         "v1",
         "ConfigMap",
         evaluation.job,
         names.ROLE_EVALUATION,
         evaluation.canary,
-        data={REPORT_KEY: "".join(f"{line}\n" for line in kept)},
+        data=data,
     )
 
 
-def _judged(evaluation: Evaluation, report: Mapping[str, object]) -> EvaluationStatus:
+def _judged(evaluation: Evaluation, message: Mapping[str, object]) -> EvaluationStatus:
     try:
-        summary = Summary.model_validate(report)
+        summary = Summary.model_validate(message)
     except ValidationError as error:
         wrong = error.errors()[0]
         field = ".".join(map(str, wrong["loc"]))
-        message = f"the evaluation's report is not understood: {field}: {wrong['msg']}"
-        return EvaluationStatus(verdict="Failed", message=message, report=evaluation.job)
-    verdict, message = judge(summary.measures, evaluation.settings)
+        said = f"the evaluation's report is not understood: {field}: {wrong['msg']}"
+        return EvaluationStatus(verdict="Failed", message=said, report=evaluation.job)
+    verdict, said = judge(summary.measures, evaluation.settings)
     new, stable = shares(summary.measures)
-    message = f"{summary.questions} questions: {message}"
+    said = f"{summary.questions} questions: {said}"
     if summary.failed.new:
         why = f" ({summary.error})" if summary.error else ""
-        message += f"; no reply to {summary.failed.new} from the new revision{why}"
+        said += f"; no reply to {summary.failed.new} from the new revision{why}"
     if summary.failed.baseline:
-        message += f"; no reply to {summary.failed.baseline} from the stable revision, not compared"
+        said += f"; no reply to {summary.failed.baseline} from the stable revision, not compared"
     if verdict == "Failed" and summary.worse:
-        message += f"; such as {', '.join(each.id for each in summary.worse[:_WORST])}"
+        said += f"; such as {', '.join(each.id for each in summary.worse[:_WORST])}"
     return EvaluationStatus(
         verdict=verdict,
-        message=message,
+        message=said,
         report=evaluation.job,
         canary=new,
         stable=stable,
@@ -291,12 +277,3 @@ def _pods(evaluation: Evaluation, observed: Observed) -> Iterator[tuple[str, Pod
     for child, facts in observed.pods(names.ROLE_EVALUATION):
         if child.name.startswith(f"{evaluation.job}-"):
             yield child.name, facts
-
-
-def _is_report(line: str) -> bool:
-    """It is of a question, or the summary, and no log."""
-    try:
-        read = json.loads(line)
-    except ValueError:
-        return False
-    return isinstance(read, dict) and ("baseline" in read or "measures" in read)

@@ -1,0 +1,341 @@
+"""The quality gate: which Job is made, what its counts mean, and what is said of one that fails."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from chatagent_operator.api.status import EvaluationStatus
+from chatagent_operator.api.v1alpha1 import ChatAgentSpec
+from chatagent_operator.core import evaluation, quality, revision
+from chatagent_operator.core.agent import Agent, Redis, Servers, Store
+from chatagent_operator.core.evaluation import Evaluation
+from chatagent_operator.core.observed import Observed, project
+from chatagent_operator.signals import reports
+from tests.conftest import Golden
+from tests.unit.core.simulation import PLATFORM, spec
+
+SOURCES = {"help": "c0ffee", "questions": "abc"}
+SERVERS = Servers(Store("chroma://chroma:8000"), Redis("redis://redis:6379/0"))
+GPU = {"limits": {"nvidia.com/gpu": 1}}
+
+
+def agent(image: str = "runtime:2", **settings: Any) -> Agent:
+    asked = {"configMap": {"name": "questions"}} if "persistentVolumeClaim" not in settings else {}
+    body = spec(
+        image,
+        resources=GPU,
+        rollout={"analysis": {"evaluation": {**asked, **settings}}},
+    )
+    return Agent("demo", "shop", "uid-1", 1, ChatAgentSpec.model_validate(body))
+
+
+def asked(of: Agent, sources: dict[str, str] = SOURCES, attempt: str = "") -> Evaluation:
+    stable = revision.of(agent("runtime:1").spec.versioned())
+    found = evaluation.wanted(of, revision.of(of.spec.versioned()), stable, sources, attempt)
+    assert found is not None
+    return found
+
+
+def counts(compared: int, lost: int = 0, gained: int = 0, before: int | None = None) -> Any:
+    before = compared if before is None else before
+    return {
+        "new": before - lost + gained,
+        "newOf": compared,
+        "baseline": before,
+        "baselineOf": compared,
+        "compared": compared,
+        "lost": lost,
+        "gained": gained,
+    }
+
+
+def report(**measures: Any) -> dict[str, Any]:
+    all_ = {name: counts(20) for name in ("retrievalHits", "groundedness", "facts", "refusals")}
+    return {
+        "questions": 25,
+        "measures": all_ | measures,
+        "failed": {"new": 0, "baseline": 0},
+        "error": None,
+        "worse": [{"id": "returns-1", "lost": ["facts"]}],
+    }
+
+
+def observed(
+    of: Evaluation, *messages: object, condition: str | None = None, message: str = ""
+) -> Observed:
+    """The Job with a condition, and a pod for each termination message."""
+    labels = {
+        "app.kubernetes.io/managed-by": "chatagent-operator",
+        "chatagent.dev/agent": "shop",
+        "chatagent.dev/role": "evaluation",
+    }
+    found = {"type": condition, "status": "True", "reason": condition, "message": message}
+    bodies: list[tuple[str, dict[str, Any]]] = [
+        (
+            "Job",
+            {
+                "metadata": {"name": of.job, "labels": labels},
+                "status": {"conditions": [found] if condition else []},
+            },
+        )
+    ]
+    for at, said in enumerate(messages):
+        text = said if isinstance(said, str) else json.dumps(said)
+        ended = {"terminated": {"exitCode": 0, "message": text}}
+        status = {"phase": "Succeeded", "containerStatuses": [{"name": "x", "state": ended}]}
+        bodies.append(
+            ("Pod", {"metadata": {"name": f"{of.job}-{at}", "labels": labels}, "status": status})
+        )
+    children = [child for kind, body in bodies if (child := project(kind, body))]
+    return Observed({(child.kind, child.name): child for child in children}, SOURCES)
+
+
+@pytest.mark.parametrize(
+    ("measure", "verdict"),
+    [
+        (counts(100), "Passed"),
+        (counts(100, lost=5), "Passed"),  # as much as maxDecrease allows
+        (counts(100, lost=6), "Failed"),
+        (counts(100, lost=10, gained=5), "Passed"),
+        (counts(100, lost=12, gained=5, before=90), "Failed"),
+        (counts(100, lost=30, gained=22, before=70), "Passed"),  # as if tossed, (8)² < 2.71 x 52
+        (counts(100, gained=10, before=80), "Passed"),
+        (counts(10, lost=1), "Passed"),  # a tenth, but of one question nobody knows
+        (counts(10, lost=2), "Passed"),
+        (counts(10, lost=3), "Failed"),
+        (counts(2, lost=1), "Passed"),
+        (counts(2, lost=2), "Failed"),  # nothing is right any more
+        (counts(1, lost=1), "Passed"),
+        (counts(0), "Passed"),  # a set without unanswerable questions
+    ],
+)
+def test_a_share_that_falls_is_told_from_noise(measure: Any, verdict: str) -> None:
+    read = quality.Summary.model_validate(report(refusals=measure))
+    assert quality.judge(read.measures, asked(agent()).settings)[0] == verdict
+
+
+@pytest.mark.parametrize(
+    ("allowed", "lost", "verdict"),
+    [(0.0, 3, "Failed"), (0.29, 29, "Passed"), (0.29, 30, "Failed"), (1.0, 100, "Passed")],
+)
+def test_max_decrease_is_what_may_be_lost(allowed: float, lost: int, verdict: str) -> None:
+    read = quality.Summary.model_validate(report(facts=counts(100, lost=lost)))
+    assert quality.judge(read.measures, asked(agent(maxDecrease=allowed)).settings)[0] == verdict
+
+
+@pytest.mark.parametrize(
+    ("measure", "minimum", "verdict"),
+    [
+        (counts(10, before=9), 0.9, "Passed"),
+        (counts(10, before=8), 0.9, "Failed"),
+        (counts(0), 0.9, "Failed"),  # what nobody sees is not reached
+        (counts(10, before=0), 0.0, "Passed"),
+    ],
+)
+@pytest.mark.parametrize("name", ["retrievalHits", "groundedness", "facts", "refusals"])
+def test_a_least_share_holds_whatever_the_stable_revision_has(
+    measure: Any, minimum: float, verdict: str, name: str
+) -> None:
+    read = quality.Summary.model_validate(report(**{name: measure}))
+    limits = asked(agent(min={name: minimum})).settings
+    found, message = quality.judge(read.measures, limits)
+    assert found == verdict
+    assert verdict == "Passed" or "less than min 0.9" in message
+
+
+def test_a_measure_that_only_the_stable_revision_shows_is_no_pass() -> None:
+    hidden = counts(0) | {"baseline": 9, "baselineOf": 10}
+    read = quality.Summary.model_validate(report(retrievalHits=hidden))
+    verdict, message = quality.judge(read.measures, asked(agent()).settings)
+    assert (verdict, "does not show it" in message) == ("Failed", True)
+
+
+def test_nothing_to_compare_is_no_pass() -> None:
+    names = ("retrievalHits", "groundedness", "facts", "refusals")
+    read = quality.Summary.model_validate(report(**{name: counts(0) for name in names}))
+    assert quality.judge(read.measures, asked(agent()).settings)[0] == "Failed"
+
+
+def test_a_pass_gives_both_revisions_shares() -> None:
+    of = asked(agent())
+    found = evaluation.result(of, observed(of, report(facts=counts(20, gained=1, before=18))))
+    assert found.verdict == "Passed"
+    assert found.report == of.job
+    assert found.canary is not None
+    assert found.stable is not None
+    assert (found.canary.facts, found.stable.facts) == (0.95, 0.9)
+    assert "facts 0.95 (stable revision 0.9)" in found.message
+
+
+def test_a_failure_says_which_share_by_how_much_and_which_questions() -> None:
+    of = asked(agent())
+    bad = report(groundedness=counts(20, lost=8)) | {
+        "failed": {"new": 3, "baseline": 1},
+        "error": "http://shop: 500: boom",
+    }
+    found = evaluation.result(of, observed(of, bad, condition="Complete"))
+    assert found.verdict == "Failed"
+    assert found.message == (
+        "25 questions: groundedness 0.6 (stable revision 1): lost 8 and gained 0 of 20, more than "
+        "maxDecrease 0.05; no reply to 3 from the new revision (http://shop: 500: boom); "
+        "no reply to 1 from the stable revision, not compared; such as returns-1"
+    )
+
+
+BROKEN = {"reason": "InvalidQuestions", "message": "/q/questions.jsonl:7: questions[3]: lang: no"}
+
+
+@pytest.mark.parametrize(
+    ("messages", "condition", "said", "verdict", "words"),
+    [
+        ([], None, "", "Running", "asked the questions of ConfigMap 'questions'"),
+        ([BROKEN], None, "", "Running", "does not get on: InvalidQuestions"),
+        ([BROKEN], "Failed", "exit code 3", "Failed", "questions.jsonl:7: questions[3]: lang"),
+        ([], "Failed", "longer than specified deadline", "Failed", "longer than specified"),
+        (["usage: agent-runtime"], "Failed", "exit code 2", "Failed", "exit code 2"),
+        ([], "Complete", "", "Running", "delete the Job"),
+        ([{"measures": {}}], "Complete", "", "Failed", "not understood: questions"),
+        ([report() | {"questions": 0}], "Complete", "", "Failed", "not understood: questions"),
+        ([report(facts=None)], "Complete", "", "Failed", "not understood: measures.facts"),
+        ([report(facts=counts(3) | {"lost": "3"})], None, "", "Failed", "measures.facts.lost"),
+        ([BROKEN, report()], "Complete", "", "Passed", "25 questions"),
+    ],
+)
+def test_whatever_is_no_report_is_no_pass(
+    messages: list[object], condition: str | None, said: str, verdict: str, words: str
+) -> None:
+    of = asked(agent())
+    found = evaluation.result(of, observed(of, *messages, condition=condition, message=said))
+    assert found.verdict == verdict
+    assert words in found.message
+
+
+def test_a_verdict_holds_when_the_pod_is_gone_and_only_for_its_own_job() -> None:
+    of = asked(agent())
+    gone = observed(of, condition="Complete")
+    before = EvaluationStatus(verdict="Passed", message="fine", report=of.job)
+    assert evaluation.result(of, gone, before) == before
+    other = before.model_copy(update={"report": "shop-eval-00000000"})
+    assert evaluation.result(of, gone, other).verdict == "Running"
+
+
+def test_another_jobs_pod_says_nothing() -> None:
+    of, other = asked(agent()), asked(agent("runtime:3"))
+    pods = observed(other, report(), condition="Complete")
+    assert evaluation.result(of, pods).verdict == "Running"
+
+
+def test_what_is_asked_names_the_job_and_how_it_is_judged_does_not() -> None:
+    first = asked(agent()).job
+    assert asked(agent(maxDecrease=0.2, min={"facts": 0.5})).job == first
+    others = [
+        asked(agent("runtime:3")).job,
+        asked(agent(timeout="1h")).job,
+        asked(agent(configMap={"name": "questions", "key": "other.yaml"})).job,
+        asked(agent(), SOURCES | {"questions": "changed"}).job,
+        asked(agent(), attempt="2").job,
+        asked(agent(persistentVolumeClaim={"claimName": "questions"})).job,
+    ]
+    assert len({first, *others}) == 7
+
+
+def test_no_evaluation_is_wanted_where_none_is_asked_for() -> None:
+    plain = Agent("demo", "shop", "uid-1", 1, ChatAgentSpec.model_validate(spec()))
+    one = revision.of(plain.spec.versioned())
+    assert evaluation.wanted(plain, one, one, SOURCES) is None
+    assert evaluation.missing(plain, {}) is None
+
+
+def test_a_configmap_that_is_not_there_is_named_and_waited_for() -> None:
+    of = asked(agent(), {})
+    assert of.missing == evaluation.missing(agent(), {})
+    found = evaluation.result(of, Observed())
+    assert found.verdict == "Running"
+    assert "there is no ConfigMap 'questions' in namespace 'demo'; create it" in found.message
+
+
+def test_the_job(golden: Golden) -> None:
+    of = agent()
+    made = [evaluation.job(of, asked(of), SERVERS, PLATFORM)]
+    volume = agent(persistentVolumeClaim={"claimName": "sets", "path": "shop/en.yaml"})
+    made.append(evaluation.job(volume, asked(volume), SERVERS, PLATFORM))
+    golden.check("evaluation.yaml", yaml.safe_dump_all(made, sort_keys=True, width=100))
+    pod = made[0]["spec"]["template"]["spec"]
+    assert pod["containers"][0]["image"] == "runtime:1"
+    assert "nvidia.com/gpu" not in json.dumps(pod["containers"])
+
+
+def line(at: int, text: str = "x", **changes: object) -> str:
+    new, baseline = {"reply": text}, {"reply": "y"}
+    whole = {"id": f"q{at}", "lost": [], "gained": [], "new": new, "baseline": baseline, **changes}
+    return json.dumps(whole, ensure_ascii=False)
+
+
+def test_a_report_has_what_changed_and_what_did_not_and_no_log() -> None:
+    of = agent()
+    printed = [line(1, lost=["facts"]), line(2, gained=["facts"]), line(3, "a\u2028b")]
+    log = "\n".join(['{"level": "info"}', *printed, json.dumps(report()), "bye", ""])
+    made = evaluation.report_config_map(of, asked(of), log)
+    assert made["metadata"]["name"] == asked(of).job
+    read = json.loads(made["data"]["report.json"])
+    assert read["summary"] == report()
+    assert [each["id"] for each in read["changed"]] == ["q1", "q2"]
+    assert read["same"] == [
+        {
+            "id": "q3",
+            "lost": [],
+            "gained": [],
+            "canary": {"reply": "a\u2028b"},
+            "stable": {"reply": "y"},
+        }
+    ]
+    assert read["leftOut"] == 0
+
+
+def test_a_report_that_does_not_fit_is_cut_and_says_so() -> None:
+    of = agent()
+    log = "\n".join([*(line(at, "问" * 100) for at in range(5000)), json.dumps(report())])
+    text = evaluation.report_config_map(of, asked(of), log)["data"]["report.json"]
+    assert len(text.encode()) < 1024 * 1024
+    read = json.loads(text)
+    assert read["same"][0]["id"] == "q0"
+    assert read["leftOut"] == 5000 - len(read["same"]) > 0
+
+
+def test_of_a_job_that_failed_the_log_is_kept() -> None:
+    of = agent()
+    made = evaluation.report_config_map(of, asked(of), "x" * 2_000_000 + "the end")
+    assert made["data"]["log.txt"].endswith("the end")
+    assert len(made["data"]["log.txt"]) < 1_000_000
+
+
+class Log:
+    """Gives what a pod is said to have written."""
+
+    def __init__(self) -> None:
+        self.read: list[str] = []
+
+    async def log(self, namespace: str, pod: str) -> str:
+        self.read.append(f"{namespace}/{pod}")
+        return json.dumps(report())
+
+
+async def test_a_report_is_collected_once_there_is_a_verdict() -> None:
+    of = agent()
+    wanted, log = asked(of), Log()
+    trying = observed(wanted, BROKEN)
+    assert await reports.collect(log, of, wanted, trying) is None
+    assert log.read == []
+    ended = observed(wanted, BROKEN, report(), condition="Complete")
+    made = await reports.collect(log, of, wanted, ended)
+    assert log.read == [f"demo/{wanted.job}-1"]
+    assert made is not None
+    body = made | {"metadata": made["metadata"] | {"resourceVersion": "1"}}
+    stored = project("ConfigMap", body)
+    assert stored is not None
+    there = Observed({**ended.children, ("ConfigMap", wanted.job): stored}, SOURCES)
+    assert await reports.collect(log, of, wanted, there) is None
