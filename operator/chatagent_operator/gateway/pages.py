@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from aiohttp import web
 from prometheus_client import generate_latest
 
+from chatagent_operator.gateway.reach import reached
 from chatagent_operator.gateway.runtime_socket import HAProxyError
 from chatagent_operator.gateway.synchroniser import Synchroniser
 
@@ -28,10 +30,13 @@ def build_pages(synchroniser: Synchroniser) -> web.Application:
 
     async def applied(_: web.Request) -> web.Response:
         try:
-            now = await synchroniser.socket.in_force()
+            now, revisions = await asyncio.gather(
+                synchroniser.socket.in_force(), reached(synchroniser.intent)
+            )
         except HAProxyError as error:
             return web.json_response({"generation": None, "message": str(error)}, status=503)
-        return web.json_response(now.to_json() | {"message": synchroniser.message})
+        told = {"reached": revisions, "message": synchroniser.message}
+        return web.json_response(now.to_json() | told)
 
     async def metrics(_: web.Request) -> web.Response:
         text = generate_latest(synchroniser.measures.registry)

@@ -10,7 +10,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.contract.gateway.loopback import Agent, Chats, Gateway, serving
+from tests.contract.gateway.loopback import Agent, Chats, Gateway, Gateways, serving
+
+pytest.register_assert_rewrite("tests.contract.gateway.suite")
 
 
 @pytest.fixture
@@ -46,6 +48,22 @@ async def gateway(folder: Path, request: pytest.FixtureRequest) -> AsyncIterator
 
 
 @pytest.fixture
-async def chats(gateway: Gateway) -> AsyncIterator[Chats]:
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as http:
-        yield Chats(gateway, http)
+        yield http
+
+
+@pytest.fixture
+async def chats(gateway: Gateway, http: aiohttp.ClientSession) -> Chats:
+    return Chats(gateway, http)
+
+
+@pytest.fixture
+async def gateways(folder: Path) -> AsyncIterator[Gateways]:
+    """Two that are ready but for an intent; a third may follow."""
+    if not shutil.which("haproxy"):
+        pytest.skip("haproxy is not installed")
+    gateways = Gateways(folder, 2)
+    await gateways.start()
+    yield gateways
+    await gateways.stop()

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import socket
+import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 from aiohttp import web
 
 from chatagent_operator.core.haproxy import (
     CONFIG_FILE,
-    REVISION_HEADER,
     GatewaySettings,
+    Peer,
     render_config_files,
 )
 from chatagent_operator.core.routes import Backend, BackendState, Routes, Slot
@@ -47,7 +49,8 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float 
 
 @dataclass
 class Agent:
-    """A revision's Service: it says which revision it is, and does as the query asks."""
+    """A revision's Service: it says which revision it is, gives each new conversation a name as the
+    runtime does, and does as the query asks."""
 
     revision: str
     host: str
@@ -70,7 +73,10 @@ class Agent:
                 name.lower(): ", ".join(request.headers.getall(name)) for name in request.headers
             },
         }
-        headers = {"X-Conversation-ID": name} if (name := request.query.get("names")) else {}
+        name = request.query.get("names")
+        if "begins" in request.query:
+            name = f"conv_{uuid.uuid4().hex}-{self.revision}"
+        headers = {"X-Conversation-ID": name} if name else {}
         try:
             if request.path == "/slow":
                 await self.release.wait()
@@ -156,9 +162,10 @@ class Sidecar:
 
 
 class Gateway:
-    """One HAProxy process, its sidecar, and a client."""
+    """One HAProxy process and its sidecar."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, name: str = "gateway-0", **settings: Any) -> None:
+        self.name = name
         self.settings = GatewaySettings(
             http_port=free_port(),
             ops_port=free_port(),
@@ -179,7 +186,9 @@ class Gateway:
         # To a file: a pipe that nobody reads would stop HAProxy when it is full.
         with (self.folder / "log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                "haproxy", "-db", "-f", str(self.folder / CONFIG_FILE), stdout=log, stderr=log
+                *("haproxy", "-db", "-L", self.name, "-f", str(self.folder / CONFIG_FILE)),
+                stdout=log,
+                stderr=log,
             )
 
     async def stop(self) -> None:
@@ -195,20 +204,114 @@ class Gateway:
     async def in_force(self) -> InForce:
         return await self.sidecar.socket.in_force()
 
+    async def is_ready(self, http: aiohttp.ClientSession) -> bool:
+        """As its readiness probe sees it."""
+        try:
+            async with http.get(f"{self.ops}/readyz") as answer:
+                return answer.status == 200
+        except aiohttp.ClientConnectionError:
+            return False
+
+
+class Gateways:
+    """Gateways that tell each other their conversations, as the pods of a StatefulSet do."""
+
+    def __init__(self, folder: Path, count: int, known: int = 3, **settings: Any) -> None:
+        ports = [free_port() for _ in range(known)]
+        peers = tuple(Peer(f"gateway-{n}", f"127.0.0.1:{port}") for n, port in enumerate(ports))
+        self.all: list[Gateway] = []
+        for peer, port in itertools.islice(zip(peers, ports, strict=True), known):
+            (folder / peer.name).mkdir()
+            self.all.append(
+                Gateway(folder / peer.name, peer.name, peers=peers, peer_port=port, **settings)
+            )
+        self.running = self.all[:count]
+        self._generation = 0
+        self._intent: Routes | None = None
+
+    async def start(self) -> None:
+        await asyncio.gather(*(self.start_one(gateway) for gateway in self.running))
+
+    async def start_one(self, gateway: Gateway) -> None:
+        if gateway not in self.running:
+            self.running.append(gateway)
+        await gateway.start()
+        gateway.sidecar = Sidecar(gateway.settings)
+        gateway.sidecar.start()
+        if self._intent:
+            gateway.sidecar.synchroniser.offer(self._intent.to_json())
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(self.stop_one(gateway) for gateway in list(self.running)))
+
+    async def stop_one(self, gateway: Gateway) -> None:
+        await gateway.sidecar.stop()
+        await gateway.stop()
+        self.running.remove(gateway)
+
+    async def intends(self, *backends: Backend) -> None:
+        """Apply an intent everywhere and wait until it is in force."""
+        self._generation += 1
+        self._intent = intent = Routes(generation=self._generation, backends=backends)
+        await asyncio.gather(*(gateway.sidecar.applies(intent) for gateway in self.running))
+
+    async def ready(self, http: aiohttp.ClientSession) -> None:
+        """Wait until all that run are."""
+        for gateway in self.running:
+            await until(lambda gateway=gateway: gateway.is_ready(http), seconds=20)
+
+    async def have(self, pins: int) -> None:
+        """Wait until all that run remember so many conversations."""
+
+        async def arrived() -> bool:
+            return {(await gateway.in_force()).pins for gateway in self.running} == {pins}
+
+        await until(arrived)
+
+
+class UnderTest(Protocol):
+    """A gateway of any kind, for the suite."""
+
+    @property
+    def url(self) -> str:
+        """Where clients reach it."""
+        ...
+
+    async def intends(self, *backends: Backend) -> None:
+        """Apply an intent and wait until it is in force."""
+        ...
+
 
 class Chats:
     """A client with some connections, as patient as a user."""
 
-    def __init__(self, gateway: Gateway, http: aiohttp.ClientSession) -> None:
+    def __init__(self, gateway: UnderTest, http: aiohttp.ClientSession) -> None:
         self.gateway = gateway
         self.http = http
+
+    async def begin(self) -> tuple[str, str]:
+        """The first turn of a conversation; its name, and which revision answered."""
+        async with self.http.post(f"{self.gateway.url}/chat?begins") as answer:
+            return answer.headers["X-Conversation-ID"], (await answer.json())["revision"]
+
+    async def begin_all(self, count: int) -> dict[str, str]:
+        """Conversation → revision, some at a time."""
+        begun: dict[str, str] = {}
+        left = iter(range(count))
+
+        async def client() -> None:
+            for _ in left:
+                conversation, revision = await self.begin()
+                begun[conversation] = revision
+
+        await asyncio.gather(*(client() for _ in range(CLIENTS)))
+        return begun
 
     async def ask(self, conversation: str | None = None, **request: Any) -> str:
         """One request; which revision answered, or the status."""
         headers = {} if conversation is None else {"X-Conversation-ID": conversation}
         async with self.http.post(f"{self.gateway.url}/chat", headers=headers, **request) as answer:
-            await answer.read()
-            return answer.headers[REVISION_HEADER] if answer.ok else str(answer.status)
+            return (await answer.json())["revision"] if answer.ok else str(answer.status)
 
     async def ask_all(self, conversations: Sequence[str]) -> dict[str, str]:
         """One request each, some at a time; conversation → revision."""

@@ -8,12 +8,22 @@ import time
 
 import aiohttp
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from chatagent_operator.core.routes import Routes
 from chatagent_operator.gateway.pages import build_pages
 from chatagent_operator.gateway.runtime_socket import HAProxyError
-from tests.contract.gateway.loopback import Agent, Chats, Gateway, Sidecar, backend, until
+from tests.contract.gateway.loopback import (
+    Agent,
+    Chats,
+    Gateway,
+    Sidecar,
+    backend,
+    free_port,
+    serving,
+    until,
+)
 
 
 async def test_a_killed_haproxy_gets_its_intent_again(
@@ -166,6 +176,7 @@ async def test_pages(gateway: Gateway, stable: Agent, canary: Agent) -> None:
             ("s3", 10, "ready"),
         ]
         assert applied["backends"][0]["address"] == "127.0.0.2"
+        assert applied["reached"] == ["canary", "stable"]
         metrics = await (await pages.get("/metrics")).text()
         assert "chatagent_gateway_applied_generation 1.0" in metrics
         assert "chatagent_gateway_apply_seconds_count 1.0" in metrics
@@ -182,6 +193,21 @@ async def test_pages(gateway: Gateway, stable: Agent, canary: Agent) -> None:
         assert (await pages.get("/readyz")).status == 503
         assert (await pages.get("/applied")).status == 503
         assert (await pages.get("/livez")).status == 200
+
+
+async def test_who_is_reached_is_known_before_a_weight_is_given(
+    gateway: Gateway, stable: Agent, canary: Agent
+) -> None:
+    async def reached(pages: TestClient[web.Request, web.Application]) -> list[str]:
+        return (await (await pages.get("/applied")).json())["reached"]
+
+    async with TestClient(TestServer(build_pages(gateway.sidecar.synchroniser))) as pages:
+        port = free_port("127.0.0.4")
+        coming = Agent("coming", "127.0.0.4", port)
+        await gateway.intends(backend("s1", stable, 100), backend("s2", coming, state="maint"))
+        assert await reached(pages) == ["stable"]
+        async with serving("coming", "127.0.0.4", port):
+            assert await reached(pages) == ["coming", "stable"]
 
 
 async def test_haproxy_is_ready_once_an_intent_is_applied_to_it(

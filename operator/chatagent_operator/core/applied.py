@@ -1,0 +1,57 @@
+"""Which intent a gateway follows, as its pods say themselves. Pure.
+
+A rollout goes on only by this: that a weight was written says nothing of what takes conversations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+
+@dataclass(frozen=True)
+class PodAnswer:
+    """What one gateway pod says of itself."""
+
+    generation: int
+    """Of the routes in force there."""
+    reached: frozenset[str]
+    """Revisions of the newest routes that it has read, whatever their weight, to whose Service a
+    connection can be made from there: its endpoints are ready, and the node knows them."""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What all ready pods of a gateway have in common."""
+
+    generation: int | None = None
+    """The least generation in force. None where a ready pod does not say, or there is none."""
+    reached: frozenset[str] = frozenset()
+    """Revisions that every ready pod reaches."""
+    silent: tuple[str, ...] = ()
+    """Ready pods that do not say what is in force there."""
+
+
+def common(answers: Mapping[str, PodAnswer | None]) -> Applied:
+    """What the answers of all ready pods, by name, come to. None: the pod did not answer."""
+    silent = tuple(sorted(name for name, answer in answers.items() if answer is None))
+    given = [answer for answer in answers.values() if answer]
+    if silent or not given:
+        return Applied(silent=silent)
+    return Applied(
+        min(answer.generation for answer in given),
+        frozenset.intersection(*(answer.reached for answer in given)),
+    )
+
+
+def read_answer(body: Any) -> PodAnswer | None:
+    """The answer of a gateway's `/applied`; None for one that names no generation."""
+    if not isinstance(body, dict):
+        return None
+    fields = cast(Mapping[str, Any], body)
+    generation, reached = fields.get("generation"), fields.get("reached")
+    if not isinstance(generation, int) or generation < 0:
+        return None
+    names = cast(list[Any], reached) if isinstance(reached, list) else []
+    return PodAnswer(generation, frozenset(name for name in names if isinstance(name, str)))

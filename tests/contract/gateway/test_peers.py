@@ -1,0 +1,137 @@
+"""Gateways that tell each other which conversation is where: none is lost when one restarts."""
+
+from __future__ import annotations
+
+import aiohttp
+import pytest
+
+from chatagent_operator.gateway.runtime_socket import HAProxyError
+from tests.contract.gateway.loopback import Agent, Chats, Gateway, Gateways, backend, until
+
+CONVERSATIONS = 2000
+"""bench/pins.py does the same with 20,000."""
+
+
+def names(count: int, prefix: str = "c") -> list[str]:
+    return [f"{prefix}{number}" for number in range(count)]
+
+
+async def test_conversations_stay_through_weights_and_restarts(
+    gateways: Gateways, http: aiohttp.ClientSession, stable: Agent, canary: Agent
+) -> None:
+    await gateways.intends(backend("s1", stable, 70), backend("s2", canary, 30))
+    await gateways.ready(http)
+    one, other = gateways.running
+    half = CONVERSATIONS // 2
+    first = await Chats(one, http).ask_all(names(half))
+    first |= await Chats(other, http).ask_all(names(half, "d"))
+    assert set(first.values()) == {"stable", "canary"}
+    await gateways.have(CONVERSATIONS)
+    for restarting, staying, weight in ((one, other, 0), (other, one, 100)):
+        await gateways.stop_one(restarting)
+        await gateways.intends(backend("s1", stable, 100 - weight), backend("s2", canary, weight))
+        assert await Chats(staying, http).ask_all(list(first)) == first
+        await gateways.start_one(restarting)
+        await gateways.ready(http)
+        assert (await restarting.in_force()).pins == CONVERSATIONS
+        assert await Chats(restarting, http).ask_all(list(first)) == first
+
+
+async def test_a_gateway_is_ready_once_it_has_weights_and_conversations(
+    gateways: Gateways, http: aiohttp.ClientSession, stable: Agent, canary: Agent
+) -> None:
+    await gateways.intends(backend("s1", stable, 50), backend("s2", canary, 50))
+    await gateways.ready(http)
+    one, other = gateways.running
+    first = await Chats(one, http).ask_all(names(200))
+    await gateways.have(200)
+    # HAProxy alone: it gets the conversations, but takes none.
+    await gateways.stop_one(other)
+    await other.start()
+
+    async def has_them() -> bool:
+        try:
+            return (await other.in_force()).pins == 200
+        except HAProxyError:
+            return False
+
+    await until(has_them)
+    assert not await other.is_ready(http)
+    # What it was told before it had its first intent is right.
+    gateways.running.append(other)
+    other.sidecar.start()
+    await gateways.intends(backend("s1", stable, 0), backend("s2", canary, 100))
+    await gateways.ready(http)
+    assert not [command for command in other.sidecar.socket.sent if "clear" in command]
+    assert await Chats(other, http).ask_all(list(first)) == first
+
+
+async def test_the_only_gateway_becomes_ready_by_itself(
+    gateways: Gateways, http: aiohttp.ClientSession, stable: Agent
+) -> None:
+    one, other = gateways.running
+    await gateways.stop_one(other)
+    await gateways.intends(backend("s1", stable, 100))
+    assert not await one.is_ready(http)  # another might still tell it something
+    await until(lambda: one.is_ready(http), seconds=15)
+
+
+async def test_one_more_restarts_no_other(
+    gateways: Gateways, http: aiohttp.ClientSession, stable: Agent, canary: Agent
+) -> None:
+    await gateways.intends(backend("s1", stable, 50), backend("s2", canary, 50))
+    await gateways.ready(http)
+    processes = {gateway.process.pid for gateway in gateways.running}
+    first = await Chats(gateways.running[0], http).ask_all(names(100))
+    await gateways.have(100)
+    third = gateways.all[2]
+    await gateways.start_one(third)
+    await gateways.ready(http)
+    assert await Chats(third, http).ask_all(list(first)) == first
+    new = await Chats(third, http).ask_all(names(100, "new"))
+    await gateways.have(200)
+    for gateway in gateways.running[:2]:
+        assert await Chats(gateway, http).ask_all(list(new)) == new
+        assert gateway.process.pid in processes
+    # And one less: those that stay know everything.
+    await gateways.stop_one(gateways.all[0])
+    for gateway in gateways.running:
+        assert await Chats(gateway, http).ask_all(list(first | new)) == first | new
+
+
+async def test_an_abort_lets_conversations_go_everywhere(
+    gateways: Gateways, http: aiohttp.ClientSession, stable: Agent, canary: Agent
+) -> None:
+    await gateways.intends(backend("s1", stable, 50), backend("s2", canary, 50))
+    one, other = gateways.running
+    first = await Chats(one, http).ask_all(names(200))
+    await gateways.have(200)
+    await gateways.intends(backend("s1", stable, 100), backend("s2", canary, state="maint"))
+    stays = [name for name, revision in first.items() if revision == "stable"]
+    await gateways.have(len(stays))
+    assert await Chats(other, http).shares(names(100)) == {"stable": 100}
+    # The canary takes conversations again, but none of those.
+    await gateways.intends(backend("s1", stable, 100), backend("s2", canary, 0))
+    for gateway in (one, other):
+        assert await Chats(gateway, http).shares(names(200)) == {"stable": 200}
+
+
+async def test_draining_keeps_conversations_everywhere(
+    gateways: Gateways, http: aiohttp.ClientSession, stable: Agent, canary: Agent
+) -> None:
+    await gateways.intends(backend("s1", stable, 50), backend("s2", canary, 50))
+    first = await Chats(gateways.running[0], http).ask_all(names(200))
+    await gateways.have(200)
+    await gateways.intends(backend("s1", stable, 100), backend("s2", canary, state="drain"))
+    for number, gateway in enumerate(gateways.running):
+        chats = Chats(gateway, http)
+        assert await chats.ask_all(list(first)) == first
+        assert await chats.shares(names(50, f"new-{number}-")) == {"stable": 50}
+
+
+@pytest.mark.parametrize("gateway", [{"affinity_ttl_seconds": 60}], indirect=True)
+async def test_a_gateway_without_peers_waits_for_none(
+    gateway: Gateway, http: aiohttp.ClientSession, stable: Agent
+) -> None:
+    await gateway.intends(backend("s1", stable, 100))
+    await until(lambda: gateway.is_ready(http), seconds=2)

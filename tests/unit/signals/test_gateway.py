@@ -1,0 +1,78 @@
+"""What all gateway pods have in force, asked of small stand-ins for their sidecars."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from chatagent_operator.core.applied import Applied
+from chatagent_operator.signals import gateway
+from chatagent_operator.signals.gateway import Gateways
+
+
+@contextlib.asynccontextmanager
+async def asking(*answers: Any) -> AsyncGenerator[tuple[Gateways, dict[str, str | None]]]:
+    """Sidecars at 127.0.1.1 and so on. None: it never answers; a number: a status without JSON."""
+    port = 0
+    async with contextlib.AsyncExitStack() as stack:
+        for number, body in enumerate(answers, start=1):
+
+            async def applied(_: web.Request, body: Any = body) -> web.Response:
+                if body is None:
+                    await asyncio.Event().wait()
+                if isinstance(body, int):
+                    return web.Response(status=body, text="no")
+                return web.json_response(body)
+
+            application = web.Application()
+            application.router.add_get("/applied", applied)
+            runner = web.AppRunner(application, shutdown_timeout=0.1)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            site = web.TCPSite(runner, f"127.0.1.{number}", port)
+            await site.start()
+            port = runner.addresses[0][1]
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        pods: dict[str, str | None] = {f"g-{n}": f"127.0.1.{n + 1}" for n in range(len(answers))}
+        yield Gateways(http, port), pods
+
+
+async def test_the_least_generation_and_what_all_reach() -> None:
+    one = {"generation": 7, "reached": ["a", "b"]}
+    other = {"generation": 6, "reached": ["a"]}
+    async with asking(one, other) as (gateways, pods):
+        assert await gateways.in_force(pods) == Applied(6, frozenset("a"))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [503, {"generation": None}, {"generation": -1}, {"reached": []}, [1], {"generation": "7"}],
+)
+async def test_a_pod_that_does_not_say_counts_for_all(answer: Any) -> None:
+    async with asking({"generation": 7, "reached": ["a"]}, answer) as (gateways, pods):
+        assert await gateways.in_force(pods) == Applied(silent=("g-1",))
+
+
+async def test_nobody_is_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "TIMEOUT_SECONDS", 0.05)
+    async with asking({"generation": 7}, None, None) as (gateways, pods):
+        pods |= {"g-3": "127.0.1.9", "g-4": None}
+        async with asyncio.timeout(10):
+            told = await gateways.in_force(pods)
+        assert told == Applied(silent=("g-1", "g-2", "g-3", "g-4"))
+
+
+async def test_no_pod_is_no_generation() -> None:
+    async with asking() as (gateways, pods):
+        assert await gateways.in_force(pods) == Applied()
+
+
+async def test_a_gateway_from_before_reaches_nobody() -> None:
+    async with asking({"generation": 3}) as (gateways, pods):
+        assert await gateways.in_force(pods) == Applied(3)
