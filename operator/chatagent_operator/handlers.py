@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import kopf
 
+from chatagent_operator.api.pods import SecretKeyRef
 from chatagent_operator.api.v1alpha1 import GROUP, PLURAL, VERSION
 from chatagent_operator.core import names
 from chatagent_operator.core.observed import Child, content_digest, project
@@ -21,6 +22,8 @@ from chatagent_operator.metrics import Metrics
 from chatagent_operator.queue import KeyedQueue
 from chatagent_operator.reconcile import Reconciler
 from chatagent_operator.settings import Settings
+from chatagent_operator.signals.analyst import Analyst
+from chatagent_operator.signals.gateway import Gateways
 from chatagent_operator.signals.readiness import Readiness
 
 CHILDREN: dict[str, tuple[str, str, str]] = {
@@ -29,6 +32,7 @@ CHILDREN: dict[str, tuple[str, str, str]] = {
     "Deployment": ("apps", "v1", "deployments"),
     "Job": ("batch", "v1", "jobs"),
     "Pod": ("", "v1", "pods"),
+    "PodDisruptionBudget": ("policy", "v1", "poddisruptionbudgets"),
     "Role": ("rbac.authorization.k8s.io", "v1", "roles"),
     "RoleBinding": ("rbac.authorization.k8s.io", "v1", "rolebindings"),
     "Service": ("", "v1", "services"),
@@ -80,10 +84,15 @@ class Shell:
         children: dict[str, Index] = {kind: kwargs[kind] for kind in CHILDREN}
         self._agents = kwargs[_AGENTS]
         self._store = Store(kwargs[_AGENTS], kwargs[_SOURCES], children)
+        self._analyst = Analyst(
+            self._session, self._mark, self._token, registry=self._metrics.registry
+        )
         reconciler = Reconciler(
             self._store,
             self._kube,
             Readiness(self._session),
+            Gateways(self._session),
+            self._analyst,
             self._settings.platform,
             self._metrics,
         )
@@ -93,6 +102,7 @@ class Shell:
         """Finish what is under way and disconnect."""
         if self._queue:
             await self._queue.close()
+            await self._analyst.close()
             await self._kube.close()
             await self._session.close()
 
@@ -101,7 +111,7 @@ class Shell:
         self._mark((namespace or "", name))
 
     async def source_changed(self, namespace: str | None, name: str, **_: Any) -> None:
-        """A ConfigMap changed: it may be somebody's knowledge source."""
+        """A ConfigMap changed: somebody may read documents or questions from it."""
         for key, records in self._agents.items():
             if key[0] == namespace and any(_reads(record, name) for record in records):
                 self._mark(key)
@@ -117,6 +127,9 @@ class Shell:
                 self._mark(key)
 
         return changed
+
+    async def _token(self, key: Key, reference: SecretKeyRef) -> str | None:
+        return await self._kube.secret(key[0], reference.name, reference.key)
 
     def _mark(self, key: Key) -> None:
         if self._queue:
@@ -154,4 +167,6 @@ def _index_child(kind: str) -> Any:
 
 def _reads(agent: AgentRecord, config_map: str) -> bool:
     sources = (agent.spec.get("knowledge") or {}).get("sources") or []
-    return any((source.get("configMap") or {}).get("name") == config_map for source in sources)
+    analysis = (agent.spec.get("rollout") or {}).get("analysis") or {}
+    named = [*sources, analysis.get("evaluation") or {}]
+    return any((each.get("configMap") or {}).get("name") == config_map for each in named)

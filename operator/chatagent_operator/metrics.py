@@ -14,6 +14,7 @@ class Metrics:
     """Counters and histograms of one operator."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
         self._seconds = Histogram(
             "chatagent_operator_reconcile_seconds",
             "Time of one look at one agent",

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import pydantic
 
+from chatagent_operator.api.rollout import seconds
 from chatagent_operator.api.status import ChatAgentStatus
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
+from chatagent_operator.core import names
 from chatagent_operator.core import status as core_status
 from chatagent_operator.core.agent import Agent, Platform
 from chatagent_operator.core.commands import Command, InvalidCommandError, parse_command
-from chatagent_operator.core.names import COMMAND_ANNOTATION
 from chatagent_operator.core.observed import Observed
 from chatagent_operator.core.plan import Apply, Delete, Make, Plan, Scale, Write, plan
 from chatagent_operator.core.rollout import Notice
@@ -23,7 +25,10 @@ from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.errors import ApiError, NotFoundError, RejectedError
 from chatagent_operator.kube.store import AgentRecord, Key, Store
 from chatagent_operator.metrics import Metrics
+from chatagent_operator.signals.analyst import Analyst, Wanted
+from chatagent_operator.signals.gateway import Gateways
 from chatagent_operator.signals.readiness import Readiness
+from chatagent_operator.signals.reports import collect
 
 REJECTED_RETRY_SECONDS = 30.0
 """When an object that the API server refused is tried again: a quota may have grown."""
@@ -57,6 +62,8 @@ class Reconciler:
         store: Store,
         kube: Kube,
         readiness: Readiness,
+        gateways: Gateways,
+        analyst: Analyst,
         platform: Platform,
         metrics: Metrics,
         now: Callable[[], str] = utc_now,
@@ -64,6 +71,8 @@ class Reconciler:
         self._store = store
         self._kube = kube
         self._readiness = readiness
+        self._gateways = gateways
+        self._analyst = analyst
         self._platform = platform
         self._metrics = metrics
         self._now = now
@@ -72,6 +81,7 @@ class Reconciler:
         """One look. Returns seconds until the next one, where one is due without a cause."""
         seen = self._store.agent(key)
         if seen is None:
+            self._analyst.want(key, None)
             return None
         with self._metrics.reconciling():
             return await self._reconcile(key, seen)
@@ -86,12 +96,13 @@ class Reconciler:
             return None
         agent = Agent(key[0], key[1], seen.uid, seen.generation, spec)
         command, refused = _command(seen)
-        unready = await self._readiness.ask(self._store.observed(key, {}))
-        observed = self._store.observed(key, unready)
+        observed = await self._observe(key, previous)
         made = self._plan(agent, previous, observed, command, {})
         written = await self._execute(key, made.writes)
         if written.rejected:
             made = self._plan(agent, previous, observed, command, written.rejected)
+        self._measure(key, agent, observed, made)
+        await self._keep_report(key, agent, observed, made)
         await self._report(key, seen, previous, made.status, (*made.notices, *refused))
         if written.failure:
             raise written.failure
@@ -100,6 +111,52 @@ class Reconciler:
         for deletion in made.deletions:
             await self._write(key, deletion)
         return made.requeue_after
+
+    async def _observe(self, key: Key, previous: ChatAgentStatus) -> Observed:
+        """What the watches brought, and what pods say when they are asked."""
+        known = self._store.observed(key)
+        pods = {child.name: pod.ip for child, pod in known.pods(names.ROLE_GATEWAY) if pod.ready}
+        if not previous.canary_revision and len(known.revisions()) < 2:
+            pods = {}  # nothing moves: no weight is waited for
+        unready, applied = await asyncio.gather(
+            self._readiness.ask(known), self._gateways.in_force(pods)
+        )
+        # What was written or seen while they were asked counts too.
+        return replace(
+            self._store.observed(key),
+            unready=unready,
+            applied=applied,
+            reading=self._analyst.reading(key),
+        )
+
+    def _measure(self, key: Key, agent: Agent, observed: Observed, made: Plan) -> None:
+        """Have the canary measured from when its weight is in force until it has none."""
+        canary, stable = made.status.canary_revision, made.status.stable_revision
+        if made.window is None or not canary or not stable:
+            self._analyst.want(key, None)
+        elif made.is_in_force:
+            analysis = agent.spec.rollout.analysis
+            addresses = {
+                name: tuple(pod.ip for _, pod in observed.pods(names.ROLE_AGENT, name) if pod.ip)
+                for name in (canary, stable)
+            }
+            interval = float(seconds(analysis.interval))
+            self._analyst.want(
+                key, Wanted(canary, stable, made.window, interval, addresses, analysis, *key)
+            )
+
+    async def _keep_report(self, key: Key, agent: Agent, observed: Observed, made: Plan) -> None:
+        """Store what an evaluation found, before its Job goes."""
+        if made.evaluation is None:
+            return
+        try:
+            report = await collect(self._kube, agent, made.evaluation, observed)
+        except NotFoundError:
+            _log.warning("%s: the log of %s is gone", key, made.evaluation.job)
+            return
+        if report:
+            body = await self._kube.apply(report, names.digest(report["data"]), force=True)
+            self._store.wrote_child(key, body)
 
     def _plan(
         self,
@@ -168,10 +225,10 @@ class Reconciler:
 
 def _command(seen: AgentRecord) -> tuple[Command | None, tuple[Notice, ...]]:
     try:
-        return parse_command(seen.annotations.get(COMMAND_ANNOTATION)), ()
+        return parse_command(seen.annotations.get(names.COMMAND_ANNOTATION)), ()
     except InvalidCommandError as error:
         # Told in the log only: the annotation stays, and an Event at every look would be a flood.
-        _log.warning("annotation %s is not a command: %s", COMMAND_ANNOTATION, error)
+        _log.warning("annotation %s is not a command: %s", names.COMMAND_ANNOTATION, error)
         return None, ()
 
 

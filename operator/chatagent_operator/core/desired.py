@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from chatagent_operator.core import agent as agent_objects
-from chatagent_operator.core import cache, gateway, knowledge, names, vector_store
+from chatagent_operator.core import cache, evaluation, gateway, knowledge, names, vector_store
 from chatagent_operator.core.agent import Agent, Manifest, Platform, Servers
 from chatagent_operator.core.revision import Revision
 from chatagent_operator.core.routes import Routes
@@ -41,6 +41,7 @@ def objects(
     live: list[Revision],
     replicas: Mapping[str, int],
     ingestions: list[knowledge.Ingestion],
+    questions: evaluation.Evaluation | None,
     routes: Routes,
     numbers: dict[str, int],
     platform: Platform,
@@ -50,6 +51,7 @@ def objects(
     Args:
         live: revisions that have pods, the stable one first.
         replicas: pods of each.
+        questions: what both revisions are asked now.
         numbers: number of each live revision, counting up in the agent's history.
     """
     store = vector_store.address(agent, platform)
@@ -73,6 +75,16 @@ def objects(
                 ingestion.job,
                 names.digest(inputs),
                 lambda i=ingestion: knowledge.job(agent, i, servers, platform),
+                replaceable=True,
+            )
+        )
+    if questions:
+        result.append(
+            Desired(
+                "Job",
+                questions.job,
+                questions.job,
+                lambda: evaluation.job(agent, questions, servers, platform),
                 replaceable=True,
             )
         )

@@ -111,7 +111,7 @@ def cache(agent: Agent, observed: Observed) -> Finding:
 
 def gateway(agent: Agent, observed: Observed) -> Finding:
     """The gateway runs."""
-    workload = observed.workload("Deployment", names.gateway(agent.name))
+    workload = observed.workload("StatefulSet", names.gateway(agent.name))
     if workload and workload.available:
         return Finding(ConditionType.GATEWAY_READY, "True", "Available")
     trouble = next(_troubles(observed, names.ROLE_GATEWAY), None)

@@ -13,6 +13,7 @@ from typing import Any
 
 from chatagent_operator.core import names
 from chatagent_operator.core.analysis import Reading
+from chatagent_operator.core.applied import Applied
 from chatagent_operator.core.trouble import Trouble, of_pod
 
 Body = Mapping[str, Any]
@@ -108,8 +109,8 @@ class Observed:
     unready: Mapping[str, Trouble] = field(default_factory=dict[str, Trouble])
     """Why running pods are not ready, in their own words, by pod name."""
 
-    in_force: int | None = None
-    """Generation of the routes that every gateway pod follows; None where nobody says so."""
+    applied: Applied = field(default_factory=Applied)
+    """What the gateway does, in its own words."""
 
     reading: Reading | None = None
     """The newest numbers of the canary beside the stable revision's."""
@@ -121,6 +122,10 @@ class Observed:
     def of_kind(self, kind: str) -> Iterator[Child]:
         """All children of a kind, in the order of their names."""
         return (self.children[key] for key in sorted(self.children) if key[0] == kind)
+
+    def revisions(self) -> set[str]:
+        """Revisions that have a Deployment."""
+        return {child.revision for child in self.of_kind("Deployment") if child.revision}
 
     def pods(self, role: str, revision: str | None = None) -> list[tuple[Child, PodFacts]]:
         """Pods of a role, and of a revision where one is given."""

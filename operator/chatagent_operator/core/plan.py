@@ -12,10 +12,11 @@ from functools import partial
 
 import pydantic
 
-from chatagent_operator.api.status import ChatAgentStatus
+from chatagent_operator.api.status import ChatAgentStatus, EvaluationStatus
 from chatagent_operator.core import (
     cache,
     capacity,
+    evaluation,
     findings,
     names,
     revision,
@@ -27,6 +28,7 @@ from chatagent_operator.core.agent import PORT, Agent, Manifest, Platform
 from chatagent_operator.core.analysis import Measurement, judge
 from chatagent_operator.core.commands import Command
 from chatagent_operator.core.desired import Desired, objects
+from chatagent_operator.core.evaluation import Evaluation
 from chatagent_operator.core.knowledge import Ingestion, ingestions, missing_sources
 from chatagent_operator.core.observed import DataFacts, Observed, ServiceFacts
 from chatagent_operator.core.revision import Revision
@@ -45,6 +47,11 @@ POLL_SECONDS = 2.0
 """How often pods that run but are not ready are asked why."""
 SETTLE_SECONDS = 0.1
 """How often the gateway is asked whether it does what it was told."""
+SILENT_SECONDS = 1.0
+"""How often while none of it answers."""
+
+DRAIN_SECONDS = 60.0
+"""How often it is seen whether former revisions had their time."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,15 @@ class Plan:
 
     status: ChatAgentStatus
     notices: tuple[Notice, ...] = ()
+    window: str | None = None
+    """The canary takes conversations since then, and is to be measured. None: it takes none."""
+
+    is_in_force: bool = False
+    """The gateway does what this look says."""
+
+    evaluation: Evaluation | None = None
+    """The questions that are asked now, or were before the canary had traffic."""
+
     requeue_after: float | None = None
     """Look again after so many seconds even if nothing is reported."""
 
@@ -133,6 +149,8 @@ def plan(
         for candidate in candidates
         if _is_ready(agent, candidate, indexing, observed)
     )
+    asked = _evaluation(agent, before, target, known, observed)
+    quality = _quality(agent, before, target.name, asked, previous, observed)
     trouble = findings.trouble_of_revision(agent, target.name, observed)
     seen_now = Seen(
         target=target.name,
@@ -147,23 +165,30 @@ def plan(
         ),
         trouble=trouble.message if trouble else "",
         is_crowded=_is_crowded(agent, before, target.name, observed, now),
+        is_reached=target.name in observed.applied.reached,
         is_settled=_is_settled(agent, before, previous.rollout.weight, observed),
         measurement=_measured(agent, before, observed),
+        evaluation=quality,
         command=command,
     )
     decision = rollout.advance(before, seen_now, agent.spec.rollout, agent.spec.replicas)
     if agent.spec.replicas > 1 and findings.is_unschedulable(decision.state.canary, observed):
         decision = replace(decision, state=replace(decision.state, replacing=True))
+    if decision.state.canary != target.name:
+        asked = None
     live = [known[name] for name in decision.live if name in known]
     indexing = ingestions(agent, live, observed.sources, store)
     routes = _routes(agent, decision.state, decision.weight, observed)
     pods = capacity.replicas(decision.state, agent.spec.rollout, agent.spec.replicas)
-    wanted = objects(agent, live, pods, indexing, routes, _numbers(live, observed), platform)
-    deletions = _deletions(agent, decision, wanted, observed)
-    in_force = routes.generation == observed.in_force
-    if not in_force:
-        # Until the gateway has let go of them, a request may still be on its way to their pods.
-        deletions = [gone for gone in deletions if not _serves(gone, observed)]
+    numbers = _numbers(live, observed)
+    questions = asked if asked and target.name in ready and not asked.missing else None
+    wanted = objects(agent, live, pods, indexing, questions, routes, numbers, platform)
+    report = (quality or previous.evaluation).report
+    deletions = _deletions(agent, decision, wanted, report, observed)
+    in_force = routes.generation == observed.applied.generation
+    held = [] if in_force else [gone for gone in deletions if _serves(gone, observed)]
+    # Until the gateway has let go of them, a request may still be on its way to their pods.
+    deletions = [gone for gone in deletions if gone not in held]
     if not _has_moved_in(agent, live, indexing, observed):
         deletions = [gone for gone in deletions if gone.name != names.vector_store(agent.name)]
     written = status.after(
@@ -175,14 +200,23 @@ def plan(
         observed,
         rejected or {},
         now,
-        decision.state.canary is not None and seen_now.is_crowded,
+        is_crowded=decision.state.canary is not None and seen_now.is_crowded,
+        quality=quality,
     )
     return Plan(
         _ordered(agent, _writes(agent, wanted, observed), _passwords(agent, observed)),
         tuple(deletions),
         written,
         decision.notices + status.notices(previous, written),
-        _next_look(decision, observed != seen or _is_waiting(observed), in_force),
+        window=decision.state.weighted_at if decision.weight else None,
+        is_in_force=in_force,
+        evaluation=asked,
+        requeue_after=_next_look(
+            decision,
+            observed,
+            is_poll=observed != seen or _is_waiting(observed),
+            is_held=bool(held),
+        ),
     )
 
 
@@ -269,7 +303,35 @@ def _is_settled(agent: Agent, state: State, weight: int, observed: Observed) -> 
     """The gateway does what was last decided."""
     present = _present_routes(agent, observed)
     wanted = _routes(agent, state, weight, observed)
-    return wanted == present and present.generation == observed.in_force
+    return wanted == present and present.generation == observed.applied.generation
+
+
+def _evaluation(
+    agent: Agent, state: State, target: Revision, known: Mapping[str, Revision], observed: Observed
+) -> Evaluation | None:
+    """What is asked of the canary and the stable revision, once the rollout has begun."""
+    stable = known.get(state.stable or "")
+    if state.canary != target.name or stable is None or state.weight:
+        return None
+    if agent.spec.rollout.strategy not in ("canary", "blueGreen"):
+        return None
+    attempt = state.started_at or ""
+    return evaluation.wanted(agent, target, stable, observed.sources, attempt)
+
+
+def _quality(
+    agent: Agent,
+    state: State,
+    target: str,
+    asked: Evaluation | None,
+    previous: ChatAgentStatus,
+    observed: Observed,
+) -> EvaluationStatus | None:
+    if asked:
+        return evaluation.result(asked, observed, previous.evaluation)
+    if agent.spec.rollout.analysis.evaluation and target != state.canary and state.stable:
+        return EvaluationStatus(verdict="Running")  # the next look makes its Job
+    return None
 
 
 def _measured(agent: Agent, state: State, observed: Observed) -> Measurement | None:
@@ -384,11 +446,17 @@ def _is_complete(item: Desired, observed: Observed) -> bool:
 
 
 def _deletions(
-    agent: Agent, decision: Decision, wanted: list[Desired], observed: Observed
+    agent: Agent,
+    decision: Decision,
+    wanted: list[Desired],
+    report: str | None,
+    observed: Observed,
 ) -> list[Delete]:
     keep = {(item.kind, item.name) for item in wanted}
     live = set(decision.live)
     doomed: list[Delete] = []
+    gateway = observed.workload("StatefulSet", names.gateway(agent.name))
+    moved = gateway is not None and gateway.available > 0
     for kind in ("Job", "Deployment", "Service", "ConfigMap", "StatefulSet"):
         for child in observed.of_kind(kind):
             if (kind, child.name) in keep or (kind != "Job" and child.revision in live):
@@ -397,6 +465,12 @@ def _deletions(
                 continue  # somebody's copy, with our labels
             if kind == "Job" and missing_sources(agent, observed.sources):
                 continue  # what it indexed is all that there is
+            if (kind, child.name) == ("ConfigMap", report):
+                continue  # why the last canary was taken back
+            if child.role == names.ROLE_EVALUATION and child.revision == decision.state.canary:
+                continue  # its report may not be read yet
+            if kind == "Deployment" and child.role == names.ROLE_GATEWAY and not moved:
+                continue  # the gateway of an earlier operator
             doomed.append(Delete(kind, child.name))
     return doomed + _forgotten(agent, live, observed)
 
@@ -420,14 +494,18 @@ def _serves(gone: Delete, observed: Observed) -> bool:
     return bool(child and child.revision) and gone.kind != "Job"
 
 
-def _next_look(decision: Decision, waiting: bool, in_force: bool) -> float | None:
-    due = [POLL_SECONDS] if waiting else []
-    if not in_force:
-        due.append(SETTLE_SECONDS)
-    if decision.waiting and decision.waiting.due is not None:
-        due.append(max(decision.waiting.due, SETTLE_SECONDS))
+def _next_look(
+    decision: Decision, observed: Observed, is_poll: bool, is_held: bool
+) -> float | None:
+    waiting = decision.waiting
+    due = [POLL_SECONDS] if is_poll else []
+    if is_held or (waiting and waiting.reason == "WaitingForGateway"):
+        answers = observed.applied.generation is not None
+        due.append(SETTLE_SECONDS if answers else SILENT_SECONDS)
+    if waiting and waiting.due is not None:
+        due.append(max(waiting.due, SETTLE_SECONDS))
     if decision.state.draining:
-        due.append(60.0)
+        due.append(DRAIN_SECONDS)
     return min(due, default=None)
 
 

@@ -83,6 +83,8 @@ class Seen:
     """Why the target's pods are not ready, in a sentence."""
     is_crowded: bool = False
     """The target's pods find no room, and none can be made for them."""
+    is_reached: bool = True
+    """Every gateway pod can connect to the target."""
     is_settled: bool = True
     """The gateway does what the state before this look says."""
     measurement: Measurement | None = None
@@ -326,6 +328,12 @@ class _Look:
         left = self.rollout.progress_deadline_seconds - elapsed(since, self.seen.now) + 1
         return Waiting("WaitingForRevision", lacks, due=left if left > 0 else None)
 
+    def _waits_to_be_reached(self) -> Waiting | None:
+        if self.seen.is_reached:
+            return None
+        message = f"the gateway cannot connect to revision {self.state.canary} yet"
+        return Waiting("WaitingForGateway", message)
+
     def _held(self) -> Waiting | None:
         """What keeps the steps as a whole."""
         state, quality = self.state, self.seen.evaluation
@@ -364,7 +372,7 @@ class _Look:
             if not self.seen.is_settled:
                 return Waiting("WaitingForGateway", f"{weight} % is not in force yet")
             return self._next()
-        if waiting := self._waits_for_pods():
+        if waiting := self._waits_for_pods() or self._waits_to_be_reached():
             return waiting
         self.state = replace(
             state, weight=weight, weighted_at=self.seen.now, analysis=AnalysisStatus()
@@ -409,7 +417,7 @@ class _Look:
         )
 
     def _finish(self) -> Waiting | None:
-        if waiting := self._waits_for_pods():
+        if waiting := self._waits_for_pods() or self._waits_to_be_reached():
             return waiting
         if self.state.weight and not self.seen.is_settled:
             return Waiting("WaitingForGateway", f"{self.state.weight} % is not in force yet")

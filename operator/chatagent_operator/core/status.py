@@ -6,7 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from chatagent_operator.api.conditions import ConditionType, Finding, merge
-from chatagent_operator.api.status import ChatAgentStatus, KnowledgeStatus, Phase, RolloutStatus
+from chatagent_operator.api.status import (
+    ChatAgentStatus,
+    EvaluationStatus,
+    KnowledgeStatus,
+    Phase,
+    RolloutStatus,
+)
 from chatagent_operator.core import findings, names, vector_store
 from chatagent_operator.core.agent import Agent
 from chatagent_operator.core.commands import Command
@@ -28,7 +34,9 @@ def after(
     observed: Observed,
     rejected: Mapping[str, str],
     now: str,
+    *,
     is_crowded: bool,
+    quality: EvaluationStatus | None,
 ) -> ChatAgentStatus:
     """The status after a look."""
     state = decision.state
@@ -75,7 +83,7 @@ def after(
         failed_message=state.failed_message,
         draining=state.draining,
         analysis=state.analysis,
-        evaluation=previous.evaluation,
+        evaluation=quality or previous.evaluation,
         history=state.history,
         rollout=RolloutStatus(
             weight=decision.weight,

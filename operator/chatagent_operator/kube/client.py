@@ -5,6 +5,7 @@ Everything is idempotent and nothing is retried here: the queue tries again with
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime
@@ -119,6 +120,15 @@ class Kube:
             await self.request("DELETE", _path(kind, namespace, name), options)
         except NotFoundError:
             return
+
+    async def secret(self, namespace: str, name: str, key: str) -> str | None:
+        """A value of a Secret; None where there is none, or the operator may not read it."""
+        try:
+            body = await self.request("GET", _path("Secret", namespace, name))
+        except (NotFoundError, RejectedError):
+            return None
+        value = (body.get("data") or {}).get(key)
+        return base64.b64decode(value).decode() if value else None
 
     async def require_crd(self, namespace: str | None) -> None:
         """Make sure that there are ChatAgents to watch.

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from chatagent_operator.core.observed import Child, Observed, project
-from chatagent_operator.core.trouble import Trouble
 
 WATCH_LAG_SECONDS = 10.0
 """How long a write is believed that no watch has reported."""
@@ -69,7 +68,7 @@ class Store:
         self._statuses.pop(key, None)
         return seen
 
-    def observed(self, key: Key, unready: Mapping[str, Trouble]) -> Observed:
+    def observed(self, key: Key) -> Observed:
         """Everything known of an agent's children."""
         namespace, _ = key
         children: dict[tuple[str, str], Child] = {
@@ -87,7 +86,7 @@ class Store:
             else:
                 children[identity] = child
         sources = dict(self._sources.get(namespace) or ())
-        return Observed(children, sources, unready)
+        return Observed(children, sources)
 
     def wrote_child(self, key: Key, body: Mapping[str, Any]) -> None:
         """Remember an object as the API server returned it from a write."""

@@ -16,6 +16,7 @@ from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Agent, Platform
 from chatagent_operator.core.analysis import Histogram, Reading, Tally
+from chatagent_operator.core.applied import Applied
 from chatagent_operator.core.commands import Command
 from chatagent_operator.core.observed import Observed, project
 from chatagent_operator.core.plan import Apply, Delete, Make, Plan, Scale, plan
@@ -73,7 +74,7 @@ class Cluster:
         }
         self.clock += 1
         now = self.now()
-        observed = Observed(children, self.sources, self.unready, self._in_force(), self._reading())
+        observed = Observed(children, self.sources, self.unready, self._applied(), self._reading())
         return plan(agent, self.status, observed, self.command, PLATFORM, now)
 
     def now(self, every: int = 1) -> str:
@@ -99,11 +100,13 @@ class Cluster:
         self.clock += seconds
         return self.settle()
 
-    def _in_force(self) -> int | None:
+    def _applied(self) -> Applied:
         routes = self.objects.get(("ConfigMap", "shop-routes"))
         if routes is None or not self.gateway_follows:
-            return None
-        return int(json.loads(routes["data"]["routes.json"])["generation"])
+            return Applied()
+        text = json.loads(routes["data"]["routes.json"])
+        reached = frozenset(backend["revision"] for backend in text["backends"])
+        return Applied(int(text["generation"]), reached)
 
     def _reading(self) -> Reading | None:
         rollout, images = self.status.rollout, self._images()

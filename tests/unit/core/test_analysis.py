@@ -199,7 +199,8 @@ def test_the_least_difference_is_below_the_difference(
 
 
 def test_wilson_as_published() -> None:
-    """Newcombe, "Two-sided confidence intervals for the single proportion" (1998), table I: 81 of 263 and 15 of 148 at 95 %."""
+    """Newcombe, "Two-sided confidence intervals for the single proportion", Statistics in Medicine
+    17 (1998), table I: 81 of 263 and 15 of 148 at 95 %."""
     assert wilson(81, 263, 1.959964) == pytest.approx((0.2553, 0.3662), abs=5e-5)
     assert wilson(15, 148, 1.959964) == pytest.approx((0.0624, 0.1605), abs=5e-5)
 

@@ -44,6 +44,7 @@ looks = st.lists(
             "ready": st.frozensets(st.sampled_from(REVISIONS)),
             "carries": st.sampled_from([0, 33, 66, 100]),
             "is_settled": st.booleans(),
+            "is_reached": st.booleans(),
             "is_indexed": st.booleans(),
             "verdict": st.sampled_from([None, *get_args(Verdict)]),
             "evaluation": st.sampled_from([None, "Running", "Passed", "Failed"]),
@@ -63,6 +64,7 @@ def seen(look: dict[str, Any], number: int, state: State) -> Seen:
         ready=look["ready"],
         carries=look["carries"],
         is_settled=look["is_settled"],
+        is_reached=look["is_reached"],
         is_indexed=look["is_indexed"],
         measurement=measured(look["verdict"], number, state.weighted_at)
         if look["verdict"]
@@ -84,6 +86,8 @@ def test_what_holds_whatever_happens(
         state = decision.state
         approved = [step.set_weight for step in steps[: state.step + 1] if step.set_weight]
         assert decision.weight <= state.weight <= max(approved, default=0), "never above approval"
+        if state.weight > before.weight:
+            assert now.is_reached
         if decision.weight:
             assert state.stable
             assert state.canary in now.ready
@@ -98,6 +102,7 @@ def test_what_holds_whatever_happens(
             assert state.stable == now.target
             assert state.stable in now.ready
             assert now.carries == 100
+            assert now.is_reached
         assert sum(replicas(state, rollout, pods).values()) >= 1
         again = advance(state, replace(now, measurement=None, is_settled=False), rollout, pods)
         assert again.state == state, "a second look decides nothing new"

@@ -44,7 +44,7 @@ class Cluster:
         self.store = Store(self.agents, {}, {"Service": self.services})
 
     def applied(self) -> str | None:
-        child = self.store.observed(KEY, {}).get("Service", "shop")
+        child = self.store.observed(KEY).get("Service", "shop")
         return child.applied if child else None
 
 
