@@ -115,7 +115,13 @@ def _analysis(agent: AgentView, now: datetime) -> Iterator[str]:
         f"{found.passed} passed, {found.failed} failed, {found.inconclusive} inconclusive"
     )
     rows = [
-        [each.name, number(each.canary), number(each.stable), each.verdict, each.message]
+        [
+            each.name,
+            number(each.canary),
+            number(each.stable),
+            each.verdict,
+            "" if each.verdict == "Passed" else each.message,
+        ]
         for each in found.metrics
     ]
     if rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import unified_diff
@@ -119,10 +120,12 @@ class Change:
 
 def changes(before: Any, after: Any, path: str = "") -> Iterator[Change]:
     """The fields that differ between two values, the deepest ones that can be named."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        for key in sorted(before.keys() | after.keys()):
+    # A section that is absent has no fields.
+    ours, theirs = ({} if side is None else side for side in (before, after))
+    if isinstance(ours, dict) and isinstance(theirs, dict) and (ours or theirs):
+        for key in sorted(ours.keys() | theirs.keys()):
             place = f"{path}.{key}" if path else str(key)
-            yield from changes(before.get(key), after.get(key), place)
+            yield from changes(ours.get(key), theirs.get(key), place)
     elif before != after:
         yield Change(path, before, after)
 
@@ -140,6 +143,6 @@ def _title(side: Kept) -> str:
 def _short(value: Any) -> str:
     if value is None:
         return "(default)"
-    text = value if isinstance(value, str) else as_yaml(value).strip().replace("\n", ", ")
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     text = text.replace("\n", "⏎")
     return text if len(text) <= 60 else f"{text[:59]}…"

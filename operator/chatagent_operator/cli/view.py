@@ -27,9 +27,9 @@ from chatagent_operator.core.rollout import path
 
 Role = Literal["stable", "canary", "draining", "failed"]
 
-ABNORMAL = frozenset({"Degraded", "Stalled", "Reconciling", "Paused"})
+ABNORMAL = frozenset({"Degraded", "Stalled"})
 """Conditions that are good where they are not true."""
-NEUTRAL = frozenset({"Progressing"})
+NEUTRAL = frozenset({"Progressing", "Reconciling", "Paused"})
 """Conditions that say what goes on, and neither good nor bad."""
 
 
@@ -204,7 +204,7 @@ def _steps(status: ChatAgentStatus, steps: Sequence[Step]) -> tuple[StepView, ..
 
 def _text(step: Step) -> str:
     if step.set_weight is not None:
-        return f"setWeight {step.set_weight}"
+        return f"setWeight {step.set_weight}%"
     if step.pause is not None:
         return f"pause {step.pause.duration or 'until resumed'}"
     count = step.analysis.count if step.analysis else None

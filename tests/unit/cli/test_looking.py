@@ -1,0 +1,231 @@
+"""What a person sees, as text that somebody has looked at, and as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from chatagent_operator.cli import commands, watching
+from chatagent_operator.cli.arguments import parser
+from chatagent_operator.cli.cluster import Cluster
+from chatagent_operator.cli.errors import NO_ANSWER, CommandError
+from chatagent_operator.cli.evaluations import evaluate
+from chatagent_operator.cli.printing import age, cut, width
+from chatagent_operator.cli.result import Result
+from chatagent_operator.kube.errors import ApiError
+from tests.conftest import Golden
+from tests.unit.cli.stories import CANARY, CANARY_STATUS, FAILED_STATUS, NOW, STABLE, server
+
+REPORT = "/api/v1/namespaces/demo/configmaps/shop-evaluation-77aa"
+
+
+def words(*line: str) -> argparse.Namespace:
+    return parser().parse_args(line)
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "spec"),
+    [
+        ("cli-canary", CANARY_STATUS, {}),
+        ("cli-failed", FAILED_STATUS, {}),
+        ("cli-new", {"observedGeneration": None}, {}),
+        (
+            "cli-paused",
+            CANARY_STATUS
+            | {
+                "rollout": CANARY_STATUS["rollout"]
+                | {
+                    "approvedWeight": 25,
+                    "paused": "Command",
+                    "replacing": True,
+                    "step": 2,
+                    "steps": 3,
+                },
+                "analysis": {},
+                "evaluation": {},
+                "draining": [],
+            },
+            {
+                "rollout": {
+                    "steps": [{"setWeight": 5}, {"pause": {"duration": "10m"}}, {"pause": {}}]
+                }
+            },
+        ),
+    ],
+)
+async def test_one_agent(
+    golden: Golden, name: str, status: dict[str, Any], spec: dict[str, Any]
+) -> None:
+    found = await commands.get(server(status, **spec).cluster, words("get", "shop"))
+    golden.check(f"{name}.txt", found.printed("text", NOW) + "\n")
+
+
+async def test_all_agents(golden: Golden) -> None:
+    fake = server(CANARY_STATUS)
+    here = await commands.get(fake.cluster, words("get"))
+    everywhere = await commands.get(Cluster(fake, None), words("get", "-A"))
+    text = f"{here.printed('text', NOW)}\n\n{everywhere.printed('text', NOW)}\n"
+    golden.check("cli-table.txt", text)
+
+
+async def test_the_document_holds_what_the_text_does() -> None:
+    found = await commands.get(server(CANARY_STATUS).cluster, words("get", "shop", "-o", "json"))
+    document = json.loads(found.printed("json", NOW))
+    assert [(each["revision"], each["role"], each["weight"]) for each in document["revisions"]] == [
+        (STABLE, "stable", 95),
+        (CANARY, "canary", 5),
+        ("1a2b3c4d", "draining", 0),
+    ]
+    assert [each["state"] for each in document["steps"]].index("current") == 1
+    assert document["analysis"]["metrics"][0]["verdict"] == "Inconclusive"
+
+
+async def test_history_and_diff(golden: Golden) -> None:
+    cluster = server(FAILED_STATUS).cluster
+    past = await commands.history(cluster, words("history", "shop"))
+    golden.check("cli-history.txt", past.printed("text", NOW) + "\n")
+    changed = await commands.diff(cluster, words("diff", "shop"))
+    golden.check("cli-diff.txt", changed.printed("text", NOW) + "\n")
+    by_number = await commands.diff(cluster, words("diff", "shop", "2", "3"))
+    assert by_number.document == changed.document
+    assert {each["path"] for each in changed.document["changes"]} == {
+        "image",
+        "pipeline.llm.promptTemplate",
+        "pipeline.retrieval.topK",
+    }
+
+
+@pytest.mark.parametrize("word", ["canary", "9", "ffff", "abc"])
+async def test_a_revision_that_is_not_there(word: str) -> None:
+    with pytest.raises(CommandError, match=r"there are 3 \(9d7f6748\), 2 \(5b1f0c9e\)"):
+        await commands.diff(server(FAILED_STATUS).cluster, words("diff", "shop", word, "stable"))
+
+
+async def test_an_evaluation(golden: Golden) -> None:
+    fake = server(CANARY_STATUS)
+    lines: list[dict[str, Any]] = [
+        {
+            "id": "returns-3",
+            "question": "Can I return a lamp?",
+            "lost": ["facts"],
+            "gained": [],
+            "new": {"reply": "I do not know.", "facts": [False]},
+            "baseline": {"reply": "Within\n30 days.", "facts": [True]},
+        },
+        {"id": "a", "question": "And?", "lost": [], "gained": [], "new": {}, "baseline": {}},
+        {"questions": 2, "measures": {}},
+        {"note": "3 lines are left out"},
+    ]
+    report = "".join(f"{json.dumps(line)}\n" for line in lines)
+    fake.objects[REPORT] = {"data": {"report.jsonl": report}}
+    found = await evaluate(fake.cluster, words("evaluate", "shop"))
+    golden.check("cli-evaluation.txt", found.printed("text", NOW) + "\n")
+    assert found.document["questions"] == 2
+    assert [each["id"] for each in found.document["changed"]] == ["returns-3"]
+
+
+async def test_an_evaluation_that_nobody_asked_for() -> None:
+    with pytest.raises(CommandError, match=r"spec\.rollout\.analysis\.evaluation"):
+        await evaluate(server(FAILED_STATUS).cluster, words("evaluate", "shop"))
+
+
+async def test_a_status_of_another_version() -> None:
+    fake = server({"rollout": {"weight": "five"}})
+    with pytest.raises(CommandError, match=r"status\.rollout\.weight") as refused:
+        await commands.get(fake.cluster, words("get", "shop"))
+    assert refused.value.exit_code == NO_ANSWER
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "0s"),
+        (119, "119s"),
+        (120, "2m"),
+        (3599, "59m"),
+        (3600, "1h"),
+        (5400, "1h30m"),
+        (90000, "1d1h"),
+    ],
+)
+def test_ages(seconds: int, said: str) -> None:
+    since = (NOW - timedelta(seconds=seconds)).isoformat()
+    assert age(since, NOW) == said
+
+
+def test_wide_characters_take_two_columns() -> None:
+    assert width("退货 ok") == 7
+    assert cut("退货退货", 5) == "退货…"
+    assert cut("return", 6) == "return"
+
+
+class _EnoughError(Exception):
+    """The test has seen enough."""
+
+
+async def _watched(looks: list[Result | ApiError], out: io.StringIO) -> str:
+    left = iter(looks)
+
+    async def look() -> Result:
+        found = next(left, None)
+        if found is None:
+            raise _EnoughError
+        if isinstance(found, ApiError):
+            raise found
+        return found
+
+    with pytest.raises(_EnoughError):
+        await watching.watch(look, "text", lambda: NOW, out)
+    return out.getvalue()
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "LOOK_SECONDS", 0.0)
+
+
+def shown(state: int, text: str) -> Result:
+    return Result({"state": state}, lambda _: text)
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_a_pipe_gets_a_block_for_each_change() -> None:
+    looks: list[Result | ApiError] = [shown(1, "one, 1s"), shown(1, "one, 2s"), shown(2, "two")]
+    assert await _watched(looks, io.StringIO()) == "one, 1s\n\ntwo\n\n"
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_a_terminal_is_drawn_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "16")
+    monkeypatch.setenv("LINES", "5")
+    looks: list[Result | ApiError] = [
+        shown(1, "a\nb"),
+        ApiError(0, "gone"),
+        shown(1, "c\n" * 9),
+        shown(1, "x" * 30),
+    ]
+    text = await _watched(looks, _Terminal())
+    first, second, third, fourth = text.split("\x1b[J")[1:]
+    assert first == "a\nb\n\x1b[2A\r"
+    assert second == "a\nb\n\nno answer: 0: …\n\x1b[4A\r"
+    assert third == "c\nc\nc\n…\n\x1b[4A\r"
+    assert fourth == "x" * 14 + "…\n"
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_a_refusal_ends_the_watch() -> None:
+    async def look() -> Result:
+        raise ApiError(403, "forbidden")
+
+    with pytest.raises(ApiError):
+        await watching.watch(look, "text", lambda: NOW, io.StringIO())
