@@ -10,7 +10,12 @@ import httpx
 import pytest
 
 from agent_runtime.domain import Turn
-from agent_runtime.errors import AgentError, InvalidConfigError, UnavailableError
+from agent_runtime.errors import (
+    AgentError,
+    InvalidConfigError,
+    InvalidQuestionsError,
+    UnavailableError,
+)
 from agent_runtime.evaluation.judging import Cited, Observed, judge
 from agent_runtime.evaluation.questions import Question, load
 from agent_runtime.evaluation.remote import Remote
@@ -71,6 +76,50 @@ def test_a_broken_set_is_named_to_the_field(tmp_path: Path, text: str, message: 
     path = tmp_path / "questions.yaml"
     path.write_text(text)
     with pytest.raises(InvalidConfigError, match=message):
+        load(path)
+
+
+LINE = '{"id": "x", "lang": "en", "question": "Why?", "source": ["a.md"], "facts": []}'
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("q.yaml", f"questions:\n  - {ENTRY}  - id: y\n    lang: 7\n", r"q\.yaml:8: .*\(y\): lang"),
+        ("q.yaml", f"questions:\n  - {ENTRY}  - id: y\n", r"q\.yaml:7: questions\[1\] \(y\): lang"),
+        ("q.yaml", "questions:\n  - 5\n", r"q\.yaml:2: questions\[0\]: Input should be"),
+        ("q.yaml", "questions: five", "a list of at least one question"),
+        ("q.yaml", "questions: !!python/object:os.system {}", "is not YAML"),
+        ("q.jsonl", "", "a list of at least one question"),
+        ("q.jsonl", "\n \n", "a list of at least one question"),
+        ("q.jsonl", f"{LINE}\n\n{{", r"q\.jsonl:3: questions\[1\]: it is not JSON"),
+        ("q.jsonl", f"{LINE}\n[]", r"q\.jsonl:2: questions\[1\]: Input should be"),
+        ("q.jsonl", f"{LINE}\n{LINE}", r"q\.jsonl:2: questions\[1\]: id: 'x' is there twice"),
+        ("q.jsonl", LINE.replace('["a.md"]', "5"), r"q\.jsonl:1: questions\[0\] \(x\): source"),
+    ],
+)
+def test_a_broken_set_is_named_to_the_line(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(InvalidQuestionsError, match=message):
+        load(path)
+
+
+def test_lines_of_json_are_the_same_set(tmp_path: Path) -> None:
+    lines, listed = tmp_path / "q.jsonl", tmp_path / "q.yaml"
+    other = LINE.replace('"x"', '"\u2028"')
+    lines.write_text(f"{LINE}\n\n{other}\n", encoding="utf-8")
+    listed.write_text(f"questions:\n  - {ENTRY}")
+    assert load(lines)[0] == load(listed)[0]
+    assert len(load(lines)) == 2
+
+
+def test_what_is_no_text_is_said_to_be(tmp_path: Path) -> None:
+    path = tmp_path / "q.yaml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(InvalidQuestionsError, match="UTF-8"):
         load(path)
 
 
@@ -176,6 +225,8 @@ async def test_an_agent_at_a_url_is_asked_with_its_history() -> None:
 
     def handle(request: httpx.Request) -> httpx.Response:
         assert request.headers["authorization"] == "Bearer secret"
+        assert request.headers["x-agent-evaluation"] == "1"
+        assert "x-conversation-id" not in request.headers
         body = json.loads(request.content) if request.content else None
         asked.append((request.url.path, body))
         if request.url.path == "/v1/vector_stores":
@@ -248,4 +299,17 @@ async def test_a_full_agent_is_asked_again() -> None:
         ]
     )
     async with remote(lambda request: next(replies)) as ask:
+        assert (await ask("Well?", ())).text == "Yes."
+
+
+async def test_an_agent_is_waited_for() -> None:
+    refusals = iter([httpx.ConnectError("refused")])
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        for refusal in refusals:
+            raise refusal
+        return httpx.Response(200, json={"choices": [{"message": {"content": "Yes."}}]})
+
+    late = Remote("http://agent.test", transport=httpx.MockTransport(handle), wait=60)
+    async with late as ask:
         assert (await ask("Well?", ())).text == "Yes."
