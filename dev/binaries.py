@@ -80,8 +80,10 @@ WEAVIATE = Binary("weaviate-server", "github.com/weaviate/weaviate/cmd/weaviate-
 
 CONTOUR = Binary("contour", "github.com/projectcontour/contour/cmd/contour")
 """A Gateway API implementation, brought up by a command of its own."""
+GITOPS = Binary("gitops")
+"""What kstatus and Argo CD make of an object, for tests."""
 
-ALL = (KUBERNETES, COREDNS, LOCAL_PATH_PROVISIONER, PAUSE, HELM, KWOK, WEAVIATE, CONTOUR)
+ALL = (KUBERNETES, COREDNS, LOCAL_PATH_PROVISIONER, PAUSE, HELM, KWOK, WEAVIATE, CONTOUR, GITOPS)
 
 
 def providing(program: str) -> Binary | None:
