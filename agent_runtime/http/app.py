@@ -23,6 +23,7 @@ from agent_runtime.http.documents.file_routes import FileRoutes
 from agent_runtime.http.documents.files import Files
 from agent_runtime.http.documents.store_routes import StoreRoutes
 from agent_runtime.http.embeddings import EmbeddingModel, Embeddings, Vectors
+from agent_runtime.http.feedback import Feedback
 from agent_runtime.http.health import Health, health_routes
 from agent_runtime.http.middleware import BodyLimit, Head, Identity, Timing
 from agent_runtime.http.models import Models
@@ -100,6 +101,7 @@ def build_app(parts: Parts) -> ASGIApp:
         Models(parts.names),
         Embeddings(parts.embedding, parts.vectors, parts.names, admission),
         Tools(parts.toolbox),
+        Feedback(parts.sessions, telemetry),
         FileRoutes(files, attachments, known),
         StoreRoutes(parts.index, files, attachments, parts.retriever, admission, known),
     ):

@@ -20,6 +20,7 @@ from agent_runtime.telemetry import Telemetry, Timings
 log = logging.getLogger("agent_runtime.requests")
 
 TURNS = frozenset({"/v1/chat/completions", "/v1/responses"})
+_APPROVAL = re.compile(r"/v1/conversations/[^/]+/approvals/[^/]+")
 MAX_BODY = 1024 * 1024
 MAX_UPLOAD = 20 * 1024 * 1024
 ENVELOPE = 64 * 1024
@@ -100,7 +101,8 @@ class Timing:
         if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
             await self._app(scope, receive, send)
             return
-        counted = scope["path"] in TURNS and scope["method"] == "POST"
+        path = scope["path"]
+        counted = scope["method"] == "POST" and (path in TURNS or bool(_APPROVAL.fullmatch(path)))
         began = time.perf_counter()
         code, started = 500, False
         with self._telemetry.request(Headers(scope=scope)) as timings:
@@ -111,7 +113,7 @@ class Timing:
                     code = message["status"]
                     timings.add("total", time.perf_counter() - began)
                     MutableHeaders(scope=message)["Server-Timing"] = timings.header()
-                elif counted and message.get("body") and not started:
+                elif counted and code < 400 and message.get("body") and not started:
                     started = True
                     self._telemetry.metrics.first_token(time.perf_counter() - began)
                 await send(message)
@@ -120,6 +122,7 @@ class Timing:
                 await self._app(scope, receive, timed)
             finally:
                 took = time.perf_counter() - began
+                code = scope["state"].get("failed", code)
                 if counted:
                     self._telemetry.metrics.request(code, took)
                 if log.isEnabledFor(logging.INFO):

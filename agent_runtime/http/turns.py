@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 from agent_runtime.domain import Request
 from agent_runtime.http.access import caller_of
 from agent_runtime.http.admission import Admission
-from agent_runtime.http.errors import body_of, reason_of
+from agent_runtime.http.errors import body_of, reason_of, translation_of
 from agent_runtime.http.wire import event
 from agent_runtime.pipeline import Reply
 from agent_runtime.telemetry import Telemetry
@@ -118,21 +118,23 @@ class EventStream(Response):
         # Nobody is left to be told of a disconnection.
         with suppress(ClientDisconnect):
             async with self._held:
-                await unless_gone(receive, self._send(send))
+                await unless_gone(receive, self._send(send, scope["state"]))
 
-    async def _send(self, send: Send) -> None:
+    async def _send(self, send: Send, state: dict[str, Any]) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        async for part in self._parts():
+        async for part in self._parts(state):
             await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _parts(self) -> AsyncGenerator[bytes]:
+    async def _parts(self, state: dict[str, Any]) -> AsyncGenerator[bytes]:
         # Closed in the task that reads it: a generator keeps the context of its reader.
         async with aclosing(self._reply.events):
             try:
                 async for part in self._render(self._reply):
                     yield part
             except Exception as error:
+                # The client has seen a 200; for the metrics it is what the error says.
+                state["failed"] = translation_of(error).status
                 self._telemetry.metrics.error(reason_of(error))
                 log.warning("a stream ended early: %s", reason_of(error), exc_info=error)
                 async for part in self._failure(error):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -16,10 +16,13 @@ from opentelemetry.context import Context
 from opentelemetry.propagate import extract
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 
-from agent_runtime.telemetry.metrics import Metrics
+from agent_runtime.telemetry.metrics import Metrics, Rating, evaluation, judged
 from agent_runtime.telemetry.tracing import OPERATIONS, span_name
 
-__all__ = ["Metrics", "Phase", "Telemetry", "Timings"]
+__all__ = ["Metrics", "Phase", "Rating", "Telemetry", "Timings", "evaluation", "judged"]
+
+EVALUATION = "x-agent-evaluation"
+"""Header of requests that an evaluation sends. Gateways take it away from those of users."""
 
 Attribute = str | int | float | bool
 _KINDS = {"turn": SpanKind.SERVER, "generate": SpanKind.CLIENT, "embed": SpanKind.CLIENT}
@@ -79,12 +82,13 @@ class Telemetry:
         timings = Timings()
         token = _timings.set(timings)
         try:
-            if self._tracer is None:
-                yield timings
-            else:
-                parent = extract(headers)
-                with self._span(self._tracer, "turn", self._agent, Phase(), parent):
+            with evaluation() if EVALUATION in headers else nullcontext():
+                if self._tracer is None:
                     yield timings
+                else:
+                    parent = extract(headers)
+                    with self._span(self._tracer, "turn", self._agent, Phase(), parent):
+                        yield timings
         finally:
             _timings.reset(token)
 
@@ -92,6 +96,12 @@ class Telemetry:
         """Log what was asked and answered, if that is wished."""
         if self._log_messages:
             log.info("turn", extra={"fields": {"question": question, "answer": answer}})
+
+    def rated(self, rating: Rating, comment: str | None) -> None:
+        """Count a user's rating, and log what the user says of it, if that is wished."""
+        self.metrics.feedback(rating)
+        if comment and self._log_messages:
+            log.info("feedback", extra={"fields": {"rating": rating, "comment": comment}})
 
     @contextmanager
     def phase(self, name: str, subject: str | None = None) -> Generator[Phase]:

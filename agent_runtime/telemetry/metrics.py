@@ -1,11 +1,17 @@
 """What the runtime counts and times, for /metrics. Every series carries the revision.
 
-The operator compares two revisions by these names, so a name or label is part of the contract.
+The operator compares two revisions by these names, so a name or label is part of the contract. What
+it judges by is not counted of a request that is an evaluation of its own: its questions are chosen
+to be hard, and nobody waits for the answers.
 """
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.gc_collector import GCCollector
@@ -15,6 +21,36 @@ from prometheus_client.process_collector import ProcessCollector
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Bucket bounds. 0.2 is the target for an answer, so it has one of its own."""
 Family = TypeVar("Family", Counter, Gauge, Histogram)
+Rating = Literal["up", "down"]
+P = ParamSpec("P")
+_CODES = (200, 500, 503, 504)
+_judged: ContextVar[bool] = ContextVar("judged", default=True)
+
+
+def judged() -> bool:
+    """Tell whether a rollout may be judged by what happens here."""
+    return _judged.get()
+
+
+@contextmanager
+def evaluation() -> Generator[None]:
+    """Nobody judges a rollout by what happens inside."""
+    token = _judged.set(False)
+    try:
+        yield
+    finally:
+        _judged.reset(token)
+
+
+def _if_judged(
+    count: Callable[Concatenate[Metrics, P], None],
+) -> Callable[Concatenate[Metrics, P], None]:
+    @wraps(count)
+    def counted(metrics: Metrics, *args: P.args, **kwargs: P.kwargs) -> None:
+        if judged():
+            count(metrics, *args, **kwargs)
+
+    return counted
 
 
 class Metrics:
@@ -30,7 +66,7 @@ class Metrics:
         self._requests = self._counter("requests", "Chat requests, by status code.", "code")
         self._errors = self._counter("request_errors", "Requests that failed, by reason.", "reason")
         self._duration = self._histogram(
-            "request_duration_seconds", "Chat requests, from first to last byte."
+            "request_duration_seconds", "Chat requests that were not refused, to the last byte."
         ).labels(revision)
         self._first_token = self._histogram(
             "time_to_first_token_seconds", "Until the first byte of a reply's body."
@@ -41,11 +77,19 @@ class Metrics:
         self._no_answer = self._counter("no_answer", "Replies that say there is no answer.")
         self._tokens = self._counter("tokens", "Tokens read (prompt) and written.", "type")
         self._cache = self._counter("cache_requests", "Look-ups in the answer cache.", "result")
+        self._feedback = self._counter("feedback", "Ratings by users: up or down.", "rating")
+        self._gpu = self._counter("gpu_seconds", "GPUs times seconds of generations.")
         self._tools = self._counter("tool_calls", "Calls of tools, by outcome.", "tool", "status")
         self._tool_seconds = self._histogram("tool_duration_seconds", "Calls of tools.", "tool")
         self._turns = self._gauge("turns", "Turns in the pod: running or waiting.", "state")
         self._up = self._gauge("dependency_up", "1 while it answers.", "dependency")
         self._version = self._gauge("index_version", "Version of the index in use.", "collection")
+        # A series whose first value is not 0 has no increase that Prometheus could see.
+        for code in _CODES:
+            self._of(self._requests, str(code))
+        for rating in ("up", "down"):
+            self._of(self._feedback, rating)
+        self._of(self._no_answer)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         names = ["revision", *labels]
@@ -66,19 +110,24 @@ class Metrics:
             self._series[key] = family.labels(self._revision, *labels)
         return self._series[key]
 
+    @_if_judged
     def request(self, code: int, seconds: float) -> None:
-        """Count a finished chat request."""
+        """Count a finished chat request. One that was refused took no time worth knowing."""
         self._of(self._requests, str(code)).inc()
-        self._duration.observe(seconds)
+        if not 400 <= code < 500:
+            self._duration.observe(seconds)
 
+    @_if_judged
     def first_token(self, seconds: float) -> None:
         """Note when a reply began to arrive."""
         self._first_token.observe(seconds)
 
+    @_if_judged
     def error(self, reason: str) -> None:
         """Count a failed request by its reason."""
         self._of(self._errors, reason).inc()
 
+    @_if_judged
     def no_answer(self) -> None:
         """Count a reply that says there is no answer."""
         self._of(self._no_answer).inc()
@@ -87,6 +136,16 @@ class Metrics:
         """Note how long a part of a turn took."""
         self._of(self._phases, name).observe(seconds)
 
+    @_if_judged
+    def feedback(self, rating: Rating) -> None:
+        """Count what a user thinks of an answer."""
+        self._of(self._feedback, rating).inc()
+
+    def gpu_seconds(self, seconds: float) -> None:
+        """Count the time of a batch on so many GPUs. Who runs it knows what is an evaluation."""
+        self._of(self._gpu).inc(seconds)
+
+    @_if_judged
     def tokens(self, prompt: int, completion: int) -> None:
         """Count the tokens of a reply."""
         self._of(self._tokens, "prompt").inc(prompt)
@@ -96,6 +155,7 @@ class Metrics:
         """Count a look-up: hit, miss or error."""
         self._of(self._cache, result).inc()
 
+    @_if_judged
     def tool(self, name: str, status: str, seconds: float) -> None:
         """Count a call of a tool."""
         self._of(self._tools, name, status).inc()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -18,9 +19,10 @@ from agent_runtime.identity.build import Identity
 from agent_runtime.llm.attribution import Attribution
 from agent_runtime.llm.step import Generate
 from agent_runtime.models.batching import Batching
+from agent_runtime.models.generators.local import LocalGenerator
 from agent_runtime.own_steps import After, OwnStep
 from agent_runtime.pipeline import Pipeline
-from agent_runtime.ports import Authorizer, Embedder, Vectors
+from agent_runtime.ports import Authorizer, Embedder, Reranker, Vectors
 from agent_runtime.retrieval.follower import IndexFollower
 from agent_runtime.retrieval.hybrid import HybridRetriever
 from agent_runtime.retrieval.snapshot import Snapshot, settle
@@ -39,6 +41,8 @@ from agent_runtime.tools.toolbox import Toolbox
 from agent_runtime.wiring import models
 from agent_runtime.wiring.runtime import Knowledge, Runtime
 from agent_runtime.wiring.state import open_state
+
+WARM_UP = "warm-up"
 
 
 def compose(
@@ -61,13 +65,16 @@ def compose(
     embedder = _embedder(config, environment)
     batching = Batching(embedder) if embedder else None
     vectors: Vectors = batching or models.NoVectors()
-    knowledge = _knowledge(config, environment, opened, vectors, telemetry)
+    reranker = models.reranker(config, environment.models, settings.cpus()) if opened else None
+    knowledge = _knowledge(config, opened, vectors, reranker, telemetry)
     identity = Identity(config.identity, environment.variables, environment.agent)
     origins = Origins(config.tools, environment.variables)
     toolbox = _toolbox(config, origins, identity.authorizer, telemetry)
     generator = models.generator(
         config, environment.models, environment.variables, embedder, toolbox.describe
     )
+    if isinstance(generator, LocalGenerator):
+        generator.meter(telemetry.metrics.gpu_seconds)
     state = open_state(config, environment)
     memory = Memory(state.sessions, config.dialogue.history_turns, toolbox.readable)
     dialogue = DialogueManager(
@@ -114,7 +121,12 @@ def compose(
         knowledge=knowledge,
         authenticator=identity.authenticator,
         checking=identity.check,
-        starting=[state.start, origins.start, generator.warm_up],
+        starting=[
+            state.start,
+            origins.start,
+            generator.warm_up,
+            partial(_warm_up, config, vectors if embedder else None, reranker),
+        ],
         closing=[
             *([batching.aclose] if batching else []),
             *([knowledge.index.close] if knowledge else []),
@@ -158,11 +170,20 @@ def _opened(config: AgentConfig, environment: Environment) -> Callable[[], Index
     return partial(open_index, where, environment.vector_store_token)
 
 
+async def _warm_up(config: AgentConfig, vectors: Vectors | None, reranker: Reranker | None) -> None:
+    """Use the models once before the first request is taken. One behind a URL costs money, and may
+    come later; the index is not ready before it."""
+    if vectors and not config.retrieval.embedding_model.startswith(models.REMOTE):
+        await vectors.embed([WARM_UP])
+    if reranker:
+        await asyncio.to_thread(reranker.score, WARM_UP, [WARM_UP] * 2)
+
+
 def _knowledge(
     config: AgentConfig,
-    environment: Environment,
     opened: Callable[[], Index] | None,
     vectors: Vectors,
+    reranker: Reranker | None,
     telemetry: Telemetry,
 ) -> Knowledge | None:
     if opened is None:
@@ -174,7 +195,6 @@ def _knowledge(
         settle()
 
     follower = IndexFollower(index, vectors, noted)
-    reranker = models.reranker(config, environment.models, settings.cpus())
     retriever = HybridRetriever(config.retrieval, vectors, index, follower, telemetry, reranker)
     return Knowledge(opened, index, follower, retriever)
 

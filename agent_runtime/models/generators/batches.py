@@ -10,7 +10,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -36,6 +36,8 @@ class Job:
     """Nobody reads any more."""
     written: int = 0
     over: bool = False
+    judged: bool = True
+    """A rollout may be judged by what it costs."""
 
     def put(self, token: int) -> bool:
         """Hand over the next token. Returns whether this was the last."""
@@ -77,6 +79,11 @@ class Engine(Protocol):
         """Most tokens by which prompts in a batch may differ in length. None: any."""
         ...
 
+    @property
+    def gpus(self) -> int:
+        """GPUs that a batch runs on."""
+        ...
+
     def run(self, jobs: Sequence[Job]) -> None:
         """Continue the prompts, which share their sampling, longest first. Hands each token to
         `job.put`, and ends a row once that returns True."""
@@ -86,13 +93,22 @@ class Engine(Protocol):
 class Batcher:
     """Queues jobs for an engine. It belongs to one event loop."""
 
-    def __init__(self, model: str, engine: Engine, queue: int) -> None:
+    def __init__(
+        self,
+        model: str,
+        engine: Engine,
+        queue: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._model, self._engine, self._queue = model, engine, queue
+        self._clock = clock
         self._waiting: deque[Job] = deque()
         self._running = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._seconds = 1.0
         """How long a batch takes, as a moving average."""
+        self.meter: Callable[[float], None] | None = None
+        """Told of the GPU seconds of each batch; never, where it runs on CPUs."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="generate")
 
     async def run(self, job: Job) -> AsyncGenerator[int]:
@@ -124,10 +140,18 @@ class Batcher:
 
     async def _work(self) -> None:
         while jobs := self._next():
-            started = time.monotonic()
+            started = self._clock()
             await asyncio.get_running_loop().run_in_executor(self._thread, self._batch, jobs)
-            self._seconds = 0.7 * self._seconds + 0.3 * (time.monotonic() - started)
+            took = self._clock() - started
+            self._seconds = 0.7 * self._seconds + 0.3 * took
+            self._measure(jobs, took)
         self._running = False
+
+    def _measure(self, jobs: Sequence[Job], seconds: float) -> None:
+        """Tell what a batch took of the GPUs, without the share of rows that nobody judges by."""
+        share = sum(job.judged for job in jobs) / len(jobs)
+        if self.meter and share and (gpus := self._engine.gpus):
+            self.meter(seconds * gpus * share)
 
     def _next(self) -> list[Job]:
         """Take the oldest job and those that can share its batch, longest prompt first."""

@@ -44,6 +44,7 @@ class Translating:
     """Runs an encoder-decoder."""
 
     rows = ROWS
+    gpus = 0
     spread = None
 
     def __init__(self, model: Any, codec: Codec) -> None:
@@ -64,6 +65,7 @@ class Continuing:
     """Runs a decoder."""
 
     rows = ROWS
+    gpus = 0
     spread = SPREAD
 
     def __init__(self, model: Any, codec: Codec) -> None:

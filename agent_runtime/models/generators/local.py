@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from agent_runtime.config.llm import LLMConfig
@@ -26,6 +26,7 @@ from agent_runtime.errors import (
 from agent_runtime.models.generators.batches import Batcher, Engine, Job
 from agent_runtime.models.generators.codec import Codec
 from agent_runtime.models.generators.stops import Stops
+from agent_runtime.telemetry import judged
 
 log = logging.getLogger(__name__)
 
@@ -143,12 +144,17 @@ class LocalGenerator:
             configured.top_p if wanted.top_p is None else wanted.top_p,
             self._codec.ends,
             asyncio.get_running_loop(),
+            judged=judged(),
         )
+
+    def meter(self, gpu_seconds: Callable[[float], None]) -> None:
+        """Let somebody count the GPU seconds that replies take."""
+        self._batcher.meter = gpu_seconds
 
     async def warm_up(self) -> None:
         """Write a token, so that a first request does not wait for memory and kernels."""
         job = self._job(_WARM, self._codec.encode(_WARM)[0])
-        job.max_tokens = 1
+        job.max_tokens, job.judged = 1, False
         async with aclosing(self._batcher.run(job)) as tokens:
             async for _ in tokens:
                 pass

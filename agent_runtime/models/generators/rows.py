@@ -51,6 +51,8 @@ class TransformersEngine:
         """
         self._model, self._pad, self._left = model.eval(), pad, left
         self.rows = rows
+        devices = {each.device for each in model.parameters()}
+        self.gpus = sum(device.type == "cuda" for device in devices)
 
     def run(self, jobs: Sequence[Job]) -> None:
         longest = max(len(job.ids) for job in jobs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import AsyncIterator, Sequence
 
@@ -19,6 +20,7 @@ class Counting:
 
     rows = 4
     spread: int | None = None
+    gpus = 0
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -118,3 +120,44 @@ async def test_closing_waits_for_the_batch_and_ends_the_thread(engine: Counting)
     await batcher.aclose()
     assert await tasks[0] == [1, 2, 3]
     assert set(threading.enumerate()) <= before
+
+
+class Metered:
+    """A batcher on so many GPUs. Each of its batches takes 3 seconds by its clock."""
+
+    def __init__(self, engine: Counting, gpus: int) -> None:
+        engine.gpus = gpus
+        self.engine = engine
+        self.told: list[float] = []
+        times = itertools.count(0.0, 3.0)
+        self.batcher = Batcher("m", engine, 64, lambda: next(times))
+        self.batcher.meter = self.told.append
+
+    async def run(self, *jobs: Job) -> None:
+        self.engine.gate.release(len(jobs))
+        await asyncio.gather(*(_all(self.batcher, job) for job in jobs))
+        await self.batcher.aclose()
+
+
+@pytest.mark.parametrize(("gpus", "told"), [(1, [3.0]), (4, [12.0]), (0, [])])
+async def test_a_batch_costs_its_seconds_on_each_gpu(
+    engine: Counting, gpus: int, told: list[float]
+) -> None:
+    metered = Metered(engine, gpus)
+    await metered.run(_job(7))
+    assert metered.told == told
+
+
+async def test_rows_that_nobody_judges_by_cost_nothing(engine: Counting) -> None:
+    metered = Metered(engine, 1)
+    quiet = _job(7)
+    quiet.judged = False
+    first = await _started(metered.batcher, quiet)
+    other = _job(7)
+    other.judged = False
+    second = await _started(metered.batcher, other, _job(7))
+    engine.gate.release(2)
+    await asyncio.gather(*first, *second)
+    await metered.batcher.aclose()
+    assert engine.batches == [[1], [1, 1]]
+    assert metered.told == [1.5]
