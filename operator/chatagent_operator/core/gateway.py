@@ -17,18 +17,23 @@ from chatagent_operator.core.agent import (
     pull_secrets,
     service_account,
 )
-from chatagent_operator.core.haproxy import CONFIG_FILE, GatewaySettings, Peer, render_config_files
+from chatagent_operator.core.haproxy import (
+    CONFIG_FILE,
+    DRAIN_SECONDS,
+    ENDED_FILE,
+    ENDING_FILE,
+    HARD_STOP_SECONDS,
+    LINGER_SECONDS,
+    GatewaySettings,
+    Peer,
+    render_config_files,
+)
 from chatagent_operator.core.routes import ROUTES_KEY, Routes
 
 SYNC_PORT = 8405
 MOST_REPLICAS = 3
 """As many pods as there may ever be know of each other, so that one more restarts no other."""
-_LINGER_SECONDS = 5
-"""How long it still takes connections once told to stop: the endpoints follow meanwhile."""
-_STOP = f"sleep {_LINGER_SECONDS}; kill -USR1 1; while kill -0 1; do sleep 1; done"
-_DRAIN_SECONDS = 120
-"""How long streams may go on once the gateway's pod is told to stop. Not the pods' own time: a
-change of that would restart the gateway, which forgets its conversations then."""
+_GRACE_SECONDS = LINGER_SECONDS + DRAIN_SECONDS + HARD_STOP_SECONDS + 5
 
 
 def routes_config_map(agent: Agent, routes: Routes) -> Manifest:
@@ -69,7 +74,6 @@ def _settings(agent: Agent) -> GatewaySettings:
     pods = [_pod(agent, ordinal) for ordinal in range(MOST_REPLICAS)]
     return GatewaySettings(
         affinity_ttl_seconds=agent.spec.gateway.affinity_ttl_seconds,
-        drain_seconds=_DRAIN_SECONDS,
         # The name of a pod is that of the Service which is its address.
         peers=tuple(Peer(pod, f"{pod}:{port}") for pod in pods),
     )
@@ -134,7 +138,7 @@ def _stateful_set(
                     "serviceAccountName": names.gateway(agent.name),
                     "automountServiceAccountToken": True,
                     "enableServiceLinks": False,
-                    "terminationGracePeriodSeconds": _LINGER_SECONDS + settings.drain_seconds + 10,
+                    "terminationGracePeriodSeconds": _GRACE_SECONDS,
                     "securityContext": RESTRICTED_POD,
                     "affinity": {
                         "podAntiAffinity": {
@@ -188,21 +192,19 @@ def _disruption_budget(agent: Agent) -> Manifest:
 
 
 def _haproxy(platform: Platform, settings: GatewaySettings) -> Manifest:
+    config = f"{settings.config_dir}/{CONFIG_FILE}"
+    ending, ended = (f"{_folder(settings)}/{name}" for name in (ENDING_FILE, ENDED_FILE))
     return {
         "name": "haproxy",
         "image": platform.haproxy_image,
         "imagePullPolicy": platform.image_pull_policy,
+        # a container that was stopped alone, and starts again, ends no more
         "command": [
-            "haproxy",
-            "-db",
-            "-L",
-            "$(POD_NAME)",
-            "-f",
-            f"{settings.config_dir}/{CONFIG_FILE}",
+            "/bin/sh",
+            "-c",
+            f"rm -f {ending} && exec haproxy -db -L $POD_NAME -f {config}",
         ],
-        "env": [
-            {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
-        ],
+        "env": [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
         "ports": [
             {"name": "http", "containerPort": settings.http_port},
             {"name": "ops", "containerPort": settings.ops_port},
@@ -210,13 +212,26 @@ def _haproxy(platform: Platform, settings: GatewaySettings) -> Manifest:
         ],
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
         "securityContext": RESTRICTED_CONTAINER,
-        # SIGTERM would cut streams. SIGUSR1 ends HAProxy, process 1 here, once they are done.
-        "lifecycle": {"preStop": {"exec": {"command": ["/bin/sh", "-c", _STOP]}}},
+        # The sidecar says when no request is left: SIGTERM, which comes next, cuts them.
+        "lifecycle": {
+            "preStop": {
+                "exec": {
+                    "command": [
+                        "/bin/sh",
+                        "-c",
+                        f"touch {ending}; while [ ! -e {ended} ]; do sleep 1; done; "
+                        "kill -USR1 1; while kill -0 1; do sleep 1; done",
+                    ]
+                }
+            }
+        },
         "readinessProbe": {"httpGet": {"path": "/readyz", "port": "ops"}, "periodSeconds": 1},
         "livenessProbe": {
             "httpGet": {"path": "/livez", "port": "ops"},
             "periodSeconds": 10,
             "failureThreshold": 6,
+            # One that hangs has nothing to wait for.
+            "terminationGracePeriodSeconds": 5,
         },
         "volumeMounts": [
             {"name": "config", "mountPath": settings.config_dir, "readOnly": True},
@@ -249,7 +264,11 @@ def _sync(agent: Agent, platform: Platform, settings: GatewaySettings) -> Manife
 
 
 def _run_directory(settings: GatewaySettings) -> Manifest:
-    return {"name": "run", "mountPath": settings.socket.rsplit("/", 1)[0]}
+    return {"name": "run", "mountPath": _folder(settings)}
+
+
+def _folder(settings: GatewaySettings) -> str:
+    return settings.socket.rsplit("/", 1)[0]
 
 
 def _service(agent: Agent) -> Manifest:

@@ -24,6 +24,17 @@ CONFIG_FILE = "haproxy.cfg"
 SLOTS_MAP_FILE = "slots.map"
 """Keys of the gateway's ConfigMap, and names of the files in the directory it is mounted at."""
 
+LINGER_SECONDS = 5
+"""How long a gateway still takes connections once its pod ends: the nodes learn of it meanwhile."""
+DRAIN_SECONDS = 120
+"""How long streams may go on after that. Not the agent's pods' own time: a change of that would
+restart the gateway."""
+HARD_STOP_SECONDS = 5
+"""How long requests may go on that came when there was no other: see gateway/ending.py."""
+ENDING_FILE = "ending"
+ENDED_FILE = "ended"
+"""Beside the socket: HAProxy's container is to be stopped, and may be."""
+
 REVISION_HEADER = "X-Agent-Revision"
 """Response header that names the revision which answered."""
 
@@ -68,8 +79,6 @@ class GatewaySettings:
     buffer_bytes: int = 65_536
     """Headers and start of the body that are searched for `conversation_id`. A stream holds up
     to two of these while bytes move."""
-    drain_seconds: int = 600
-    """After SIGUSR1 open streams may go on for so long."""
 
     @property
     def slots_map(self) -> str:
@@ -122,6 +131,7 @@ def render_haproxy_config(settings: GatewaySettings) -> str:
         vars(settings),
         slots_map=settings.slots_map,
         slots=SLOTS,
+        hard_stop_seconds=HARD_STOP_SECONDS,
         frontend=FRONTEND,
         backend=BACKEND,
         errors=ERRORS,

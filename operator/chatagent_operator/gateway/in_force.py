@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
-from chatagent_operator.core.haproxy import BACKEND, NO_REVISION, NOWHERE
+from chatagent_operator.core.haproxy import BACKEND, FRONTEND, NO_REVISION, NOWHERE
 from chatagent_operator.core.routes import SLOTS, BackendState, Slot
 
 # Bits of srv_admin_state, from HAProxy's management guide, "show servers state".
@@ -95,6 +95,12 @@ def read_resync(answer: str) -> bool:
     """
     found = re.findall(r"^0x[0-9a-f]+: .* flags=0x([0-9a-f]+)", answer, re.MULTILINE)
     return all(int(flags, 16) & _RESYNCED == _RESYNCED for flags in found)
+
+
+def read_requests(answer: str) -> int:
+    """Requests of clients that are under way, from HAProxy's answer to `show sess`. A connection
+    between two requests counts for none."""
+    return len(re.findall(rf"^0x[0-9a-f]+: .* fe={FRONTEND} ", answer, re.MULTILINE))
 
 
 def _servers(block: str, remembered: Mapping[str, str]) -> Iterator[tuple[str, SlotInForce]]:

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from chatagent_operator.core.haproxy import FRONTEND
 from chatagent_operator.gateway.in_force import (
     InForce,
     UnreadableAnswerError,
     questions,
     read_in_force,
+    read_requests,
     read_resync,
 )
 
@@ -40,6 +42,17 @@ class RuntimeSocket:
     async def is_resynced(self) -> bool:
         """Whether it has the other gateways' pins, or asks no more. Raises HAProxyError."""
         return read_resync(await self._ask(["show peers"]))
+
+    async def stop_listening(self) -> None:
+        """Take no more connections. One that is open ends with its request.
+
+        Raises HAProxyError.
+        """
+        await self.execute([f"shutdown frontend {FRONTEND}"])
+
+    async def requests(self) -> int:
+        """Requests of clients that are under way. Raises HAProxyError."""
+        return read_requests(await self._ask(["show sess"]))
 
     async def execute(self, commands: Sequence[str]) -> None:
         """Run commands in their order, as one line. HAProxy serves requests between them.

@@ -19,6 +19,7 @@ from kubernetes.aio import client, config
 
 from chatagent_operator.core.haproxy import GatewaySettings
 from chatagent_operator.core.routes import ROUTES_KEY
+from chatagent_operator.gateway.ending import Ending
 from chatagent_operator.gateway.measures import Measures
 from chatagent_operator.gateway.pages import build_pages
 from chatagent_operator.gateway.runtime_socket import RuntimeSocket
@@ -75,24 +76,32 @@ async def _follow(watch: Watch, synchroniser: Synchroniser) -> None:
             synchroniser.offer(text)
 
 
+async def run_until(
+    stopped: asyncio.Event, ending: Ending, settings: SidecarSettings, api: client.ApiClient
+) -> None:
+    """Run until told to stop, and on until HAProxy may be stopped too."""
+    async with asyncio.TaskGroup() as tasks:
+        sidecar = tasks.create_task(run_sidecar(settings, api))
+        await stopped.wait()
+        await ending.wait()
+        sidecar.cancel()
+
+
 async def _main() -> None:
     settings = SidecarSettings.from_environment(os.environ)
     configuration = client.Configuration()
     config.load_incluster_config(client_configuration=configuration)
+    stopped = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stopped.set)
     async with client.ApiClient(configuration) as api_client:
-        sidecar = asyncio.create_task(run_sidecar(settings, api_client))
-        for name in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(name, sidecar.cancel)
-        await sidecar
+        await run_until(stopped, Ending(settings.socket), settings, api_client)
 
 
 def main() -> None:
-    """Run the sidecar until SIGTERM."""
+    """Run the sidecar until SIGTERM, and until no connection is open where the pod ends."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    try:
-        asyncio.run(_main())
-    except asyncio.CancelledError:
-        logging.getLogger(__name__).info("stopped; HAProxy goes on with what it has")
+    asyncio.run(_main())
 
 
 if __name__ == "__main__":

@@ -134,6 +134,10 @@ class RecordingSocket(RuntimeSocket):
     def sent(self) -> list[str]:
         return self.__dict__.setdefault("_sent", [])
 
+    async def ask(self, commands: Sequence[str]) -> str:
+        """What HAProxy answers, as it is."""
+        return await self._ask(commands)
+
     async def execute(self, commands: Sequence[str]) -> None:
         self.sent.extend(commands)
         await super().execute(commands)
@@ -211,6 +215,20 @@ class Gateway:
                 return answer.status == 200
         except aiohttp.ClientConnectionError:
             return False
+
+    async def is_closed(self) -> bool:
+        """It takes no connections."""
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", self.settings.http_port)
+        except ConnectionRefusedError:
+            return True
+        writer.close()
+        return False
+
+    async def is_connected_to(self, other: Gateway) -> bool:
+        """It tells the other what it learns."""
+        peers = await self.sidecar.socket.ask(["show peers"])
+        return f"id={other.name}(remote,active)" in peers and "last_status=ESTA" in peers
 
 
 class Gateways:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
+
 import aiohttp
 import pytest
 
+from chatagent_operator.core.haproxy import ENDING_FILE
+from chatagent_operator.gateway.ending import Ending
 from chatagent_operator.gateway.runtime_socket import HAProxyError
 from tests.contract.gateway.loopback import Agent, Chats, Gateway, Gateways, backend, until
 
@@ -127,6 +132,31 @@ async def test_draining_keeps_conversations_everywhere(
         chats = Chats(gateway, http)
         assert await chats.ask_all(list(first)) == first
         assert await chats.shares(names(50, f"new-{number}-")) == {"stable": 50}
+
+
+async def test_a_conversation_begun_while_a_gateway_ends_is_known_to_the_other(
+    gateways: Gateways, http: aiohttp.ClientSession, stable: Agent, canary: Agent
+) -> None:
+    await gateways.intends(backend("s1", stable, 0), backend("s2", canary, 100))
+    one, other = gateways.running
+    await until(lambda: one.is_connected_to(other))
+    (one.folder / ENDING_FILE).touch()
+    first = asyncio.create_task(
+        http.post(f"{one.url}/slow", headers={"X-Conversation-ID": "c"}),
+    )
+    await until(lambda: canary.asked == 1)
+    ending = asyncio.create_task(Ending(one.sidecar.socket, linger_seconds=0).wait())
+    await until(lambda: one.is_closed())
+    await gateways.intends(backend("s1", stable, 100), backend("s2", canary, 0))
+    canary.release.set()
+    async with await first as answer:
+        assert (await answer.json())["revision"] == "canary"
+    await asyncio.wait_for(ending, 10)
+    await gateways.have(1)
+    # Nothing is left to do: HAProxy ends at once, also where it has peers.
+    one.process.send_signal(signal.SIGUSR1)
+    assert await asyncio.wait_for(one.process.wait(), 3) == 0
+    assert await Chats(other, http).ask("c") == "canary"
 
 
 @pytest.mark.parametrize("gateway", [{"affinity_ttl_seconds": 60}], indirect=True)

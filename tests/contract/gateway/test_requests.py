@@ -12,6 +12,8 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from chatagent_operator.core.haproxy import ENDED_FILE, ENDING_FILE
+from chatagent_operator.gateway.ending import Ending
 from tests.contract.gateway.loopback import Agent, Chats, Gateway, backend, free_port, until
 
 
@@ -162,22 +164,50 @@ async def test_the_log_is_json_without_texts(gateway: Gateway, chats: Chats, sta
     assert (line["method"], line["path"]) == ("POST", '/chat/"a')
 
 
-async def test_the_end_waits_for_what_is_open(gateway: Gateway, stable: Agent) -> None:
+async def test_the_end_waits_for_what_is_open(
+    gateway: Gateway, chats: Chats, stable: Agent, canary: Agent
+) -> None:
     await gateway.intends(backend("s1", stable, 100))
-
-    async def closed() -> bool:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", gateway.settings.http_port)
-        except ConnectionRefusedError:
-            return True
-        writer.close()
-        return False
-
-    async with aiohttp.ClientSession() as http, http.post(f"{gateway.url}/stream") as answer:
-        await answer.content.readline()
-        gateway.process.send_signal(signal.SIGUSR1)
-        await until(closed)
+    (gateway.folder / ENDING_FILE).touch()
+    async with chats.http.post(f"{gateway.url}/stream") as stream:
+        await stream.content.readline()
+        await chats.ask()  # leaves a connection open, for the next question
+        assert await gateway.sidecar.socket.requests() == 1
+        ending = asyncio.create_task(Ending(gateway.sidecar.socket, linger_seconds=0).wait())
+        await until(lambda: gateway.is_closed())
+        assert await chats.ask() == "stable"
+        # Weights still come, and HAProxy still tells its peers of conversations.
+        await gateway.intends(backend("s1", stable, 0), backend("s2", canary, 100))
+        assert not ending.done()
+        assert not (gateway.folder / ENDED_FILE).exists()
         stable.release.set()
-        assert (await answer.content.read()).endswith(b"[DONE]\n\n")
-    # An idle connection of a client would be waited for, too; this one has closed its own.
-    assert await asyncio.wait_for(gateway.process.wait(), 10) == 0
+        assert (await stream.content.read()).endswith(b"[DONE]\n\n")
+    # The connection of the stream is still open, but idle.
+    await asyncio.wait_for(ending, 10)
+    assert (gateway.folder / ENDED_FILE).exists()
+    gateway.process.send_signal(signal.SIGUSR1)
+    assert await asyncio.wait_for(gateway.process.wait(), 3) == 0
+
+
+async def test_the_end_does_not_wait_for_ever(
+    gateway: Gateway, chats: Chats, stable: Agent
+) -> None:
+    await gateway.intends(backend("s1", stable, 100))
+    (gateway.folder / ENDING_FILE).touch()
+    async with chats.http.post(f"{gateway.url}/stream") as stream:
+        await stream.content.readline()
+        socket = gateway.sidecar.socket
+        await Ending(socket, linger_seconds=0, drain_seconds=0.1).wait()
+        assert (gateway.folder / ENDED_FILE).exists()
+        await gateway.stop()
+        (gateway.folder / ENDED_FILE).unlink()
+        await Ending(socket, linger_seconds=0).wait()  # HAProxy is gone already
+        assert (gateway.folder / ENDED_FILE).exists()
+
+
+async def test_a_sidecar_that_ends_alone_leaves_haproxy_open(
+    gateway: Gateway, chats: Chats, stable: Agent
+) -> None:
+    await gateway.intends(backend("s1", stable, 100))
+    await Ending(gateway.sidecar.socket, linger_seconds=0).wait()
+    assert await chats.ask() == "stable"

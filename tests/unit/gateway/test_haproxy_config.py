@@ -34,14 +34,12 @@ def test_settings_appear() -> None:
             table_entries=77,
             affinity_ttl_seconds=60,
             stream_timeout_seconds=33,
-            drain_seconds=44,
             config_dir="/conf",
         )
     )
     assert "bind [::]:1234\n" in text
     assert "size 77 expire 60s\n" in text
     assert "timeout server 33s\n" in text
-    assert "hard-stop-after 44s\n" in text
     assert "map_str(/conf/slots.map)" in text
 
 
