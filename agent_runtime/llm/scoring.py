@@ -24,17 +24,17 @@ MATCH = {
     "covered": 6.1,  # share of the question that the stretch holds, or what stands above it
     "cosine": 3.0,  # with the question, where the model reads its language
     "kind": 1.6,  # 1: holds a kind of amount asked for; -1: does not; 0: none was asked for
-    "rank": 2.3,  # 1 for the first passage of the retrieval, 1/2 for the second, …
+    "rank": 2.4,  # 1 for the first passage of the retrieval, 1/2 for the second, …
 }
 CONFIDENCE = {
     "match": 2.3,  # of the best stretch, by MATCH, of STRONG
     "held": 2.3,  # words that the stretch among the best which covers most holds, of LONG
     "found": 2.8,  # words that the passage which holds most holds, of LONG
     "lacking": -2.8,  # share of the question that the covering stretch's passage lacks
-    "scattered": -1.8,  # 0: all passages are of one document; 1: each of another
-    "divided": -1.1,  # documents that the best stretches are of, of BEST
+    "scattered": -2.0,  # 0: all passages are of one document; 1: each of another
+    "divided": -0.9,  # documents that the best stretches are of, of BEST
     "length": 2.4,  # words of the question, of LONG: a long one is never held as a whole
-    "cosine": 1.6,  # of the first passage with the question
+    "cosine": 1.7,  # of the first passage with the question
     "semantic": -0.6,  # whether there are cosines
     "bias": -1.6,
 }
