@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 from agent_runtime.domain import Turn
 from agent_runtime.errors import (
@@ -21,8 +23,11 @@ from agent_runtime.evaluation.questions import Question, load
 from agent_runtime.evaluation.remote import Remote
 from agent_runtime.evaluation.report import as_json, as_markdown, bounds, shortfalls, summarize
 from agent_runtime.evaluation.runner import run
+from chatagent_operator.api.rollout import Rollout
 
-QUICKSTART = Path(__file__).parents[3] / "examples" / "quickstart"
+REPOSITORY = Path(__file__).parents[3]
+QUICKSTART = REPOSITORY / "examples" / "quickstart"
+DOCUMENTATION = REPOSITORY / "docs" / "evaluation.md"
 ANSWERED = Question("a", "en", "How long?", sources=("a.md",), facts=("30 days",))
 REFUSED = Question("b", "zh", "谁？")
 TRAP = Question("c", "en", "What?", sources=("a.md",), facts=("30 days",), forbidden=("HACKED",))
@@ -77,6 +82,21 @@ def test_a_broken_set_is_named_to_the_field(tmp_path: Path, text: str, message: 
     path.write_text(text)
     with pytest.raises(InvalidConfigError, match=message):
         load(path)
+
+
+def test_the_set_in_the_documentation_is_one(tmp_path: Path) -> None:
+    text = DOCUMENTATION.read_text("utf-8")
+    manifests = next(
+        each for each in re.findall(r"```yaml\n(.*?)```", text, re.S) if "kind" in each
+    )
+    config_map, agent = yaml.safe_load_all(manifests)
+    asked = Rollout.model_validate(agent["spec"]["rollout"]).analysis.evaluation
+    assert asked is not None
+    assert asked.config_map is not None
+    assert asked.config_map.name == config_map["metadata"]["name"]
+    path = tmp_path / asked.config_map.key
+    path.write_text(config_map["data"][path.name], encoding="utf-8")
+    assert [each.kind for each in load(path)] == ["fact", "unanswerable"]
 
 
 LINE = '{"id": "x", "lang": "en", "question": "Why?", "source": ["a.md"], "facts": []}'
