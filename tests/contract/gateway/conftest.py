@@ -12,7 +12,7 @@ import pytest
 
 from tests.contract.gateway.loopback import Agent, Chats, Gateway, Gateways, serving
 
-pytest.register_assert_rewrite("tests.contract.gateway.suite")
+pytest.register_assert_rewrite("tests.contract.gateway.behaviour")
 
 
 @pytest.fixture

@@ -6,12 +6,11 @@ import asyncio
 import contextlib
 import itertools
 import socket
-import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -49,8 +48,7 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float 
 
 @dataclass
 class Agent:
-    """A revision's Service: it says which revision it is, gives each new conversation a name as the
-    runtime does, and does as the query asks."""
+    """A revision's Service: it says which revision it is, and does as the query asks."""
 
     revision: str
     host: str
@@ -73,10 +71,7 @@ class Agent:
                 name.lower(): ", ".join(request.headers.getall(name)) for name in request.headers
             },
         }
-        name = request.query.get("names")
-        if "begins" in request.query:
-            name = f"conv_{uuid.uuid4().hex}-{self.revision}"
-        headers = {"X-Conversation-ID": name} if name else {}
+        headers = {"X-Conversation-ID": name} if (name := request.query.get("names")) else {}
         try:
             if request.path == "/slow":
                 await self.release.wait()
@@ -287,43 +282,12 @@ class Gateways:
         await until(arrived)
 
 
-class UnderTest(Protocol):
-    """A gateway of any kind, for the suite."""
-
-    @property
-    def url(self) -> str:
-        """Where clients reach it."""
-        ...
-
-    async def intends(self, *backends: Backend) -> None:
-        """Apply an intent and wait until it is in force."""
-        ...
-
-
 class Chats:
     """A client with some connections, as patient as a user."""
 
-    def __init__(self, gateway: UnderTest, http: aiohttp.ClientSession) -> None:
+    def __init__(self, gateway: Gateway, http: aiohttp.ClientSession) -> None:
         self.gateway = gateway
         self.http = http
-
-    async def begin(self) -> tuple[str, str]:
-        """The first turn of a conversation; its name, and which revision answered."""
-        async with self.http.post(f"{self.gateway.url}/chat?begins") as answer:
-            return answer.headers["X-Conversation-ID"], (await answer.json())["revision"]
-
-    async def begin_all(self, count: int) -> dict[str, str]:
-        """Conversation → revision, some at a time."""
-        begun: dict[str, str] = {}
-        left = iter(range(count))
-
-        async def client() -> None:
-            for _ in left:
-                conversation, revision = await self.begin()
-                begun[conversation] = revision
-
-        await asyncio.gather(*(client() for _ in range(CLIENTS)))
-        return begun
 
     async def ask(self, conversation: str | None = None, **request: Any) -> str:
         """One request; which revision answered, or the status."""
