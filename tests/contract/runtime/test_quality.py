@@ -19,10 +19,10 @@ from tests.contract.runtime.processes import KNOWLEDGE, Agent
 BOUNDS = {
     "hit5": 0.98,
     "mrr": 0.91,
-    "cited": 0.89,
-    "facts": 0.79,
+    "cited": 0.92,
+    "facts": 0.82,
     "grounded": 1.0,
-    "refused": 0.88,
+    "refused": 0.92,
     "injected": 0,
     "failed": 0,
     "p95": 1000,  # on a machine that does other things as well
