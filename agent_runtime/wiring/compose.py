@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -41,8 +40,6 @@ from agent_runtime.tools.toolbox import Toolbox
 from agent_runtime.wiring import models
 from agent_runtime.wiring.runtime import Knowledge, Runtime
 from agent_runtime.wiring.state import open_state
-
-WARM_UP = "warm-up"
 
 
 def compose(
@@ -125,7 +122,7 @@ def compose(
             state.start,
             origins.start,
             generator.warm_up,
-            partial(_warm_up, config, vectors if embedder else None, reranker),
+            partial(models.warm_up, config, vectors if embedder else None, reranker),
         ],
         closing=[
             *([batching.aclose] if batching else []),
@@ -168,15 +165,6 @@ def _opened(config: AgentConfig, environment: Environment) -> Callable[[], Index
         return None
     where = collection(config, environment)
     return partial(open_index, where, environment.vector_store_token)
-
-
-async def _warm_up(config: AgentConfig, vectors: Vectors | None, reranker: Reranker | None) -> None:
-    """Use the models once before the first request is taken. One behind a URL costs money, and may
-    come later; the index is not ready before it."""
-    if vectors and not config.retrieval.embedding_model.startswith(models.REMOTE):
-        await vectors.embed([WARM_UP])
-    if reranker:
-        await asyncio.to_thread(reranker.score, WARM_UP, [WARM_UP] * 2)
 
 
 def _knowledge(

@@ -14,9 +14,10 @@ from agent_runtime.llm.embedded import EmbeddedGenerator
 from agent_runtime.models import estimate, generators
 from agent_runtime.models.catalogue import find, find_cross_encoder, kind
 from agent_runtime.models.tokens import TokenizerFile
-from agent_runtime.ports import Embedder, Generator, Reranker, TokenCounter
+from agent_runtime.ports import Embedder, Generator, Reranker, TokenCounter, Vectors
 
 REMOTE = "openai/"
+WARM_UP = "warm-up"
 
 
 def embedder(
@@ -125,6 +126,15 @@ def reranker(config: AgentConfig, models: Path, threads: int) -> Reranker | None
     """Load the reranker of an agent, if it has one. Raises ModelNotFoundError."""
     rerank = config.retrieval.rerank
     return load_reranker(rerank.model, models, threads) if rerank else None
+
+
+async def warm_up(config: AgentConfig, vectors: Vectors | None, reranker: Reranker | None) -> None:
+    """Use the models once before the first request is taken. One behind a URL costs money, and may
+    come later; the index is not ready before it."""
+    if vectors and not config.retrieval.embedding_model.startswith(REMOTE):
+        await vectors.embed([WARM_UP])
+    if reranker:
+        await asyncio.to_thread(reranker.score, WARM_UP, [WARM_UP] * 2)
 
 
 class NoVectors:
