@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from chatagent_operator.api.v1alpha1 import GROUP, ParentReference
 from chatagent_operator.core import names
-from chatagent_operator.core.agent import Agent, Manifest, Platform
+from chatagent_operator.core.agent import Agent, Manifest
 from chatagent_operator.core.routes import Backend, Routes
 
 API_GROUP = "gateway.networking.k8s.io"
@@ -32,7 +32,7 @@ _TIMEOUTS = {"request": "0s", "backendRequest": "0s"}
 
 
 def routes_object(agent: Agent, routes: Routes, stable: str | None) -> Manifest:
-    """The HTTPRoute.
+    """The HTTPRoute. One for an intent without a backend is refused by some implementations.
 
     Args:
         stable: revision that takes over conversations whose own revision has no rule. None: they
@@ -50,11 +50,6 @@ def routes_object(agent: Agent, routes: Routes, stable: str | None) -> Manifest:
     return manifest
 
 
-def objects(agent: Agent, platform: Platform) -> list[Manifest]:
-    """Everything but the weights: nothing, the Gateway is the cluster's."""
-    return []
-
-
 def _rules(agent: Agent, routes: Routes, stable: str | None) -> Iterator[Manifest]:
     # A rule that asks for a header goes before one that does not, and otherwise the first wins.
     in_order = sorted(routes.backends, key=lambda backend: backend.slot)
@@ -64,7 +59,11 @@ def _rules(agent: Agent, routes: Routes, stable: str | None) -> Iterator[Manifes
         yield _rule(_named(named), [_reference(agent, backend, 1)])
     # One without weight stays in the rule, as its streams that are open would else be cut.
     weighed = [_reference(agent, b, b.weight if b.state == "ready" else 0) for b in in_order]
-    yield _rule([], weighed if any(each["weight"] for each in weighed) else [])
+    if in_order and not any(each["weight"] for each in weighed):
+        # Implementations refuse a route without a weight. A Service without pods answers 503.
+        weighed = [_reference(agent, (keeping or in_order)[0], 1)]
+    if weighed:
+        yield _rule([], weighed)
 
 
 def _rule(matches: list[Manifest], references: list[Manifest]) -> Manifest:

@@ -99,10 +99,10 @@ def test_a_revision_with_dots_and_dashes_is_taken_by_the_letter() -> None:
     assert goes_to(body, "conv_" + "0" * 32 + "-v1x0-b") == {"shop-v1.0-b": 100}
 
 
-def test_nothing_is_served_where_nothing_is_ready() -> None:
-    # Backends of which none has a weight are refused by some implementations.
-    assert goes_to(route(backend("s1", "aaaaaaaa", 0, "maint"))) == {}
-    assert goes_to(route()) == {}
+def test_where_nothing_is_ready_a_service_without_pods_says_so() -> None:
+    maint = backend("s1", "aaaaaaaa", 0, "maint")
+    assert goes_to(route(maint)) == {"shop-aaaaaaaa": 1}
+    assert goes_to(route(maint, backend("s2", "bbbbbbbb", 0, "drain"))) == {"shop-bbbbbbbb": 1}
 
 
 def test_a_route_keeps_no_session_and_cuts_no_stream() -> None:
