@@ -11,7 +11,7 @@ from typing import Any
 
 from chatagent_operator.cli.cluster import Cluster
 from chatagent_operator.cli.errors import NO_ANSWER, CommandError
-from chatagent_operator.kube.errors import ApiError, NotFoundError
+from chatagent_operator.kube.errors import ApiError
 
 PATH = "/v1/chat/completions"
 SILENCE_SECONDS = 120.0
@@ -69,8 +69,6 @@ async def converse(
                 continue
             if text := _take(json.loads(data), reply):
                 yield text
-    except NotFoundError as error:
-        raise CommandError(_told(error, f"there is no Service {to.service!r}")) from None
     except ApiError as error:
         code = NO_ANSWER if error.status in (0, 502, 503, 504) else 1
         raise CommandError(_told(error, error.message), code) from None

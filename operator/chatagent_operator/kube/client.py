@@ -220,7 +220,8 @@ class Kube:
             ApiError: the server refused, did not answer, or broke off.
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_SECONDS, sock_read=silence)
-        response = await self._send(method, path, body, "application/json", timeout, headers)
+        sent = await self._send(method, path, body, "application/json", timeout, headers)
+        response: aiohttp.ClientResponse = sent.response  # what it is wrapped in reads it whole
         rest = b""
         try:
             if response.status >= 400:

@@ -98,7 +98,7 @@ async def test_a_conversation_goes_on(
         (ApiError(503, '{"error": {"message": "the store is away"}}'), "the store is away", 3),
         (ApiError(401, '{"error": {"message": "no token"}}'), "no token", REFUSED),
         (ApiError(403, "you may not proxy"), "you may not proxy", REFUSED),
-        (NotFoundError(404, 'services "shop" not found'), "no Service 'shop'", REFUSED),
+        (NotFoundError(404, 'services "shop" not found'), 'services "shop" not found', REFUSED),
         ([event(choices=[{"delta": {"content": "Yo"}}])], "broke off", NO_ANSWER),
         ([event(error={"message": "the model failed"})], "the model failed", NO_ANSWER),
         ([b"data: {"], "no JSON", NO_ANSWER),
