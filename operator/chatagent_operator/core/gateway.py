@@ -34,6 +34,14 @@ SYNC_PORT = 8405
 MOST_REPLICAS = 3
 """As many pods as there may ever be know of each other, so that one more restarts no other."""
 _GRACE_SECONDS = LINGER_SECONDS + DRAIN_SECONDS + HARD_STOP_SECONDS + 5
+_START = """\
+# A container that was stopped alone, and starts again, ends no more.
+rm -f {ending}
+# HAProxy refuses names that the cluster's DNS does not know yet.
+tries=0
+until haproxy -c -q -L "$POD_NAME" -f {config} || [ $((tries=tries+1)) -ge 10 ]; do sleep 1; done
+exec haproxy -db -L "$POD_NAME" -f {config}
+"""
 
 
 def routes_config_map(agent: Agent, routes: Routes) -> Manifest:
@@ -198,12 +206,7 @@ def _haproxy(platform: Platform, settings: GatewaySettings) -> Manifest:
         "name": "haproxy",
         "image": platform.haproxy_image,
         "imagePullPolicy": platform.image_pull_policy,
-        # a container that was stopped alone, and starts again, ends no more
-        "command": [
-            "/bin/sh",
-            "-c",
-            f"rm -f {ending} && exec haproxy -db -L $POD_NAME -f {config}",
-        ],
+        "command": ["/bin/sh", "-c", _START.format(ending=ending, config=config)],
         "env": [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
         "ports": [
             {"name": "http", "containerPort": settings.http_port},
