@@ -17,14 +17,16 @@ from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core import names
 from chatagent_operator.core import status as core_status
 from chatagent_operator.core.agent import Agent, Platform
+from chatagent_operator.core.applied import Applied
 from chatagent_operator.core.commands import Command, InvalidCommandError, parse_command
-from chatagent_operator.core.observed import Observed
+from chatagent_operator.core.observed import Child, Observed, project
 from chatagent_operator.core.plan import Apply, Delete, Make, Plan, Scale, Write, plan
 from chatagent_operator.core.rollout import Notice
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.errors import ApiError, NotFoundError, RejectedError
 from chatagent_operator.kube.store import AgentRecord, Key, Store
 from chatagent_operator.metrics import Metrics
+from chatagent_operator.signals import http_route
 from chatagent_operator.signals.analyst import Analyst, Wanted
 from chatagent_operator.signals.gateway import Gateways
 from chatagent_operator.signals.readiness import Readiness
@@ -96,38 +98,58 @@ class Reconciler:
             return None
         agent = Agent(key[0], key[1], seen.uid, seen.generation, spec)
         command, refused = _command(seen)
-        observed = await self._observe(key, previous)
+        observed = await self._observe(key, agent, previous)
         made = self._plan(agent, previous, observed, command, {})
         written = await self._execute(key, made.writes)
         if written.rejected:
             made = self._plan(agent, previous, observed, command, written.rejected)
         self._measure(key, agent, observed, made)
-        await self._keep_report(key, agent, observed, made)
         await self._report(key, seen, previous, made.status, (*made.notices, *refused))
         if written.failure:
             raise written.failure
         if written.rejected:
             return REJECTED_RETRY_SECONDS  # nothing is taken away while its successor is refused
+        kept = await self._keep_report(key, agent, observed, made)
         for deletion in made.deletions:
+            if not kept and made.evaluation and deletion.name == made.evaluation.job:
+                continue  # the next look reads it
             await self._write(key, deletion)
         return made.requeue_after
 
-    async def _observe(self, key: Key, previous: ChatAgentStatus) -> Observed:
-        """What the watches brought, and what pods say when they are asked."""
+    async def _observe(self, key: Key, agent: Agent, previous: ChatAgentStatus) -> Observed:
+        """What the watches brought, and what pods and gateways say when they are asked."""
         known = self._store.observed(key)
-        pods = {child.name: pod.ip for child, pod in known.pods(names.ROLE_GATEWAY) if pod.ready}
-        if not previous.canary_revision and len(known.revisions()) < 2:
-            pods = {}  # nothing moves: no weight is waited for
-        unready, applied = await asyncio.gather(
-            self._readiness.ask(known), self._gateways.in_force(pods)
+        unready, (applied, route) = await asyncio.gather(
+            self._readiness.ask(known), self._ask_gateway(agent, previous, known)
         )
         # What was written or seen while they were asked counts too.
+        observed = self._store.observed(key)
+        children = dict(observed.children)
+        if route:
+            children["HTTPRoute", route.name] = route
         return replace(
-            self._store.observed(key),
+            observed,
+            children=children,
             unready=unready,
             applied=applied,
             reading=self._analyst.reading(key),
         )
+
+    async def _ask_gateway(
+        self, agent: Agent, previous: ChatAgentStatus, known: Observed
+    ) -> tuple[Applied, Child | None]:
+        """What the gateway does, and the agent's HTTPRoute, which no watch brings."""
+        if agent.spec.gateway.provider == "gateway-api":
+            report = await http_route.ask(self._kube, agent.namespace, agent.name)
+            route = project("HTTPRoute", report.route) if report.route else None
+            reached = frozenset(known.revisions())
+            applied = Applied(report.in_force, reached, trouble=report.trouble, url=report.url)
+            return applied, route
+        if not previous.canary_revision and len(known.revisions()) < 2:
+            return Applied(), None  # nothing moves: no weight is waited for
+        gateways = known.pods(names.ROLE_GATEWAY)
+        pods = {child.name: pod.ip for child, pod in gateways if pod.ready}
+        return await self._gateways.in_force(pods), None
 
     def _measure(self, key: Key, agent: Agent, observed: Observed, made: Plan) -> None:
         """Have the canary measured from when its weight is in force until it has none."""
@@ -145,18 +167,19 @@ class Reconciler:
                 key, Wanted(canary, stable, made.window, interval, addresses, analysis, *key)
             )
 
-    async def _keep_report(self, key: Key, agent: Agent, observed: Observed, made: Plan) -> None:
-        """Store what an evaluation found, before its Job goes."""
+    async def _keep_report(self, key: Key, agent: Agent, observed: Observed, made: Plan) -> bool:
+        """Store what an evaluation found, before its Job goes. The verdict does not need it."""
         if made.evaluation is None:
-            return
+            return True
         try:
             report = await collect(self._kube, agent, made.evaluation, observed)
-        except NotFoundError:
-            _log.warning("%s: the log of %s is gone", key, made.evaluation.job)
-            return
-        if report:
-            body = await self._kube.apply(report, names.digest(report["data"]), force=True)
-            self._store.wrote_child(key, body)
+            if report:
+                body = await self._kube.apply(report, names.digest(report["data"]), force=True)
+                self._store.wrote_child(key, body)
+        except ApiError as error:
+            _log.warning("%s: no report of %s: %s", key, made.evaluation.job, error)
+            return isinstance(error, NotFoundError)
+        return True
 
     def _plan(
         self,

@@ -229,8 +229,9 @@ def ask_at(url: str, question: str, conversation: str | None = None) -> Reply:
 
 
 def manifest(name: str, tag: str = FIRST_TAG, **changes: Any) -> Object:
-    """A ChatAgent with one knowledge source of its own name."""
+    """A ChatAgent with one knowledge source of its own name, whose canary waits at 5 %."""
     spec: Object = {
+        "rollout": {"steps": [{"setWeight": 5}, {"pause": {}}]},
         "image": f"{IMAGES}/agent-runtime:{tag}",
         "knowledge": {"sources": [{"name": "help", "configMap": {"name": name}}]},
     }

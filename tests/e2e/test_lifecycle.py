@@ -134,7 +134,7 @@ def converse(agent: AgentUnderTest, shares: dict[str, float]) -> None:
 
 def promote(agent: AgentUnderTest, canary: str, disturb: Disturb) -> None:
     before = restarts(agent.pods(canary))
-    command(agent, "promote", disturb)
+    command(agent, disturb, "promote", "--full")
     until(lambda: agent.status.get("stableRevision") == canary, "the promotion")
     agent.await_condition("Progressing", "False", "Completed")
     until(agent.in_force, "the weights in force", 30)
@@ -144,7 +144,7 @@ def promote(agent: AgentUnderTest, canary: str, disturb: Disturb) -> None:
 
 def abort(agent: AgentUnderTest, stable: str, canary: str, disturb: Disturb) -> None:
     before = restarts(agent.pods(stable))
-    command(agent, "abort", disturb)
+    command(agent, disturb, "abort")
     until(lambda: agent.status.get("failedRevision") == canary, "the abort")
     agent.await_condition("Progressing", "False", "Aborted")
     until(agent.in_force, "the weights in force", 30)
@@ -153,9 +153,9 @@ def abort(agent: AgentUnderTest, stable: str, canary: str, disturb: Disturb) -> 
     until(lambda: not agent.pods(canary), "the canary's pods are gone")
 
 
-def command(agent: AgentUnderTest, action: str, disturb: Disturb) -> None:
+def command(agent: AgentUnderTest, disturb: Disturb, action: str, *flags: str) -> None:
     disturb()  # the command is given while nobody listens, and is carried out all the same
-    done = agent.kubectl.plugin(action, agent.name, "--timeout", "90")
+    done = agent.kubectl.plugin(action, agent.name, *flags, "--timeout", "90")
     assert done.returncode == 0, done.stderr
 
 

@@ -1,4 +1,4 @@
-"""Which intent a gateway follows, as its pods say themselves. Pure.
+"""Which intent a gateway follows, as it says itself. Pure.
 
 A rollout goes on only by this: that a weight was written says nothing of what takes conversations.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
+
+from chatagent_operator.core.trouble import Trouble
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class PodAnswer:
 
 @dataclass(frozen=True)
 class Applied:
-    """What all ready pods of a gateway have in common."""
+    """What a gateway does: of several pods, what all that are ready have in common."""
 
     generation: int | None = None
     """The least generation in force. None where a ready pod does not say, or there is none."""
@@ -31,6 +33,10 @@ class Applied:
     """Revisions that every ready pod reaches."""
     silent: tuple[str, ...] = ()
     """Ready pods that do not say what is in force there."""
+    trouble: Trouble | None = None
+    """Why it does not follow. Only a Gateway of the cluster's own says so."""
+    url: str | None = None
+    """Where clients find it. Only of a Gateway of the cluster's own."""
 
 
 def common(answers: Mapping[str, PodAnswer | None]) -> Applied:

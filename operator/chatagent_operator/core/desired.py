@@ -7,7 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from chatagent_operator.core import agent as agent_objects
-from chatagent_operator.core import cache, evaluation, gateway, knowledge, names, vector_store
+from chatagent_operator.core import (
+    cache,
+    evaluation,
+    gateway,
+    http_route,
+    knowledge,
+    names,
+    vector_store,
+)
 from chatagent_operator.core.agent import Agent, Manifest, Platform, Servers
 from chatagent_operator.core.revision import Revision
 from chatagent_operator.core.routes import Routes
@@ -57,7 +65,7 @@ def objects(
     store = vector_store.address(agent, platform)
     servers = Servers(store, cache.address(agent, platform))
     result = [
-        _whole(gateway.routes_config_map(agent, routes)),
+        *map(_whole, _weights(agent, routes, live[0].name if live else None)),
         _whole(agent_objects.service_account(agent, agent.name, names.ROLE_AGENT)),
     ]
     if settings := vector_store.managed(agent):
@@ -88,7 +96,17 @@ def objects(
                 replaceable=True,
             )
         )
-    return result + [_whole(m) for m in gateway.objects(agent, platform)]
+    own = agent.spec.gateway.provider == "haproxy"
+    return result + [_whole(m) for m in (gateway.objects(agent, platform) if own else [])]
+
+
+def _weights(agent: Agent, routes: Routes, stable: str | None) -> list[Manifest]:
+    """The intent, which HAProxy follows; for a Gateway of the cluster's own, its route."""
+    intent = gateway.routes_config_map(agent, routes)
+    if agent.spec.gateway.provider == "haproxy":
+        return [intent]
+    # The route first: it is what takes a revision back.
+    return [http_route.routes_object(agent, routes, stable), intent]
 
 
 def _of_revision(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from chatagent_operator.api.conditions import ConditionType, Finding
 from chatagent_operator.core import cache as redis
-from chatagent_operator.core import names, vector_store
+from chatagent_operator.core import evaluation, names, vector_store
 from chatagent_operator.core.agent import Agent
 from chatagent_operator.core.knowledge import Ingestion, missing_sources
 from chatagent_operator.core.observed import Observed, PodFacts
@@ -17,7 +17,10 @@ from chatagent_operator.core.trouble import Trouble, of_report
 
 def references(agent: Agent, observed: Observed) -> Finding:
     """Everything that the spec refers to is there."""
-    if missing := missing_sources(agent, observed.sources):
+    missing = missing_sources(agent, observed.sources)
+    if questions := evaluation.missing(agent, observed.sources):
+        missing.append(questions)
+    if missing:
         return Finding(
             ConditionType.RESOLVED_REFS, "False", "ConfigMapNotFound", "; ".join(missing)
         )
@@ -110,7 +113,9 @@ def cache(agent: Agent, observed: Observed) -> Finding:
 
 
 def gateway(agent: Agent, observed: Observed) -> Finding:
-    """The gateway runs."""
+    """The gateway runs, or takes the agent's route."""
+    if agent.spec.gateway.provider == "gateway-api":
+        return _route(observed)
     workload = observed.workload("StatefulSet", names.gateway(agent.name))
     if workload and workload.available:
         return Finding(ConditionType.GATEWAY_READY, "True", "Available")
@@ -121,6 +126,16 @@ def gateway(agent: Agent, observed: Observed) -> Finding:
         trouble.reason if trouble else "Starting",
         trouble.message if trouble else "the gateway starts",
     )
+
+
+def _route(observed: Observed) -> Finding:
+    aspect, applied = ConditionType.GATEWAY_READY, observed.applied
+    if applied.trouble:
+        return Finding(aspect, "False", applied.trouble.reason, applied.trouble.message)
+    if applied.generation is None:
+        message = "no Gateway has said yet that it takes the HTTPRoute"
+        return Finding(aspect, "False", "RouteUnanswered", message)
+    return Finding(aspect, "True", "Programmed")
 
 
 def progressing(decision: Decision) -> Finding:

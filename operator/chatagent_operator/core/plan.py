@@ -43,6 +43,15 @@ from chatagent_operator.core.routes import (
     parse_routes,
 )
 
+_DELETED = (
+    "Job",
+    "Deployment",
+    "Service",
+    "ConfigMap",
+    "StatefulSet",
+    "PodDisruptionBudget",
+    "HTTPRoute",
+)
 POLL_SECONDS = 2.0
 """How often pods that run but are not ready are asked why."""
 SETTLE_SECONDS = 0.1
@@ -50,6 +59,8 @@ SETTLE_SECONDS = 0.1
 SILENT_SECONDS = 1.0
 """How often while none of it answers."""
 
+ROUTE_SECONDS = 30.0
+"""How often a Gateway of the cluster's own is asked whether it still takes the route."""
 DRAIN_SECONDS = 60.0
 """How often it is seen whether former revisions had their time."""
 
@@ -174,14 +185,12 @@ def plan(
     decision = rollout.advance(before, seen_now, agent.spec.rollout, agent.spec.replicas)
     if agent.spec.replicas > 1 and findings.is_unschedulable(decision.state.canary, observed):
         decision = replace(decision, state=replace(decision.state, replacing=True))
-    if decision.state.canary != target.name:
-        asked = None
     live = [known[name] for name in decision.live if name in known]
     indexing = ingestions(agent, live, observed.sources, store)
     routes = _routes(agent, decision.state, decision.weight, observed)
     pods = capacity.replicas(decision.state, agent.spec.rollout, agent.spec.replicas)
     numbers = _numbers(live, observed)
-    questions = asked if asked and target.name in ready and not asked.missing else None
+    questions = asked if _can_be_asked(agent, decision.state, asked, ready, observed) else None
     wanted = objects(agent, live, pods, indexing, questions, routes, numbers, platform)
     report = (quality or previous.evaluation).report
     deletions = _deletions(agent, decision, wanted, report, observed)
@@ -212,6 +221,7 @@ def plan(
         is_in_force=in_force,
         evaluation=asked,
         requeue_after=_next_look(
+            agent,
             decision,
             observed,
             is_poll=observed != seen or _is_waiting(observed),
@@ -311,12 +321,26 @@ def _evaluation(
 ) -> Evaluation | None:
     """What is asked of the canary and the stable revision, once the rollout has begun."""
     stable = known.get(state.stable or "")
-    if state.canary != target.name or stable is None or state.weight:
+    if state.canary != target.name or stable is None:
         return None
     if agent.spec.rollout.strategy not in ("canary", "blueGreen"):
         return None
     attempt = state.started_at or ""
     return evaluation.wanted(agent, target, stable, observed.sources, attempt)
+
+
+def _can_be_asked(
+    agent: Agent,
+    state: State,
+    asked: Evaluation | None,
+    ready: frozenset[str],
+    observed: Observed,
+) -> bool:
+    """Both revisions answer, or the Job is there already: it comes and goes with no pod."""
+    if asked is None or asked.missing or state.canary != asked.canary:
+        return False
+    both = asked.canary in ready and _available(agent, asked.stable.name, observed) > 0
+    return (both and not state.weight) or observed.get("Job", asked.job) is not None
 
 
 def _quality(
@@ -327,6 +351,8 @@ def _quality(
     previous: ChatAgentStatus,
     observed: Observed,
 ) -> EvaluationStatus | None:
+    if state.weight:
+        return None  # it was judged before
     if asked:
         return evaluation.result(asked, observed, previous.evaluation)
     if agent.spec.rollout.analysis.evaluation and target != state.canary and state.stable:
@@ -423,8 +449,12 @@ def _passwords(agent: Agent, observed: Observed) -> list[Make]:
 
 def _ordered(agent: Agent, writes: list[Write], passwords: list[Make]) -> tuple[Write, ...]:
     """The weights, then the passwords, before any pod asks for one."""
-    routes = names.routes(agent.name)
-    first = [each for each in writes if isinstance(each, Apply) and each.desired.name == routes]
+    weights = {("ConfigMap", names.routes(agent.name)), ("HTTPRoute", agent.name)}
+    first = [
+        each
+        for each in writes
+        if isinstance(each, Apply) and (each.desired.kind, each.desired.name) in weights
+    ]
     return (*first, *passwords, *(each for each in writes if each not in first))
 
 
@@ -457,7 +487,7 @@ def _deletions(
     doomed: list[Delete] = []
     gateway = observed.workload("StatefulSet", names.gateway(agent.name))
     moved = gateway is not None and gateway.available > 0
-    for kind in ("Job", "Deployment", "Service", "ConfigMap", "StatefulSet"):
+    for kind in _DELETED:
         for child in observed.of_kind(kind):
             if (kind, child.name) in keep or (kind != "Job" and child.revision in live):
                 continue
@@ -495,7 +525,7 @@ def _serves(gone: Delete, observed: Observed) -> bool:
 
 
 def _next_look(
-    decision: Decision, observed: Observed, is_poll: bool, is_held: bool
+    agent: Agent, decision: Decision, observed: Observed, is_poll: bool, is_held: bool
 ) -> float | None:
     waiting = decision.waiting
     due = [POLL_SECONDS] if is_poll else []
@@ -504,6 +534,9 @@ def _next_look(
         due.append(SETTLE_SECONDS if answers else SILENT_SECONDS)
     if waiting and waiting.due is not None:
         due.append(max(waiting.due, SETTLE_SECONDS))
+    if agent.spec.gateway.provider == "gateway-api":
+        # It is read and not watched: not every cluster has that API.
+        due.append(SILENT_SECONDS if observed.applied.generation is None else ROUTE_SECONDS)
     if decision.state.draining:
         due.append(DRAIN_SECONDS)
     return min(due, default=None)

@@ -75,7 +75,7 @@ def after(
     return ChatAgentStatus(
         observed_generation=agent.generation,
         phase=_phase(decision, found),
-        url=f"http://{agent.name}.{agent.namespace}.svc",
+        url=_url(agent, observed),
         stable_revision=state.stable,
         canary_revision=state.canary,
         failed_revision=state.failed,
@@ -106,6 +106,12 @@ def after(
         selector=_selector(agent, serving),
         conditions=merge(previous.conditions, found, agent.generation, now),
     )
+
+
+def _url(agent: Agent, observed: Observed) -> str | None:
+    if agent.spec.gateway.provider == "haproxy":
+        return f"http://{agent.name}.{agent.namespace}.svc"
+    return observed.applied.url
 
 
 def notices(before: ChatAgentStatus, now: ChatAgentStatus) -> tuple[Notice, ...]:

@@ -154,6 +154,20 @@ def old_conversations_drain(story: Story) -> None:
     story.chapter("old conversations had their time", wait=1801)
 
 
+def judged_by_answers(story: Story) -> None:
+    story.bump("runtime:2")
+    story.chapter("bump; the questions are not there yet")
+    story.cluster.sources["questions"] = "beef"
+    story.chapter("they are there")
+    story.cluster.lost = 9
+    story.chapter("its answers are worse")
+    story.command("retry")
+    story.cluster.lost = None
+    story.chapter("retry")
+    story.cluster.lost = 0
+    story.chapter("its answers are as good")
+
+
 def suspended(story: Story) -> None:
     story.bump("runtime:2")
     story.chapter("bump the tag")
@@ -173,6 +187,7 @@ def gateway_away(story: Story) -> None:
 WAITING = {
     "steps": [{"setWeight": 10}, {"pause": {}}, {"setWeight": 40}, {"pause": {"duration": "10m"}}]
 }
+ASKED = {"configMap": {"name": "questions"}}
 STORIES: dict[str, tuple[dict[str, Any], Callable[[Story], None]]] = {
     "good": ({}, good_by_default),
     "bad-numbers": ({}, bad_numbers),
@@ -189,6 +204,7 @@ STORIES: dict[str, tuple[dict[str, Any], Callable[[Story], None]]] = {
     "blue-green": ({"replicas": 2, "rollout": {"strategy": "blueGreen"}}, good_by_default),
     "rolling": ({"replicas": 3, "rollout": {"strategy": "rolling"}}, good_by_default),
     "recreate": ({"replicas": 2, "rollout": {"strategy": "recreate"}}, good_by_default),
+    "answers": ({"rollout": {"analysis": {"evaluation": ASKED}}}, judged_by_answers),
     "suspended": ({}, suspended),
     "gateway-away": ({}, gateway_away),
 }
