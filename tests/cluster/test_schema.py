@@ -9,6 +9,7 @@ import pytest
 from tests.cluster.kubectl import Kubectl, KubectlError, manifest
 
 MANAGED_AND_EXTERNAL = {"managed": {}, "external": {"url": "http://chroma:8000"}}
+ROUTED = {"provider": "gateway-api", "parentRefs": [{"name": "public"}]}
 SLOW = {"storage": {"size": "1Gi", "storageClassName": "slow"}}
 SAME_NAME = [{"name": "a", "configMap": {"name": "x"}}, {"name": "a", "configMap": {"name": "y"}}]
 
@@ -60,6 +61,22 @@ SAME_NAME = [{"name": "a", "configMap": {"name": "x"}}, {"name": "a", "configMap
         (
             {"redis": {"external": {"url": "redis://:secret@r"}}},
             "spec.redis.external.url",
+            "should match",
+        ),
+        ({"gateway": {"provider": "gateway-api"}}, "spec.gateway", "needs parentRefs"),
+        (
+            {"gateway": {"parentRefs": [{"name": "public"}]}},
+            "spec.gateway",
+            "only for provider gateway-api",
+        ),
+        (
+            {"gateway": ROUTED | {"service": {"type": "LoadBalancer"}}},
+            "spec.gateway",
+            "service is only for provider haproxy",
+        ),
+        (
+            {"gateway": ROUTED | {"hostnames": ["http://a"]}},
+            "spec.gateway.hostnames[0]",
             "should match",
         ),
         ({"replcas": 2}, 'unknown field "spec.replcas"', ""),
