@@ -78,7 +78,7 @@ async def _talk(cluster: Cluster, to: Address, conversation: str | None) -> None
 
 
 def _asked(question: str) -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": question}]}
+    return {"messages": [{"role": "user", "content": question.strip()}]}
 
 
 def _below(reply: Reply) -> list[str]:

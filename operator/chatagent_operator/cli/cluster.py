@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
@@ -15,6 +16,8 @@ from chatagent_operator.kube.errors import NotFoundError
 FIELD_MANAGER = "kubectl-chatagent"
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
+WATCH_SECONDS = 60.0
+"""Without any event, a watch is given up."""
 
 
 class Requests(Protocol):
@@ -54,11 +57,22 @@ class Cluster:
                 "`kubectl chatagent get -A` lists them all"
             ) from None
 
+    async def changes(self, name: str, version: str) -> AsyncIterator[Manifest]:
+        """A ChatAgent as it becomes after a version, every state of it, for a while.
+
+        Raises:
+            ApiError: it may not be watched, or the server broke off.
+        """
+        query = {"watch": "1", "fieldSelector": f"metadata.name={name}", "resourceVersion": version}
+        path = f"{self._agents()}?{urlencode(query)}"
+        async for line in self.requests.lines("GET", path, None, {}, WATCH_SECONDS):
+            event = json.loads(line)
+            if event["type"] in ("ADDED", "MODIFIED"):
+                yield event["object"]
+
     async def agents(self) -> list[Manifest]:
         """All ChatAgents."""
-        place = f"/namespaces/{self.namespace}" if self.namespace else ""
-        path = f"/apis/{GROUP}/{VERSION}{place}/{PLURAL}"
-        return (await self.requests.request("GET", path))["items"]
+        return (await self.requests.request("GET", self._agents()))["items"]
 
     async def revisions(self, name: str) -> list[Manifest]:
         """The ControllerRevisions of an agent, the newest first."""
@@ -93,6 +107,9 @@ class Cluster:
         path = f"/apis/apps/v1/namespaces/{self.namespace}/{plural}?{selector}"
         return (await self.requests.request("GET", path))["items"]
 
+    def _agents(self) -> str:
+        place = f"/namespaces/{self.namespace}" if self.namespace else ""
+        return f"/apis/{GROUP}/{VERSION}{place}/{PLURAL}"
+
     def _agent(self, name: str) -> str:
-        place = f"/apis/{GROUP}/{VERSION}/namespaces/{self.namespace}"
-        return f"{place}/{PLURAL}/{quote(name, safe='')}"
+        return f"{self._agents()}/{quote(name, safe='')}"

@@ -14,7 +14,7 @@ from chatagent_operator.cli.view import status_of
 from chatagent_operator.core.agent import Manifest
 from chatagent_operator.core.commands import Action, InvalidCommandError, parse_command
 from chatagent_operator.core.names import COMMAND_ANNOTATION
-from chatagent_operator.kube.errors import RejectedError
+from chatagent_operator.kube.errors import ApiError, RejectedError
 
 LOOK_SECONDS = 0.1
 CONFLICT = 409
@@ -50,7 +50,7 @@ async def give(
     identifier = str(uuid.uuid4())
     try:
         async with asyncio.timeout(patience):
-            revision = await _write(cluster, name, identifier, action, full)
+            revision, version = await _write(cluster, name, identifier, action, full)
     except TimeoutError:
         raise CommandError(
             f"an earlier command has not been answered within {patience:g} s and is not "
@@ -59,7 +59,7 @@ async def give(
         ) from None
     try:
         async with asyncio.timeout(patience):
-            result = await _answer(cluster, name, identifier)
+            result = await _answer(cluster, name, identifier, version)
     except TimeoutError:
         raise CommandError(
             f"the operator has not answered within {patience:g} s; is it running? "
@@ -69,15 +69,14 @@ async def give(
     return Answer(identifier, action, revision, result)
 
 
-async def _write(cluster: Cluster, name: str, identifier: str, action: Action, full: bool) -> str:
-    """Returns the revision that it is about."""
+async def _write(
+    cluster: Cluster, name: str, identifier: str, action: Action, full: bool
+) -> tuple[str, str]:
+    """Returns the revision that it is about, and the version of the agent that has it."""
     while True:
         agent = await cluster.agent(name)
         if _waits(agent):
             await asyncio.sleep(LOOK_SECONDS)
-            if not _waits(await cluster.agent(name)):
-                # Who gave it looks for the answer at the same pace: leave it there for a while.
-                await asyncio.sleep(3 * LOOK_SECONDS)
             continue
         revision = _meant(agent, name, action)
         order = {"id": identifier, "action": action, "revision": revision}
@@ -90,12 +89,12 @@ async def _write(cluster: Cluster, name: str, identifier: str, action: Action, f
             }
         }
         try:
-            await cluster.patch(name, patch, MERGE)
+            written = await cluster.patch(name, patch, MERGE)
         except RejectedError as error:
             if error.status != CONFLICT:
                 raise
             continue  # somebody was faster
-        return revision
+        return revision, written["metadata"]["resourceVersion"]
 
 
 def _waits(agent: Manifest) -> bool:
@@ -121,12 +120,18 @@ def _meant(agent: Manifest, name: str, action: Action) -> str:
     return status.canary_revision
 
 
-async def _answer(cluster: Cluster, name: str, identifier: str) -> str:
+async def _answer(cluster: Cluster, name: str, identifier: str, version: str) -> str:
+    """Watches, so that an answer is seen although the next command follows at once."""
+    try:
+        async for agent in cluster.changes(name, version):
+            if (result := _result(agent, identifier)) is not None:
+                return result
+    except ApiError:
+        pass  # it may not be watched, or the watch broke off: looking will do
     while True:
         agent = await cluster.agent(name)
-        rollout = status_of(agent).rollout
-        if rollout.last_command_id == identifier:
-            return rollout.last_command_result or "done"
+        if (result := _result(agent, identifier)) is not None:
+            return result
         annotations: dict[str, Any] = agent["metadata"].get("annotations") or {}
         if identifier not in str(annotations.get(COMMAND_ANNOTATION)):
             raise CommandError(
@@ -135,3 +140,10 @@ async def _answer(cluster: Cluster, name: str, identifier: str) -> str:
                 NO_ANSWER,
             )
         await asyncio.sleep(LOOK_SECONDS)
+
+
+def _result(agent: Manifest, identifier: str) -> str | None:
+    rollout = status_of(agent).rollout
+    return (
+        (rollout.last_command_result or "done") if rollout.last_command_id == identifier else None
+    )

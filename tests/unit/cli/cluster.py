@@ -76,6 +76,8 @@ class FakeServer:
     )
     answers: list[list[bytes] | ApiError] = field(default_factory=list[list[bytes] | ApiError])
     """What the agent behind the proxy says, turn by turn."""
+    watched: list[Body] | None = None
+    """States of the agent that a watch tells of; None: it may not be watched."""
 
     @property
     def cluster(self) -> Cluster:
@@ -100,7 +102,13 @@ class FakeServer:
     async def lines(
         self, method: str, path: str, body: Any, headers: Mapping[str, str], silence: float
     ) -> AsyncGenerator[bytes]:
-        """The agent behind the proxy."""
+        """The agent behind the proxy, or a watch of the ChatAgent."""
+        if "watch=1" in path:
+            for seen in self.watched if self.watched is not None else ():
+                yield json.dumps({"type": "MODIFIED", "object": seen}).encode()
+            if self.watched is None:
+                raise ApiError(403, "you may not watch")
+            return
         self.streams.append((path, body, headers))
         answer = self.answers.pop(0)
         if isinstance(answer, ApiError):

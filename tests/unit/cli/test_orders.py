@@ -162,6 +162,23 @@ async def test_two_at_once_are_both_answered() -> None:
     assert any(isinstance(each, orders.Answer) for each in done)
 
 
+async def test_an_answer_is_seen_although_another_command_follows() -> None:
+    """By the time of a second look, the status answers somebody else."""
+    fake = server(CANARY_STATUS)
+    fake.watched = []
+
+    def operator(fake: FakeServer, stored: Body) -> None:
+        obey(fake, stored)
+        assert fake.watched is not None
+        if fake.writes and not fake.watched:
+            fake.watched.append(json.loads(json.dumps(stored)))
+            stored["status"]["rollout"] |= {"lastCommandId": "x", "lastCommandResult": "theirs"}
+            stored["metadata"]["annotations"][COMMAND_ANNOTATION] = '{"id": "x", "action": "abort"}'
+
+    fake.operator = operator
+    assert (await orders.give(fake.cluster, "shop", "promote", 5)).result == "promote done"
+
+
 async def test_another_command_that_did_not_wait_is_told() -> None:
     fake = server(CANARY_STATUS)
 
