@@ -41,10 +41,8 @@ async def undo(cluster: Cluster, arguments: argparse.Namespace) -> Result:
     present = _present(agent["spec"])
     operations = list(_operations(present, chosen))
     if not operations:
-        raise CommandError(
-            f"the spec asks for revision {chosen.revision} already; "
-            "`retry` tries a failed one again"
-        )
+        hint = "; `retry` tries it again" if chosen.revision == status.failed_revision else ""
+        raise CommandError(f"the spec asks for revision {chosen.revision} already{hint}")
     fields = [operation["path"].removeprefix("/spec/") for operation in operations]
     owners = sorted(set(_owners(agent["metadata"].get("managedFields") or (), fields)))
     generation = agent["metadata"]["generation"]
