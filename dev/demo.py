@@ -1,4 +1,4 @@
-"""The demo: an agent from nothing to a promoted revision, as a user would do it, step by step."""
+"""The demo: an agent from nothing, a revision that goes out by itself, and one that comes back."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Generator
@@ -15,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dev import binaries, chat, golang, images, release, uv
 from dev.commands import CommandRunner, output
@@ -134,7 +135,8 @@ class Demo:
             self._ask(url)
             self._bump()
             self._converse(url)
-            self._promote()
+            self._go_out(url)
+            self._break(url)
         self._go_on()
 
     def _say(self, text: str) -> None:
@@ -226,18 +228,57 @@ class Demo:
         moved = sum(first != second for first, second in replies)
         print(f"  conversations that changed their revision between the turns: {moved}")
 
-    def _promote(self) -> None:
-        self._say(f"promote it: kubectl chatagent promote {AGENT}")
-        environment = os.environ | {"UV_PYTHON_DOWNLOADS": "never"}
+    def _go_out(self, url: str) -> None:
+        self._say("let it go on by itself while people talk: 25 %, 50 %, 100 %")
+        canary = self._status()["canaryRevision"]
+        with _talking(url) as revisions:
+            self._until(
+                lambda: "yes" if self._status().get("stableRevision") == canary else "",
+                "the rollout",
+                self._message,
+            )
+        print(f"  {len(revisions)} conversations meanwhile, none failed")
+        print(self._kubectl("-n", NAMESPACE, "get", "chatagent", AGENT), end="")
+
+    def _break(self, url: str) -> None:
+        self._say("break the pipeline: retrieval.when: never, so that it finds no answer any more")
+        before = self._status()["stableRevision"]
+        broken = self._manifest(self._second).replace("topK: 5", "when: never")
+        with _talking(url) as revisions:
+            self._kubectl("-n", NAMESPACE, "apply", "-f", "-", stdin=broken)
+            self._until(
+                lambda: str(self._status().get("failedRevision") or ""),
+                "its failure",
+                self._message,
+            )
+        print(f"  {self._status()['failedMessage']}")
+        saw = sum(revision != before for revision in revisions)
+        print(f"  {saw} of {len(revisions)} conversations saw it")
+        print(self._plugin("get", AGENT), end="")
+        self._say("take the change back")
+        self._kubectl("-n", NAMESPACE, "apply", "-f", "-", stdin=self._manifest(self._second))
+        self._until(lambda: "" if self._status().get("failedRevision") else "yes", "the old state")
+
+    def _plugin(self, *arguments: str) -> str:
         plugin = [
             *(str(uv.ensure(self._paths)), "run", "--quiet", "--frozen", "--inexact"),
             *("--no-default-groups", "--extra", "operator", "kubectl-chatagent"),
-            *("promote", AGENT, "-n", NAMESPACE, *self._cluster.flags),
+            *(*arguments, "-n", NAMESPACE, *self._cluster.flags),
         ]
-        done = subprocess.run(plugin, cwd=REPOSITORY, env=environment, check=False)
+        environment = os.environ | {"UV_PYTHON_DOWNLOADS": "never"}
+        done = subprocess.run(
+            plugin, cwd=REPOSITORY, env=environment, check=False, stdout=subprocess.PIPE, text=True
+        )
         if done.returncode != 0:
-            raise DevError("the promotion was not carried out")
-        print(self._kubectl("-n", NAMESPACE, "get", "chatagent", AGENT), end="")
+            raise DevError(f"kubectl chatagent {arguments[0]} failed")
+        return done.stdout
+
+    def _status(self) -> dict[str, Any]:
+        found = self._kubectl("-n", NAMESPACE, "get", "chatagent", AGENT, "-o", "json")
+        return json.loads(found).get("status", {})
+
+    def _message(self) -> str:
+        return str(self._status().get("rollout", {}).get("message", ""))
 
     def _go_on(self) -> None:
         took = duration(time.monotonic() - self._started)
@@ -297,6 +338,27 @@ class Demo:
                 print(f"  waiting for {what}: {state}", flush=True)
                 told = state
             time.sleep(0.5)
+
+
+@contextmanager
+def _talking(url: str) -> Generator[list[str]]:
+    """Hold conversations, as many as the machine takes; yields the revisions that had them."""
+    revisions: list[str] = []
+    over = threading.Event()
+
+    def talk(number: int) -> None:
+        while not over.is_set():
+            revisions.append(chat.ask(url, QUESTIONS[number % len(QUESTIONS)]).revision)
+            number += 1
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        talkers = [pool.submit(talk, number) for number in range(4)]
+        try:
+            yield revisions
+        finally:
+            over.set()
+    for talker in talkers:
+        talker.result()  # one that failed says so
 
 
 def _two_turns(url: str, number: int) -> tuple[str, str]:
