@@ -1,4 +1,4 @@
-"""Recorded statuses before the tools that read them."""
+"""Statuses before the tools that read them: recorded ones, and those of the operator's core."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import pytest
 import yaml
 
 from chatagent_operator.api.status import ChatAgentStatus
+from chatagent_operator.core.commands import Command
 from tests.cluster.kubectl import manifest
 from tests.cluster.verdicts import argocd, kstatus
+from tests.unit.core.simulation import Cluster, spec
 
 Story = dict[str, Any]
 
@@ -45,3 +47,69 @@ def test_argocd(story: Story) -> None:
     found = argocd(body(story))
     assert found.status == story["argocd"]
     assert found.message == story.get("message", "the operator has not seen the present spec yet")
+
+
+PAUSED: dict[str, Any] = {"steps": [{"setWeight": 5}, {"pause": {}}]}
+
+
+def verdicts(cluster: Cluster) -> tuple[str, str]:
+    """What both make of a status as the operator's core decides it."""
+    found: dict[str, Any] = {
+        "apiVersion": "chatagent.dev/v1alpha1",
+        "kind": "ChatAgent",
+        "metadata": {"name": "shop", "namespace": "demo", "generation": 1},
+        "spec": cluster.spec,
+        "status": cluster.status.model_dump(mode="json", by_alias=True),
+    }
+    return kstatus(found).status, argocd(found).status
+
+
+@pytest.fixture
+def serving() -> Cluster:
+    """An agent whose first revision serves."""
+    cluster = Cluster()
+    cluster.settle()
+    return cluster
+
+
+def test_while_the_first_revision_starts() -> None:
+    cluster = Cluster(broken_images={"runtime:1"})
+    cluster.settle()
+    assert verdicts(cluster) == ("InProgress", "Progressing")
+    cluster.broken_images.clear()
+    cluster.settle()
+    assert verdicts(cluster) == ("Current", "Healthy")
+
+
+def test_through_a_rollout(serving: Cluster) -> None:
+    serving.spec = spec("runtime:2", rollout=PAUSED)
+    serving.look()
+    assert verdicts(serving) == ("InProgress", "Progressing")
+    serving.settle()
+    assert verdicts(serving) == ("InProgress", "Suspended")
+    serving.command = Command("1", "promote")
+    serving.settle()
+    assert verdicts(serving) == ("Current", "Healthy")
+
+
+def test_after_an_abort(serving: Cluster) -> None:
+    serving.spec = spec("runtime:2", rollout=PAUSED)
+    serving.settle()
+    serving.command = Command("1", "abort")
+    serving.settle()
+    assert verdicts(serving) == ("Current", "Degraded")
+
+
+def test_a_canary_that_never_starts(serving: Cluster) -> None:
+    serving.spec = spec("runtime:2")
+    serving.broken_images.add("runtime:2")
+    serving.settle()
+    assert verdicts(serving) == ("InProgress", "Progressing")
+    serving.wait(700)
+    assert verdicts(serving) == ("Failed", "Degraded")
+
+
+def test_an_agent_that_is_left_alone(serving: Cluster) -> None:
+    serving.spec |= {"suspend": True}
+    serving.settle()
+    assert verdicts(serving) == ("Current", "Suspended")
