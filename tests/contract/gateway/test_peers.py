@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import signal
 
 import aiohttp
@@ -119,6 +120,40 @@ async def test_an_abort_lets_conversations_go_everywhere(
     await gateways.intends(backend("s1", stable, 100), backend("s2", canary, 0))
     for gateway in (one, other):
         assert await Chats(gateway, http).shares(names(200)) == {"stable": 200}
+
+
+async def test_an_abort_holds_while_conversations_go_on(
+    gateways: Gateways, http: aiohttp.ClientSession, stable: Agent, canary: Agent
+) -> None:
+    await gateways.intends(backend("s1", stable, 50), backend("s2", canary, 50))
+    sides = [Chats(gateway, http) for gateway in gateways.running]
+    await sides[0].ask_all(names(80))
+    await gateways.have(80)
+    answers: list[str] = []
+    is_aborted, done = asyncio.Event(), asyncio.Event()
+
+    async def client(mine: list[str]) -> None:
+        for turn in itertools.count():
+            for name in mine:
+                after = is_aborted.is_set()
+                answer = await sides[turn % 2].ask(name)
+                if after:
+                    answers.append(answer)
+            if done.is_set():
+                return
+
+    clients = [asyncio.create_task(client(names(80)[n::8])) for n in range(8)]
+    await until(lambda: canary.asked > 200)
+    # Where one gateway lets them go a moment earlier, the other may tell it of them once more.
+    await gateways.intends(backend("s1", stable, 100), backend("s2", canary, state="maint"))
+    is_aborted.set()
+    await until(lambda: len(answers) > 200)
+    await gateways.intends(backend("s1", stable, 100), backend("s2", canary, 0))
+    asked = len(answers)
+    await until(lambda: len(answers) > asked + 200)
+    done.set()
+    await asyncio.gather(*clients)
+    assert set(answers) == {"stable"}
 
 
 async def test_draining_keeps_conversations_everywhere(
