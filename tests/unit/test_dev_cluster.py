@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dev import addons, api, binaries, components, credentials, mounts, node
+from dev import addons, api, binaries, components, credentials, gateway_api, mounts, node
 from dev.binaries import Binary
 from dev.commands import CommandRunner
 from dev.errors import DevError
@@ -63,6 +63,25 @@ class TestBinaries:
         assert kubectl.parent == binaries.location(Path("/bin"), binaries.KUBERNETES).parent
         assert binaries.providing("kubectl") is binaries.KUBERNETES
         assert binaries.providing("docker") is None
+
+
+class TestGatewayApi:
+    def test_the_gateway_of_the_configuration_is_the_one_that_is_made(self) -> None:
+        (gateway,) = [m for m in gateway_api.manifests() if m["kind"] == "Gateway"]
+        (kind,) = [m for m in gateway_api.manifests() if m["kind"] == "GatewayClass"]
+        assert gateway_api.GATEWAY_PATH.endswith(
+            f"/namespaces/{gateway['metadata']['namespace']}/gateways/{gateway['metadata']['name']}"
+        )
+        assert gateway["spec"]["gatewayClassName"] == kind["metadata"]["name"]
+
+    def test_neither_program_listens_to_more_than_it_must(self) -> None:
+        words = [str(word) for word in gateway_api.serve(Path("/b/contour"), PATHS)]
+        for address in ("xds", "http", "health"):
+            assert f"--{address}-address=127.0.0.1" in words
+
+    def test_contour_runs_as_somebody_whom_every_cluster_knows(self) -> None:
+        words = [str(word) for word in gateway_api.serve(Path("/b/contour"), PATHS)]
+        assert f"--kubeconfig={PATHS.kubeconfig}" in words
 
 
 class TestConfiguration:
