@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from chatagent_operator.api.status import ChatAgentStatus
+from chatagent_operator.core import status
 from chatagent_operator.core.commands import Command
-from tests.cluster.kubectl import manifest
+from tests.cluster.kubectl import ROOT, manifest
 from tests.cluster.verdicts import argocd, kstatus
 from tests.unit.core.simulation import Cluster, spec
 
@@ -113,3 +114,16 @@ def test_an_agent_that_is_left_alone(serving: Cluster) -> None:
     serving.spec |= {"suspend": True}
     serving.settle()
     assert verdicts(serving) == ("Current", "Suspended")
+
+
+def test_a_spec_that_is_not_understood(serving: Cluster) -> None:
+    serving.status = status.invalid(serving.status, 1, "spec.rollout: no", serving.now())
+    assert verdicts(serving) == ("Failed", "Degraded")
+
+
+def test_an_agent_that_nobody_has_looked_at() -> None:
+    """kstatus takes an object without a status for done: the API server has to say otherwise."""
+    definition = yaml.safe_load((ROOT / "crds" / "chatagent.dev_chatagents.yaml").read_text())
+    (version,) = definition["spec"]["versions"]
+    schema = version["schema"]["openAPIV3Schema"]["properties"]["status"]
+    assert schema["default"] == {"observedGeneration": -1}
