@@ -105,5 +105,5 @@ test: lint cluster ## All of it
 
 .PHONY: bench
 bench: venv ## Benchmarks; results go to bench/results
-	@for bench in overhead runtime ingestion_lag stores t5 quality; do \
+	@for bench in overhead runtime ingestion_lag stores t5 quality pins gateway; do \
 	  echo "== $$bench"; $(RUN) python -m bench.$$bench || exit 1; done

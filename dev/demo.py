@@ -233,10 +233,12 @@ class Demo:
         canary = self._status()["canaryRevision"]
         with _talking(url) as revisions:
             self._until(
-                lambda: "yes" if self._status().get("stableRevision") == canary else "",
+                lambda: "yes" if not self._status().get("canaryRevision") else "",
                 "the rollout",
                 self._message,
             )
+        if self._status()["stableRevision"] != canary:
+            raise DevError(self._message())
         print(f"  {len(revisions)} conversations meanwhile, none failed")
         print(self._kubectl("-n", NAMESPACE, "get", "chatagent", AGENT), end="")
 

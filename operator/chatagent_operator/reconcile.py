@@ -22,6 +22,7 @@ from chatagent_operator.core.commands import Command, InvalidCommandError, parse
 from chatagent_operator.core.observed import Child, Observed, project
 from chatagent_operator.core.plan import Apply, Delete, Make, Plan, Scale, Write, plan
 from chatagent_operator.core.rollout import Notice
+from chatagent_operator.core.trouble import Trouble
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.errors import ApiError, NotFoundError, RejectedError
 from chatagent_operator.kube.store import AgentRecord, Key, Store
@@ -77,6 +78,8 @@ class Reconciler:
         self._analyst = analyst
         self._platform = platform
         self._metrics = metrics
+        self._routeless: set[Key] = set()
+        """Agents with a HAProxy that are known to have no HTTPRoute from before."""
         self._now = now
 
     async def reconcile(self, key: Key) -> float | None:
@@ -139,17 +142,29 @@ class Reconciler:
         self, agent: Agent, previous: ChatAgentStatus, known: Observed
     ) -> tuple[Applied, Child | None]:
         """What the gateway does, and the agent's HTTPRoute, which no watch brings."""
+        key = agent.namespace, agent.name
         if agent.spec.gateway.provider == "gateway-api":
-            report = await http_route.ask(self._kube, agent.namespace, agent.name)
-            route = project("HTTPRoute", report.route) if report.route else None
-            reached = frozenset(known.revisions())
-            applied = Applied(report.in_force, reached, trouble=report.trouble, url=report.url)
-            return applied, route
+            self._routeless.discard(key)
+            return await self._ask_route(agent, known)
+        if key not in self._routeless:
+            _, route = await self._ask_route(agent, known)
+            if route:
+                return Applied(), route  # it goes once the gateway works
+            self._routeless.add(key)
         if not previous.canary_revision and len(known.revisions()) < 2:
             return Applied(), None  # nothing moves: no weight is waited for
         gateways = known.pods(names.ROLE_GATEWAY)
         pods = {child.name: pod.ip for child, pod in gateways if pod.ready}
         return await self._gateways.in_force(pods), None
+
+    async def _ask_route(self, agent: Agent, known: Observed) -> tuple[Applied, Child | None]:
+        try:
+            report = await http_route.ask(self._kube, agent.namespace, agent.name)
+        except ApiError as error:  # what takes a revision back must not wait for it
+            return Applied(trouble=Trouble("RouteUnreadable", error.message)), None
+        route = project("HTTPRoute", report.route) if report.route else None
+        reached = frozenset(known.revisions())
+        return Applied(report.in_force, reached, trouble=report.trouble, url=report.url), route
 
     def _measure(self, key: Key, agent: Agent, observed: Observed, made: Plan) -> None:
         """Have the canary measured from when its weight is in force until it has none."""

@@ -121,7 +121,11 @@ def _keep(schema: Schema) -> Schema:
 def manifest() -> Schema:
     """The CustomResourceDefinition."""
     spec = structural(ChatAgentSpec) | {"description": "What you ask for."}
-    status = structural(ChatAgentStatus) | {"description": "What the operator found and did."}
+    status = structural(ChatAgentStatus) | {
+        "description": "What the operator found and did.",
+        # An agent that nobody has looked at is not done, to tools that read kstatus.
+        "default": {"observedGeneration": -1},
+    }
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",

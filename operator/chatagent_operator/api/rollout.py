@@ -134,6 +134,9 @@ class Metric(ConfigModel):
     max_ratio: Annotated[float, Field(ge=1)] | None = None
     """Most times the stable revision's that it may be."""
 
+    ignore_below: float | None = None
+    """A value up to this is within maxIncrease and maxRatio, whatever the stable revision's is."""
+
     min_samples: Annotated[int, Field(ge=1)] | None = None
     """Turns of each revision that it needs. Absent: `analysis.minSamples`. Not for `query`."""
 
@@ -228,7 +231,7 @@ class Evaluation(ConfigModel):
 
 DEFAULT_METRICS = (
     Metric(name="errors", measure="errorRate", max_increase=0.01),
-    Metric(name="latency-p95", measure="latency", max_ratio=1.5),
+    Metric(name="latency-p95", measure="latency", max_ratio=1.5, ignore_below=0.2),
     Metric(name="tool-failures", measure="toolFailureRate", max_increase=0.05),
     Metric(name="no-answer", measure="noAnswerRate", max_increase=0.1),
 )

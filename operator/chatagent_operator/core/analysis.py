@@ -10,7 +10,7 @@ error that is allowed, so that all looks together spend no more than that.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import NormalDist
@@ -68,6 +68,7 @@ class Tally:
     tokens: float = 0.0
     gpu_seconds: float = 0.0
     latency: Histogram = Histogram()
+    """Of turns whose answer was made, not known from before."""
     first_token: Histogram = Histogram()
 
 
@@ -169,7 +170,8 @@ def _queried(metric: Metric, reading: Reading) -> MetricStatus:
 def _mean(metric: Metric, reading: Reading) -> MetricStatus:
     def value(tally: Tally) -> float:
         sum_ = tally.tokens if metric.measure == "tokensPerTurn" else tally.gpu_seconds
-        return sum_ / tally.turns if tally.turns else 0.0
+        made = tally.latency.count  # a known answer costs nothing
+        return sum_ / made if made else 0.0
 
     return _bare(metric, value(reading.canary), value(reading.stable))
 
@@ -187,7 +189,7 @@ def _beyond(metric: Metric, canary: float, stable: float | None) -> str | None:
         return f"more than max {metric.max:g}"
     if metric.min is not None and canary < metric.min:
         return f"less than min {metric.min:g}"
-    if stable is None:
+    if stable is None or canary <= (metric.ignore_below or -math.inf):
         return None
     if metric.max_increase is not None and canary > stable + metric.max_increase:
         return f"more than {metric.max_increase:g} above the stable revision's {stable:.4g}"
@@ -220,6 +222,8 @@ def _share_beyond(
     low, high = wilson(*canary, z)[0], wilson(*stable, z)[1]
     if metric.max is not None and low > metric.max:
         return f"more than max {metric.max:g}"
+    if metric.ignore_below is not None and low <= metric.ignore_below:
+        return None
     if metric.max_increase is not None and least_difference(canary, stable, z) > (
         metric.max_increase
     ):
@@ -234,22 +238,28 @@ def _percentile(metric: Metric, reading: Reading, z: float) -> MetricStatus:
     ours = reading.canary.first_token if of_first else reading.canary.latency
     theirs = reading.stable.first_token if of_first else reading.stable.latency
     value, beside = ours.percentile(metric.percentile), theirs.percentile(metric.percentile)
-    bounds = {
-        f"more than max {metric.max or 0:g} s": metric.max,
-        f"more than {metric.max_increase or 0:g} s above the stable revision's": (
-            None if beside is None or metric.max_increase is None else beside + metric.max_increase
-        ),
-        f"more than {metric.max_ratio or 0:g} times the stable revision's": (
-            None if beside is None or metric.max_ratio is None else beside * metric.max_ratio
-        ),
-    }
     allowed = 1 - metric.percentile / 100
     wrong = None
-    for text, bound in bounds.items():
-        slow = 0.0 if bound is None else ours.above(bound)
+    for bound, text in _bounds(metric, beside):
+        slow = ours.above(bound)
         if slow >= FEW and wilson(slow, ours.count, z)[0] > allowed:
             wrong = text
     return _status(metric, value, beside if _compares(metric) else None, wrong)
+
+
+def _bounds(metric: Metric, stable: float | None) -> Iterator[tuple[float, str]]:
+    """Seconds that a percentile may be at most, each with what to say where it is more."""
+    least = metric.ignore_below or 0.0
+    if metric.max is not None:
+        yield metric.max, f"more than max {metric.max:g} s"
+    if stable is None:
+        return
+    if metric.max_increase is not None:
+        text = f"more than {metric.max_increase:g} s above the stable revision's"
+        yield max(least, stable + metric.max_increase), text
+    if metric.max_ratio is not None:
+        text = f"more than {metric.max_ratio:g} times the stable revision's"
+        yield max(least, stable * metric.max_ratio), text
 
 
 def _status(

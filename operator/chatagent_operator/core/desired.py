@@ -103,8 +103,8 @@ def objects(
 def _weights(agent: Agent, routes: Routes, stable: str | None) -> list[Manifest]:
     """The intent, which HAProxy follows; for a Gateway of the cluster's own, its route."""
     intent = gateway.routes_config_map(agent, routes)
-    if agent.spec.gateway.provider == "haproxy":
-        return [intent]
+    if agent.spec.gateway.provider == "haproxy" or not routes.backends:
+        return [intent]  # a route must lead somewhere
     # The route first: it is what takes a revision back.
     return [http_route.routes_object(agent, routes, stable), intent]
 

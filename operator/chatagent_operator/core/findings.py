@@ -10,7 +10,7 @@ from chatagent_operator.core import evaluation, names, vector_store
 from chatagent_operator.core.agent import Agent
 from chatagent_operator.core.knowledge import Ingestion, missing_sources
 from chatagent_operator.core.observed import Observed, PodFacts
-from chatagent_operator.core.rollout import Decision, elapsed
+from chatagent_operator.core.rollout import Decision, State, elapsed
 from chatagent_operator.core.routes import Routes
 from chatagent_operator.core.trouble import Trouble, of_report
 
@@ -112,10 +112,10 @@ def cache(agent: Agent, observed: Observed) -> Finding:
     )
 
 
-def gateway(agent: Agent, observed: Observed) -> Finding:
+def gateway(agent: Agent, routes: Routes, observed: Observed) -> Finding:
     """The gateway runs, or takes the agent's route."""
     if agent.spec.gateway.provider == "gateway-api":
-        return _route(observed)
+        return _route(observed, has_route=bool(routes.backends))
     workload = observed.workload("StatefulSet", names.gateway(agent.name))
     if workload and workload.available:
         return Finding(ConditionType.GATEWAY_READY, "True", "Available")
@@ -128,8 +128,10 @@ def gateway(agent: Agent, observed: Observed) -> Finding:
     )
 
 
-def _route(observed: Observed) -> Finding:
+def _route(observed: Observed, has_route: bool) -> Finding:
     aspect, applied = ConditionType.GATEWAY_READY, observed.applied
+    if not has_route:
+        return Finding(aspect, "False", "Starting", "no revision is ready yet")
     if applied.trouble:
         return Finding(aspect, "False", applied.trouble.reason, applied.trouble.message)
     if applied.generation is None:
@@ -163,8 +165,13 @@ def paused(decision: Decision) -> Finding:
     return Finding(ConditionType.PAUSED, "False", "NotPaused")
 
 
-def for_tools(progressing: Finding, degraded: Finding, ready: Finding) -> list[Finding]:
+def for_tools(
+    state: State, progressing: Finding, degraded: Finding, ready: Finding
+) -> list[Finding]:
     """What kstatus reads, and Flux with it: one of the two, or neither where all is done."""
+    if state.failed:  # what the manifest asks for does not serve
+        reason = progressing.reason
+        return [Finding(ConditionType.STALLED, "True", reason, progressing.message)]
     if degraded.is_true:
         return [Finding(ConditionType.STALLED, "True", degraded.reason, degraded.message)]
     for finding in (progressing, ready):

@@ -195,7 +195,8 @@ def plan(
     report = (quality or previous.evaluation).report
     deletions = _deletions(agent, decision, wanted, report, observed)
     in_force = routes.generation == observed.applied.generation
-    held = [] if in_force else [gone for gone in deletions if _serves(gone, observed)]
+    held = [gone for gone in deletions if not in_force and _serves(gone, observed)]
+    held += [gone for gone in deletions if _is_only_gateway(agent, gone, in_force, observed)]
     # Until the gateway has let go of them, a request may still be on its way to their pods.
     deletions = [gone for gone in deletions if gone not in held]
     if not _has_moved_in(agent, live, indexing, observed):
@@ -380,7 +381,11 @@ def _routes(agent: Agent, state: State, weight: int, observed: Observed) -> Rout
         return present  # its Service was deleted and is being made again
     draining = [each.revision for each in state.draining]
     live = [name for name in (stable, state.canary, *draining) if name]
-    slots = assign_slots(present.slots(), live if stable else ())
+    known = present.slots()
+    if known and present.generation != observed.applied.generation:
+        # A gateway that lags still tells the others of conversations in the slots of before.
+        live = [name for name in live if name in known]
+    slots = assign_slots(known, live if stable else ())
     backends: list[Backend] = []
     for name, slot in slots.items():
         address = _cluster_ip(observed, names.of_revision(agent.name, name))
@@ -485,8 +490,6 @@ def _deletions(
     keep = {(item.kind, item.name) for item in wanted}
     live = set(decision.live)
     doomed: list[Delete] = []
-    gateway = observed.workload("StatefulSet", names.gateway(agent.name))
-    moved = gateway is not None and gateway.available > 0
     for kind in _DELETED:
         for child in observed.of_kind(kind):
             if (kind, child.name) in keep or (kind != "Job" and child.revision in live):
@@ -499,8 +502,6 @@ def _deletions(
                 continue  # why the last canary was taken back
             if child.role == names.ROLE_EVALUATION and child.revision == decision.state.canary:
                 continue  # its report may not be read yet
-            if kind == "Deployment" and child.role == names.ROLE_GATEWAY and not moved:
-                continue  # the gateway of an earlier operator
             doomed.append(Delete(kind, child.name))
     return doomed + _forgotten(agent, live, observed)
 
@@ -516,6 +517,17 @@ def _forgotten(agent: Agent, live: set[str], observed: Observed) -> list[Delete]
     )
     limit = agent.spec.rollout.revision_history_limit
     return [Delete("ControllerRevision", name) for _, name in history[limit:]]
+
+
+def _is_only_gateway(agent: Agent, gone: Delete, in_force: bool, observed: Observed) -> bool:
+    """It belongs to the gateway of before, and the one that is asked for does not work yet."""
+    child = observed.get(gone.kind, gone.name)
+    if child is None or child.role != names.ROLE_GATEWAY:
+        return False
+    if agent.spec.gateway.provider == "gateway-api":
+        return not in_force
+    workload = observed.workload("StatefulSet", names.gateway(agent.name))
+    return not (workload and workload.available)
 
 
 def _serves(gone: Delete, observed: Observed) -> bool:

@@ -52,7 +52,7 @@ def after(
     workload = observed.workload("Deployment", names.of_revision(agent.name, serving))
     workloads = findings.workloads(agent, serving, observed)
     cache = findings.cache(agent, observed)
-    gateway = findings.gateway(agent, observed)
+    gateway = findings.gateway(agent, routes, observed)
     degraded = findings.degraded(agent, decision, store, observed, rejected, now, is_crowded)
     progressing = findings.progressing(decision)
     available = bool(workload and workload.available)
@@ -69,7 +69,7 @@ def after(
         findings.paused(decision),
         degraded,
         ready,
-        *findings.for_tools(progressing, degraded, ready),
+        *findings.for_tools(state, progressing, degraded, ready),
     ]
     steps = path(agent.spec.rollout, agent.spec.replicas)
     return ChatAgentStatus(
@@ -169,13 +169,15 @@ def suspended(
 
 def invalid(previous: ChatAgentStatus, generation: int, message: str, now: str) -> ChatAgentStatus:
     """The status of an agent whose spec this operator cannot read. What serves goes on."""
-    kept = _kept(previous, but=(ConditionType.ACCEPTED,))
+    passing = ConditionType.ACCEPTED, ConditionType.RECONCILING, ConditionType.STALLED
+    kept = _kept(previous, but=passing)
     accepted = Finding(ConditionType.ACCEPTED, "False", "InvalidSpec", message)
+    stalled = Finding(ConditionType.STALLED, "True", "InvalidSpec", message)
     return previous.model_copy(
         update={
             "observed_generation": generation,
             "phase": "Degraded",
-            "conditions": merge(previous.conditions, [accepted, *kept], generation, now),
+            "conditions": merge(previous.conditions, [accepted, *kept, stalled], generation, now),
         }
     )
 

@@ -43,8 +43,8 @@ _COUNTS = {
     "gpu_seconds": "agent_gpu_seconds_total{}",
 }
 _HISTOGRAMS = {
-    "latency": "agent_request_duration_seconds_bucket{}",
-    "first_token": "agent_time_to_first_token_seconds_bucket{}",
+    "latency": 'agent_request_duration_seconds_bucket{answer!="known"}',
+    "first_token": 'agent_time_to_first_token_seconds_bucket{answer!="known"}',
 }
 
 

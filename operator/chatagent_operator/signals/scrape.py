@@ -129,5 +129,7 @@ def _tally(series: list[Series]) -> Tally:
 
 def _histogram(series: Iterable[Series], name: str) -> Histogram:
     wanted = f"agent_{name}_bucket"
-    found = [(float(s.labels["le"]), s.value) for s in series if s.name == wanted]
+    # A new revision knows no answers yet, so only those that were made are compared.
+    made = (s for s in series if s.name == wanted and s.labels.get("answer") != "known")
+    found = [(float(s.labels["le"]), s.value) for s in made]
     return Histogram(tuple(sorted(found)))

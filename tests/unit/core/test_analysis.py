@@ -96,6 +96,9 @@ def test_rates_of_what_seldom_happens_pass_without_it() -> None:
         ({"maxRatio": 1.5}, 60, "Failed"),
         ({"maxRatio": 12}, 60, "Passed"),
         ({"maxIncrease": 0.5}, 60, "Failed"),
+        ({"maxRatio": 1.5, "ignoreBelow": 1.0}, 60, "Passed"),
+        ({"maxRatio": 1.5, "ignoreBelow": 0.2}, 60, "Failed"),
+        ({"max": 0.3, "ignoreBelow": 9.0}, 60, "Failed"),
         ({"max": 0.3}, 60, "Failed"),
         ({"max": 0.3}, 2, "Passed"),
         ({"max": 2.0}, 60, "Passed"),
@@ -109,9 +112,10 @@ def test_latency(limit: dict[str, float], slow: int, verdict: str) -> None:
 
 def test_cost_is_compared_as_a_mean() -> None:
     metric = {"measure": "tokensPerTurn", "maxRatio": 1.2}
-    theirs = Tally(turns=1000, tokens=500_000)
-    assert one(metric, reading(Tally(turns=100, tokens=55_000), theirs))[0] == "Passed"
-    verdict, message = one(metric, reading(Tally(turns=100, tokens=70_000), theirs))
+    theirs = Tally(turns=1500, tokens=500_000, latency=took((0.1, 1000)))
+    ours = took((0.1, 100))
+    assert one(metric, reading(Tally(120, tokens=55_000, latency=ours), theirs))[0] == "Passed"
+    verdict, message = one(metric, reading(Tally(120, tokens=70_000, latency=ours), theirs))
     assert (verdict, message) == (
         "Failed",
         "700, the stable revision 500: more than 1.2 times the stable revision's 500",
