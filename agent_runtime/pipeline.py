@@ -76,6 +76,8 @@ class Pipeline:
             state = state.replying(said(question.intent.reply))
         for step in self._steps:
             state = await step(state)
+        if state.cached:
+            self._telemetry.known()
         events = await begun(self._remembered(state))
         return Reply(events, question, state.evidence, state.cached, degraded)
 

@@ -115,7 +115,7 @@ class Timing:
                     MutableHeaders(scope=message)["Server-Timing"] = timings.header()
                 elif counted and code < 400 and message.get("body") and not started:
                     started = True
-                    self._telemetry.metrics.first_token(time.perf_counter() - began)
+                    self._telemetry.metrics.first_token(time.perf_counter() - began, timings.known)
                 await send(message)
 
             try:
@@ -124,7 +124,7 @@ class Timing:
                 took = time.perf_counter() - began
                 code = scope["state"].get("failed", code)
                 if counted:
-                    self._telemetry.metrics.request(code, took)
+                    self._telemetry.metrics.request(code, took, timings.known)
                 if log.isEnabledFor(logging.INFO):
                     log.info(
                         "%s %s %d", scope["method"], scope["path"], code,

@@ -34,6 +34,8 @@ class Timings:
     """How long the parts of one request took, in seconds."""
 
     seconds: dict[str, float] = field(default_factory=dict[str, float])
+    known: bool = False
+    """The answer was known from before."""
 
     def add(self, phase: str, seconds: float) -> None:
         """Add to a phase, which may happen several times in a turn."""
@@ -91,6 +93,11 @@ class Telemetry:
                         yield timings
         finally:
             _timings.reset(token)
+
+    def known(self) -> None:
+        """Note that the answer of this request was known from before."""
+        if (timings := _timings.get()) is not None:
+            timings.known = True
 
     def said(self, question: str, answer: str) -> None:
         """Log what was asked and answered, if that is wished."""

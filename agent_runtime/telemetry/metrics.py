@@ -66,11 +66,13 @@ class Metrics:
         self._requests = self._counter("requests", "Chat requests, by status code.", "code")
         self._errors = self._counter("request_errors", "Requests that failed, by reason.", "reason")
         self._duration = self._histogram(
-            "request_duration_seconds", "Chat requests that were not refused, to the last byte."
-        ).labels(revision)
+            "request_duration_seconds",
+            "Chat requests that were not refused, to the last byte; by answer: made or known.",
+            "answer",
+        )
         self._first_token = self._histogram(
-            "time_to_first_token_seconds", "Until the first byte of a reply's body."
-        ).labels(revision)
+            "time_to_first_token_seconds", "Until the first byte of a reply's body.", "answer"
+        )
         self._phases = self._histogram(
             "phase_duration_seconds", "Parts of a turn: queue, retrieval, generate, …", "phase"
         )
@@ -90,6 +92,8 @@ class Metrics:
         for rating in ("up", "down"):
             self._of(self._feedback, rating)
         self._of(self._no_answer)
+        for family in (self._duration, self._first_token):
+            self._of(family, "made")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         names = ["revision", *labels]
@@ -111,16 +115,17 @@ class Metrics:
         return self._series[key]
 
     @_if_judged
-    def request(self, code: int, seconds: float) -> None:
-        """Count a finished chat request. One that was refused took no time worth knowing."""
+    def request(self, code: int, seconds: float, known: bool = False) -> None:
+        """Count a finished chat request. One that was refused took no time worth knowing, and how
+        fast a known answer is says nothing of the revision that makes answers."""
         self._of(self._requests, str(code)).inc()
         if not 400 <= code < 500:
-            self._duration.observe(seconds)
+            self._of(self._duration, "known" if known else "made").observe(seconds)
 
     @_if_judged
-    def first_token(self, seconds: float) -> None:
+    def first_token(self, seconds: float, known: bool = False) -> None:
         """Note when a reply began to arrive."""
-        self._first_token.observe(seconds)
+        self._of(self._first_token, "known" if known else "made").observe(seconds)
 
     @_if_judged
     def error(self, reason: str) -> None:

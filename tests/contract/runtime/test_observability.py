@@ -132,7 +132,9 @@ def test_metrics_tell_the_parts_of_turns(agent: Agent) -> None:
         'agent_phase_duration_seconds_count{phase="generate",revision="rev-1"}',
         'agent_tokens_total{revision="rev-1",type="completion"}',
         'agent_cache_requests_total{result="hit",revision="rev-1"}',
-        'agent_time_to_first_token_seconds_bucket{le="0.005",revision="rev-1"}',
+        'agent_time_to_first_token_seconds_bucket{answer="made",le="0.005",revision="rev-1"}',
+        'agent_time_to_first_token_seconds_bucket{answer="known",le="0.005",revision="rev-1"}',
+        'agent_request_duration_seconds_count{answer="known",revision="rev-1"}',
         'agent_turns{revision="rev-1",state="waiting"} 0.0',
         'agent_index_version{collection="help",revision="rev-1"} 1.0',
     ):

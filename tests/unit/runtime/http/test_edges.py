@@ -223,9 +223,9 @@ async def test_metrics_count_by_revision(runtime: Runtime) -> None:
         'agent_requests_total{code="200",revision="r1"} 2.0',
         'agent_requests_total{code="400",revision="r1"} 1.0',
         'agent_request_errors_total{reason="InvalidRequest",revision="r1"} 1.0',
-        'agent_request_duration_seconds_count{revision="r1"} 2.0',
-        'agent_time_to_first_token_seconds_count{revision="r1"} 2.0',
+        'agent_request_duration_seconds_count{answer="made",revision="r1"} 2.0',
+        'agent_time_to_first_token_seconds_count{answer="made",revision="r1"} 2.0',
         'agent_turns{revision="r1",state="running"} 0.0',
     ):
         assert line in text
-    assert 'agent_request_duration_seconds_bucket{le="0.005",revision="r1"}' in text
+    assert 'agent_request_duration_seconds_bucket{answer="made",le="0.005",revision="r1"}' in text

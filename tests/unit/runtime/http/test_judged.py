@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any, cast
+
+import httpx
 import pytest
 
+from agent_runtime.cache.answers import Answers
+from agent_runtime.cache.step import KnownAnswers
+from agent_runtime.config import CacheConfig, DialogueConfig
+from agent_runtime.dialogue.intents import Intents
+from agent_runtime.dialogue.manager import DialogueManager, RuleRewriter
+from agent_runtime.dialogue.memory import Memory
+from agent_runtime.domain import Principal, State
 from agent_runtime.errors import (
     AgentError,
     GeneratorTimeoutError,
     GeneratorUnavailableError,
     InvalidRequestError,
 )
+from agent_runtime.http.app import build_app
 from agent_runtime.http.turns import log as turns_log
+from agent_runtime.pipeline import Pipeline, said
+from agent_runtime.state.memory import MemoryBlobs
+from tests.unit.runtime.fakes import HashingVectors
 from tests.unit.runtime.http.harness import CHAT, RESPONSES, Runtime
 
 EVALUATION = {"X-Agent-Evaluation": "run-1"}
@@ -27,9 +42,10 @@ def requests(runtime: Runtime) -> dict[str, float]:
     }
 
 
-def observed(runtime: Runtime) -> tuple[float | None, ...]:
+def observed(runtime: Runtime, answer: str = "made") -> tuple[float | None, ...]:
     registry = runtime.telemetry.metrics.registry
-    return tuple(registry.get_sample_value(f"{x}_count", {"revision": "r1"}) for x in HISTOGRAMS)
+    labels = {"revision": "r1", "answer": answer}
+    return tuple(registry.get_sample_value(f"{name}_count", labels) for name in HISTOGRAMS)
 
 
 def counted(runtime: Runtime) -> list[str]:
@@ -77,6 +93,38 @@ async def test_what_is_refused_has_no_latency(runtime: Runtime) -> None:
     assert observed(runtime) == (0, 0)
     await runtime.ask()
     assert observed(runtime) == (1, 1)
+
+
+def remember_answers(runtime: Runtime) -> None:
+    """Put a real pipeline with a cache behind the application."""
+    telemetry, vectors = runtime.telemetry, HashingVectors()
+
+    async def rights(caller: Principal) -> str:
+        return ""
+
+    async def work(state: State) -> State:
+        return state.replying(said("Three days."))
+
+    answers = Answers(MemoryBlobs(), CacheConfig(), telemetry.metrics.cache)
+    known = KnownAnswers([work], answers, vectors, "r1", str, rights, False, telemetry)
+    dialogue = DialogueManager(DialogueConfig(), Intents((), vectors), RuleRewriter(vectors))
+    agent = Pipeline(Memory(runtime.sessions, 5), dialogue, [known], telemetry)
+    app = cast(Any, build_app(replace(runtime.parts, agent=agent)))
+    runtime.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://agent")
+
+
+@pytest.mark.parametrize("path", [CHAT, RESPONSES])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_known_answer_is_timed_apart_from_those_that_were_made(
+    runtime: Runtime, path: str, stream: bool
+) -> None:
+    remember_answers(runtime)
+    ask = runtime.ask if path == CHAT else runtime.respond
+    assert (await ask(stream=stream)).status_code == 200
+    assert (observed(runtime), observed(runtime, "known")) == ((1, 1), (None, None))
+    assert (await ask(stream=stream)).status_code == 200
+    assert (observed(runtime), observed(runtime, "known")) == ((1, 1), (1, 1))
+    assert requests(runtime) == {"200": 2}
 
 
 @pytest.mark.parametrize("stream", [True, False])
