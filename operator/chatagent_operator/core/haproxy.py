@@ -42,6 +42,9 @@ NOWHERE = "0.0.0.0"  # noqa: S104  an address that no slot in use has
 NO_REVISION = "-"
 
 _KEY_LENGTH = 128
+_ISSUED_PREFIX_BYTES = len("conv_") + 32 + len("-")
+_ISSUED_CONVERSATION = "^conv_[0-9a-f]{32}-[a-z0-9][-a-z0-9.]*$"
+"""A name that the runtime gave: its end is the revision that the conversation began on."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,8 @@ def render_haproxy_config(settings: GatewaySettings) -> str:
         backend=BACKEND,
         errors=ERRORS,
         key_length=_KEY_LENGTH,
+        issued_conversation=_ISSUED_CONVERSATION,
+        issued_prefix_bytes=_ISSUED_PREFIX_BYTES,
         max_header_bytes=settings.buffer_bytes,
         revision_header=REVISION_HEADER,
         nowhere=NOWHERE,
@@ -144,14 +149,14 @@ def render_haproxy_config(settings: GatewaySettings) -> str:
 
 
 def render_slots_map() -> str:
-    """Text of `slots.map` at HAProxy's start: what each slot serves, no generation yet, and that
-    the other gateways' pins are not here.
+    """Text of `slots.map` at HAProxy's start: what each slot serves, no stable revision and no
+    generation yet, and that the other gateways' pins are not here.
 
     The sidecar keeps it current in HAProxy's memory. So the process itself remembers which
     revision its pins are for, exactly as long as it remembers the pins.
     """
     slots = [f"{slot} {NO_REVISION}\n" for slot in SLOTS]
-    return "".join([*slots, "generation -1\n", "synced 0\n"])
+    return "".join([*slots, f"stable {NO_REVISION}\n", "generation -1\n", "synced 0\n"])
 
 
 def render_config_files(settings: GatewaySettings) -> dict[str, str]:

@@ -52,11 +52,14 @@ def _canonical_ip(address: str) -> str:
     return str(parsed)
 
 
+_Revision = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$")]
+
+
 class Backend(RoutesModel):
     """One revision's Service, in one of the gateway's slots."""
 
     slot: Slot
-    revision: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$")]
+    revision: _Revision
     address: Annotated[str, AfterValidator(_canonical_ip)]
     """ClusterIP of the revision's Service."""
     port: Annotated[int, Field(ge=1, le=65535)]
@@ -72,6 +75,9 @@ class Routes(RoutesModel):
     """Counts up with every change; the sidecar reports the one in force. It must fit HAProxy's
     32-bit map values."""
     backends: tuple[Backend, ...] = ()
+    stable: _Revision | None = None
+    """Takes over conversations that are named after a revision which takes nothing any more. None:
+    they go by the weights at their next turn."""
 
     @model_validator(mode="after")
     def _check_backends(self) -> Routes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chatagent_operator.core.haproxy import BACKEND
+from chatagent_operator.core.haproxy import BACKEND, NO_REVISION
 from chatagent_operator.core.routes import SLOTS, Backend, Routes, Slot
 from chatagent_operator.gateway.in_force import InForce, SlotInForce
 
@@ -40,6 +40,9 @@ def plan_commands(intent: Routes, now: InForce, slots_map: str) -> list[str]:
     # those that stay must take over a moment before, or requests fail in between.
     bridged = any(_takes_new(now, slot) for slot in SLOTS if slot not in stopping)
     commands = stops + rises if bridged else rises + stops
+    if now.stable != intent.stable:
+        # Before a revision stops, whose conversations it is to take over.
+        commands.insert(0, f"set map {slots_map} stable {intent.stable or NO_REVISION}")
     commands += [f"set server {BACKEND}/{b.slot} state maint" for b in moving]
     commands += [c for b in opening for c in _reopen(b, now, slots_map)]
     commands += [_clear(slot) for slot in stopping]

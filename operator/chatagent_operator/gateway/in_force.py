@@ -44,6 +44,8 @@ class InForce:
     slots: Mapping[Slot, SlotInForce]
     pins: int
     """Conversations remembered."""
+    stable: str | None = None
+    """The revision that takes over the conversations of those that are gone."""
     synced: bool = False
     """The other gateways' pins are here, or there was none to tell them."""
 
@@ -54,6 +56,7 @@ class InForce:
             "backends": [
                 {"slot": name} | vars(slot) for name, slot in self.slots.items() if slot.revision
             ],
+            "stable": self.stable,
             "pins": self.pins,
             "synced": self.synced,
             "haproxy": {"pid": self.pid, "uptimeSeconds": self.uptime_seconds},
@@ -82,6 +85,7 @@ def read_in_force(answer: str) -> InForce:
             generation=generation if generation >= 0 else None,
             slots=slots,
             pins=int(used[1]) if used else 0,
+            stable=_revision(remembered["stable"]),
             synced=remembered["synced"] == "1",
         )
     except (ValueError, KeyError, IndexError) as error:
@@ -108,17 +112,20 @@ def _servers(block: str, remembered: Mapping[str, str]) -> Iterator[tuple[str, S
     header = block.splitlines()[1].lstrip("# ").split()
     for line in block.splitlines()[2:]:
         row = dict(zip(header, line.split(), strict=False))
-        revision = remembered[row["srv_name"]]
         yield (
             row["srv_name"],
             SlotInForce(
-                revision=None if revision == NO_REVISION else revision,
+                revision=_revision(remembered[row["srv_name"]]),
                 address=NOWHERE if row["srv_addr"] == "-" else str(ip_address(row["srv_addr"])),
                 port=int(row["srv_port"]),
                 weight=int(row["srv_uweight"]),
                 state=_state(int(row["srv_admin_state"])),
             ),
         )
+
+
+def _revision(remembered: str) -> str | None:
+    return None if remembered == NO_REVISION else remembered
 
 
 def _state(admin: int) -> BackendState:

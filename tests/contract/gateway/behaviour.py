@@ -66,13 +66,13 @@ class Revision:
 
 
 @contextlib.asynccontextmanager
-async def running(name: str, host: str) -> AsyncGenerator[Revision]:
+async def running(name: str, host: str, port: int = 0) -> AsyncGenerator[Revision]:
     revision = Revision(name, host)
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", revision.chat)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, host, 0)
+    site = web.TCPSite(runner, host, port)
     await site.start()
     revision.port = runner.addresses[0][1]
     try:

@@ -195,10 +195,11 @@ class Gateway:
             self.process.kill()
         await self.process.wait()
 
-    async def intends(self, *backends: Backend) -> None:
+    async def intends(self, *backends: Backend, stable: str | None = None) -> None:
         """Apply an intent and wait until it is in force."""
         self._generation += 1
-        await self.sidecar.applies(Routes(generation=self._generation, backends=backends))
+        intent = Routes(generation=self._generation, backends=backends, stable=stable)
+        await self.sidecar.applies(intent)
 
     async def in_force(self) -> InForce:
         return await self.sidecar.socket.in_force()
@@ -262,10 +263,11 @@ class Gateways:
         await gateway.stop()
         self.running.remove(gateway)
 
-    async def intends(self, *backends: Backend) -> None:
+    async def intends(self, *backends: Backend, stable: str | None = None) -> None:
         """Apply an intent everywhere and wait until it is in force."""
         self._generation += 1
-        self._intent = intent = Routes(generation=self._generation, backends=backends)
+        intent = Routes(generation=self._generation, backends=backends, stable=stable)
+        self._intent = intent
         await asyncio.gather(*(gateway.sidecar.applies(intent) for gateway in self.running))
 
     async def ready(self, http: aiohttp.ClientSession) -> None:

@@ -36,8 +36,7 @@ class HAProxy:
         return "agent.example"
 
     async def intends(self, *backends: Backend, stable: str = STABLE) -> None:
-        # It remembers where each conversation is, and needs no one to be the stable one.
-        await self.gateway.intends(*backends)
+        await self.gateway.intends(*backends, stable=stable)
 
 
 @pytest.fixture

@@ -45,6 +45,8 @@ class Model:
                 self._change(name, address=address, port=int(port))
             case ["set", "map", _, "generation", generation]:
                 self.now = replace(self.now, generation=int(generation))
+            case ["set", "map", _, "stable", revision]:
+                self.now = replace(self.now, stable=None if revision == "-" else revision)
             case ["set", "map", _, slot, revision]:
                 self._change(f"agent/{slot}", revision=revision)
             case ["clear", "table", "agent", "data.server_id", "eq", number]:
@@ -91,6 +93,7 @@ def intents(draw: st.DrawFn) -> Routes:
     shares = (high - low for low, high in itertools.pairwise(cuts))
     return Routes(
         generation=draw(st.integers(0, 9)),
+        stable=draw(st.sampled_from([None, *names])),
         backends=tuple(
             Backend(
                 slot=slot,
@@ -116,7 +119,7 @@ def test_every_pass_arrives_and_the_next_has_nothing_to_do(story: list[Routes]) 
         for command in plan_commands(intent, model.now, MAP):
             model.run(command)
         assert plan_commands(intent, model.now, MAP) == []
-        assert model.now.generation == intent.generation
+        assert (model.now.generation, model.now.stable) == (intent.generation, intent.stable)
         for slot, server in model.now.slots.items():
             backend = intent.in_slot(slot)
             assert server.state == (backend.state if backend else "maint")
@@ -151,8 +154,10 @@ def test_what_must_stop_stops_first_and_is_let_go(story: list[Routes]) -> None:
         first = next((n for n, command in enumerate(commands) if command in stops), 0)
         assert set(commands[first : first + len(stops)]) == stops
         # Only what takes over from them may come before.
-        assert first == 0 or not others_take
-        assert all("weight" in c or "state ready" in c for c in commands[:first])
+        named = [c for c in commands[:first] if c.startswith(f"set map {MAP} stable ")]
+        assert commands[:first] == named or not others_take
+        rises = [c for c in commands[:first] if c not in named]
+        assert all("weight" in c or "state ready" in c for c in rises)
         for command in stops:
             number = SLOTS.index(_slot(command.split()[2])) + 1
             assert f"clear table agent data.server_id eq {number}" in commands

@@ -24,6 +24,7 @@ def test_every_slot_starts_closed_and_without_a_revision() -> None:
         assert f"  server {slot} 0.0.0.0:8080 id {number} disabled\n" in files["haproxy.cfg"]
         assert f"{slot} -\n" in files["slots.map"]
     assert "generation -1\n" in files["slots.map"]
+    assert "stable -\n" in files["slots.map"]
 
 
 def test_settings_appear() -> None:

@@ -50,6 +50,7 @@ def routes(draw: st.DrawFn) -> Routes:
             )
             for slot, name, state in zip(slots, names, states, strict=True)
         ),
+        stable=draw(st.none() | REVISIONS),
     )
 
 
@@ -59,6 +60,7 @@ def test_json_keeps_an_intent(intent: Routes) -> None:
     again = parse_routes(intent.to_json())
     assert again.generation == intent.generation
     assert set(again.backends) == set(intent.backends)
+    assert again.stable == intent.stable
     assert again.to_json() == intent.to_json()
 
 
@@ -67,7 +69,7 @@ def test_json_keeps_an_intent(intent: Routes) -> None:
 def test_json_does_not_depend_on_the_order(intent: Routes, random: Any) -> None:
     shuffled = list(intent.backends)
     random.shuffle(shuffled)
-    other = Routes(generation=intent.generation, backends=tuple(shuffled))
+    other = intent.model_copy(update={"backends": tuple(shuffled)})
     assert other.to_json() == intent.to_json()
 
 
@@ -101,6 +103,7 @@ def text(*backends: dict[str, Any], generation: Any = 1) -> str:
         (text(backend(revision="ab12\n")), "revision"),
         (text(backend(port=0)), "port"),
         (text(backend(state="stopped")), "state"),
+        ('{"generation": 1, "stable": "ab12; set"}', "stable"),
     ],
 )
 def test_refused(refused: str, reason: str) -> None:
