@@ -19,7 +19,10 @@ GATEWAY_PORT = 80
 
 
 async def chat(cluster: Cluster, arguments: argparse.Namespace) -> Result:
-    """Talk to an agent through its gateway, or to one revision past it."""
+    """Talk to an agent through its gateway, or to one revision past it.
+
+    A Gateway of the cluster's own is not reached through a Service: then it is the stable revision.
+    """
     if arguments.output != "text" and arguments.message is None:
         raise CommandError(f"-o {arguments.output} goes with --message TEXT", USAGE)
     to = await _address(cluster, arguments.name, arguments.revision)
@@ -45,7 +48,10 @@ async def chat(cluster: Cluster, arguments: argparse.Namespace) -> Result:
 async def _address(cluster: Cluster, name: str, word: str | None) -> Address:
     agent = await cluster.agent(name)
     if word is None:
-        return Address(name, GATEWAY_PORT)
+        gateway = (agent.get("spec") or {}).get("gateway") or {}
+        if gateway.get("provider") != "gateway-api":
+            return Address(name, GATEWAY_PORT)
+        word = "stable"
     kept = revisions.kept(await cluster.revisions(name))
     chosen = revisions.find(word, kept, status_of(agent))
     return Address(names.of_revision(name, chosen.revision), PORT)

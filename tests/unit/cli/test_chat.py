@@ -78,6 +78,18 @@ async def test_one_revision_past_the_gateway(word: str, service: str) -> None:
     assert headers["X-Conversation-ID"] == "conv_0"
 
 
+async def test_the_stable_revision_where_the_gateway_is_the_cluster_s_own() -> None:
+    gateway = {"provider": "gateway-api", "parentRefs": [{"name": "web"}]}
+    fake = server(CANARY_STATUS, gateway=gateway)
+    fake.answers = [answer("Yes."), answer("Yes.")]
+    await run(fake, "-m", "Can I?")
+    await run(fake, "-m", "Can I?", "--revision", "canary")
+    services = [path.split("/")[6] for path, _, _ in fake.streams]
+    assert services == ["http:shop-5b1f0c9e:8080", "http:shop-9d7f6748:8080"]
+    with pytest.raises(CommandError, match="there is no stable revision"):
+        await run(server({}, gateway=gateway), "-m", "Can I?")
+
+
 async def test_a_conversation_goes_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
