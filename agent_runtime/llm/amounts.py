@@ -57,11 +57,15 @@ _HELD = {
     "size": r"\d ?(?:[cmk]?m|met(?:re|er)s?|inch(?:es)?)\b|\d ?[厘毫]?米",
     "temperature": r"\d ?°",
 }
+_WHO = re.compile(r"^\W*who\b|谁(?:付|出|来|承担|负责)", re.IGNORECASE)
+"""It asks for a person, whatever it says of money and time."""
 _HOLDS = {kind: re.compile(pattern, re.IGNORECASE) for kind, pattern in _HELD.items()}
 
 
 def asked(question: str) -> frozenset[str]:
     """Return the kinds of amount that a question could want; none: it wants something else."""
+    if _WHO.search(question):
+        return frozenset()
     for table in (_PRECISE, _OPEN):
         found = (kinds for kinds, pattern in table.items() if re.search(pattern, question, re.I))
         if kinds := frozenset(chain.from_iterable(found)):

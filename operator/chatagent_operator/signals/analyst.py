@@ -118,7 +118,10 @@ class Analyst:
         while True:
             try:
                 if begun:
-                    watch.reading = await source.read(watch.wanted, self._at())
+                    read = watch.reading = await source.read(watch.wanted, self._at())
+                    turns = f"{read.canary.turns:g} and {read.stable.turns:g} turns"
+                    said = read.trouble or f"{turns} of it and the stable revision"
+                    _log.info("%s/%s: measured %s: %s", *key, watch.wanted.canary, said)
                     self._mark(key)
                 else:
                     await source.begin(watch.wanted)

@@ -189,4 +189,6 @@ def test_a_question_for_an_amount_and_what_holds_it(question: str, answer: str, 
 
 def test_other_questions_want_no_amount() -> None:
     assert not asked("Can I pay by card?")
+    assert not asked("Who pays the customs charges for a parcel to Canada?")
+    assert not asked("退货的运费谁承担？")
     assert not asked("可以开发票吗")

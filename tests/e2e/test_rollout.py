@@ -1,0 +1,256 @@
+"""Rollouts that judge themselves, on the real node and under traffic."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Generator
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests.cluster.kubectl import (
+    FIRST_TAG,
+    IMAGES,
+    SECOND_TAG,
+    AgentUnderTest,
+    Kubectl,
+    dev,
+    documents,
+    until,
+)
+from tests.e2e.traffic import Traffic
+
+RETURNS = "# Returns\n\nYou can return a lamp within 30 days of delivery. Postage is 5 EUR.\n"
+QUESTIONS = ("How long do I have to return a lamp?", "What is the postage?")
+QUICK: dict[str, Any] = {"analysis": {"interval": "3s", "count": 2, "minSamples": 10}}
+FLAKY = """
+import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_POST(self):
+        asked = self.rfile.read(int(self.headers["Content-Length"]))
+        bad = BAD and sum(asked) % 5 == 0
+        choice = {"index": 0, "message": {"role": "assistant", "content": "30 days."},
+                  "finish_reason": "stop"}
+        reply = {"error": {"message": "broken"}} if bad else {
+            "id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice],
+            "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}}
+        body = json.dumps(reply).encode()
+        self.send_response(400 if bad else 200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_):
+        pass
+ThreadingHTTPServer(("", 8000), Handler).serve_forever()
+"""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _installed(operator: Kubectl) -> None:
+    """The operator runs."""
+
+
+def serving(namespace: Kubectl, name: str, **spec: Any) -> AgentUnderTest:
+    namespace.apply(documents(name, returns_md=RETURNS))
+    agent = AgentUnderTest(namespace, name)
+    changes: dict[str, Any] = {"rollout": QUICK} | spec
+    agent.apply(FIRST_TAG, **changes)
+    agent.await_condition("Ready", seconds=240)
+    until(lambda: agent.ask(QUESTIONS[0]).revision, "an answer through the gateway", 60)
+    return agent
+
+
+def ended(agent: AgentUnderTest, seconds: float = 240) -> dict[str, Any]:
+    """Wait for the end of a rollout; returns what the history says of it."""
+    before = len(agent.status.get("history", []))
+
+    def over() -> dict[str, Any] | None:
+        status = agent.status
+        history = status.get("history", [])
+        return history[0] if len(history) > before and not status.get("canaryRevision") else None
+
+    return until(over, "the end of the rollout", seconds)
+
+
+def restarts(agent: AgentUnderTest, revision: str) -> dict[str, int]:
+    return {
+        pod["metadata"]["uid"]: sum(c["restartCount"] for c in pod["status"]["containerStatuses"])
+        for pod in agent.pods(revision)
+    }
+
+
+@pytest.mark.timeout(600)
+def test_a_good_revision_goes_out_by_itself_and_nobody_notices(namespace: Kubectl) -> None:
+    agent = serving(namespace, "good")
+    first = agent.status["stableRevision"]
+    before = restarts(agent, first)
+    with Traffic(agent.url, QUESTIONS, clients=3, pause=0.02) as traffic:
+        agent.apply(SECOND_TAG, rollout=QUICK)
+        until(lambda: agent.status.get("canaryRevision"), "the canary", 60)
+        assert restarts(agent, first) == before, "no stable pod restarts"
+        past = ended(agent)
+        promoted_at = time.time()
+        time.sleep(3)  # the traffic goes on for a moment: what comes too late is seen
+    assert past["outcome"] == "Promoted"
+    assert traffic.failed == []
+    assert agent.status["stableRevision"] != first
+    # Moved when the new one became stable, as affinity.onPromote says, and never before.
+    moved = datetime.fromisoformat(past["endedAt"]).timestamp()
+    assert traffic.flips(within=moved) == 0
+    late = [turn for turn in traffic.turns if turn.at > promoted_at + 1]
+    assert {turn.revision for turn in late} == {agent.status["stableRevision"]}
+
+
+@pytest.mark.timeout(600)
+def test_one_that_answers_a_fifth_with_errors_comes_back_by_itself(namespace: Kubectl) -> None:
+    namespace.apply(*model_server("works", bad=False), *model_server("breaks", bad=True))
+    good = {"llm": {"model": "openai/m", "baseURL": url_of(namespace, "works")}}
+    bad = {"llm": {"model": "openai/m", "baseURL": url_of(namespace, "breaks")}}
+    agent = serving(namespace, "fifth", pipeline=good | {"cache": {"enabled": False}})
+    first = agent.status["stableRevision"]
+    questions = [f"How long do I have to return lamp {number}?" for number in range(50)]
+    with Traffic(agent.url, questions, clients=4, pause=0.02) as traffic:
+        agent.apply(rollout=QUICK, pipeline=bad | {"cache": {"enabled": False}})
+        past = ended(agent)
+        time.sleep(2)  # it stays away while the traffic goes on
+    status = agent.status
+    assert (past["outcome"], past["reason"]) == ("Failed", "AnalysisFailed"), past
+    assert status["failedRevision"] == past["revision"]
+    assert status["stableRevision"] == first
+    assert status["analysis"]["measurements"] == 1, "the first measurement saw it"
+    assert "errors" in past["message"]
+    assert all(turn.revision == past["revision"] for turn in traffic.failed), traffic.failed[:3]
+    agent.await_condition("Degraded", "True", "AnalysisFailed")
+    agent.await_condition("Ready")
+    openings = traffic.openings().values()
+    served = [turn for turn in openings if turn.at < traffic.turns[-1].at]
+    saw = sum(turn.revision == past["revision"] for turn in served)
+    assert saw <= 0.08 * len(served), f"{saw} of {len(served)}"
+    # A second time by the same spec: it stays out.
+    agent.apply(rollout=QUICK, pipeline=bad | {"cache": {"enabled": False}})
+    assert agent.status["failedRevision"] == past["revision"]
+    # The cause gone, a person has it tried again.
+    namespace.apply(*model_server("breaks", bad=False))
+    namespace.run("rollout", "status", "deployment/breaks", "--timeout=120s")
+    with Traffic(agent.url, questions, clients=3, pause=0.02) as traffic:
+        assert agent.kubectl.plugin("retry", agent.name).returncode == 0
+        past = ended(agent)
+    assert past["outcome"] == "Promoted", past
+
+
+@pytest.mark.timeout(600)
+def test_worse_answers_never_meet_a_user(namespace: Kubectl) -> None:
+    agent = serving(namespace, "answers")
+    lines = [
+        {"question": "How long do I have to return a lamp?", "facts": ["30 days"]},
+        {"question": "What is the postage for returning it?", "facts": ["5 EUR"]},
+        {"question": "Can I return a lamp?", "facts": ["30 days"]},
+        {"question": "How many days may I keep a lamp before I return it?", "facts": ["30 days"]},
+        {"question": "How much is the postage?", "facts": ["5 EUR"]},
+    ]
+    ids = [{"id": f"q{n}", "lang": "en", "source": ["returns.md"]} | x for n, x in enumerate(lines)]
+    set_ = "\n".join(json.dumps(line) for line in ids)
+    namespace.apply(documents("questions") | {"data": {"questions.jsonl": set_}})
+    gated = {"analysis": QUICK["analysis"] | {"evaluation": {"configMap": {"name": "questions"}}}}
+    with Traffic(agent.url, QUESTIONS, clients=2, pause=0.1) as traffic:
+        agent.apply(rollout=gated, pipeline={"retrieval": {"when": "never"}})
+        past = ended(agent)
+    assert (past["outcome"], past["reason"]) == ("Failed", "EvaluationFailed"), past
+    assert past["revision"] not in {turn.revision for turn in traffic.turns}
+    assert traffic.failed == []
+    status = agent.status["evaluation"]
+    assert status["stable"]["facts"] == 1.0
+    assert status["canary"]["facts"] < 0.5
+    report = namespace.get("configmap", status["report"])["data"]["report.json"]
+    assert "q0" in report
+    namespace.apply(documents("questions") | {"data": {"questions.jsonl": '{"question": 3}'}})
+    agent.apply(rollout=gated, pipeline={"retrieval": {"topK": 4}})
+    past = ended(agent)
+    assert past["reason"] == "EvaluationFailed"
+    assert "questions.jsonl:1" in past["message"]
+
+
+@pytest.fixture
+def three_gpus(namespace: Kubectl) -> Generator[None]:
+    runtime_class = {
+        "apiVersion": "node.k8s.io/v1",
+        "kind": "RuntimeClass",
+        "metadata": {"name": "nvidia"},
+        "handler": "runc",
+    }
+    namespace.apply(runtime_class)
+    dev("gpus", "2")
+    yield
+    dev("gpus", "0")
+    namespace.run("delete", "runtimeclass", "nvidia")
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("three_gpus")
+def test_no_spare_gpu(namespace: Kubectl) -> None:
+    """Two GPUs, two pods: the canary takes a place, and somebody serves all the while."""
+    gpu = {"resources": {"limits": {"nvidia.com/gpu": 1}}, "replicas": 2}
+    agent = serving(namespace, "full", **gpu)
+    agent.await_condition("WorkloadsReady", seconds=120)
+    with Traffic(agent.url, QUESTIONS, clients=2, pause=0.05) as traffic:
+        agent.apply(SECOND_TAG, rollout=QUICK, **gpu)
+        past = ended(agent)
+        agent.await_condition("WorkloadsReady", seconds=120)
+    assert past["outcome"] == "Promoted", past
+    assert traffic.failed == []
+    pods = agent.pods(agent.status["stableRevision"])
+    assert len(pods) == 2
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("three_gpus")
+def test_a_single_pod_without_room_stays(namespace: Kubectl) -> None:
+    gpu = {"resources": {"limits": {"nvidia.com/gpu": 2}}}
+    rollout = QUICK | {"progressDeadlineSeconds": 20}
+    agent = serving(namespace, "single", rollout=rollout, **gpu)
+    first = agent.status["stableRevision"]
+    with Traffic(agent.url, QUESTIONS, clients=1, pause=0.1) as traffic:
+        agent.apply(SECOND_TAG, rollout=rollout, **gpu)
+        agent.await_condition("Degraded", "True", "InsufficientCapacity")
+        past = ended(agent)
+    assert (past["outcome"], past["reason"]) == ("Failed", "InsufficientCapacity")
+    assert traffic.failed == []
+    assert {turn.revision for turn in traffic.turns} == {first}
+
+
+def url_of(namespace: Kubectl, name: str) -> str:
+    return f"http://{name}.{namespace.namespace}.svc:8000/v1"
+
+
+def model_server(name: str, bad: bool) -> list[dict[str, Any]]:
+    """A stand-in for a model server: it answers at once, or refuses every fifth prompt."""
+    labels = {"app": name}
+    container = {
+        "name": "model",
+        "image": f"{IMAGES}/agent-runtime:{FIRST_TAG}",
+        "command": ["python3", "-c", FLAKY.replace("BAD", str(bad))],
+        "readinessProbe": {"tcpSocket": {"port": 8000}, "periodSeconds": 1},
+    }
+    spec = {"labels": labels}
+    return [
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": name},
+            "spec": {
+                "selector": {"matchLabels": labels},
+                "template": {"metadata": spec, "spec": {"containers": [container]}},
+            },
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": name},
+            "spec": {"selector": labels, "ports": [{"port": 8000}]},
+        },
+    ]
