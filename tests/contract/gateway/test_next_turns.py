@@ -126,6 +126,20 @@ async def test_a_gateway_needs_no_news_of_them(
     assert len(only(known, CANARY)) >= 100
 
 
+async def test_a_canary_that_drains_first_loses_none_while_its_weight_comes_into_force(
+    strangers: list[Gateway], http: aiohttp.ClientSession, stable: Revision, canary: Revision
+) -> None:
+    for gateway in strangers:
+        await gateway.intends(
+            stable.takes("s1", 100), canary.takes("s2", 0, "drain"), stable=STABLE
+        )
+    one, other = (at(gateway, http) for gateway in strangers)
+    assert set((await begin_and_go_on(one, other, 50)).values()) == {STABLE}
+    # Here and not yet there.
+    await strangers[0].intends(stable.takes("s1", 50), canary.takes("s2", 50), stable=STABLE)
+    assert set((await begin_and_go_on(one, other, 50)).values()) == {STABLE, CANARY}
+
+
 @pytest.mark.parametrize("by_header", [True, False])
 async def test_the_body_names_them_as_well(
     strangers: list[Gateway],

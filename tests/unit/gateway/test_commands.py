@@ -252,3 +252,21 @@ def test_an_abort_reads_like_this() -> None:
         "clear table agent data.server_id eq 2",
         f"set map {MAP} generation 2",
     ]
+
+
+def test_who_takes_over_is_named_before_the_former_one_stops() -> None:
+    model = Model(fresh())
+    former = Backend(
+        slot="s1", revision="a", address="10.96.0.1", port=8080, weight=50, state="ready"
+    )
+    next_one = Backend(
+        slot="s2", revision="b", address="10.96.0.2", port=8080, weight=50, state="ready"
+    )
+    both = Routes(generation=1, backends=(former, next_one), stable="a")
+    for command in plan_commands(both, model.now, MAP):
+        model.run(command)
+    assert model.now.stable == "a"
+    promoted = next_one.model_copy(update={"weight": 100})
+    promotion = Routes(generation=2, backends=(promoted,), stable="b")
+    first = plan_commands(promotion, model.now, MAP)[:2]
+    assert first == [f"set map {MAP} stable b", "set server agent/s1 state maint"]
