@@ -1,10 +1,15 @@
 """Whether conversations stay on their revision: 20,000 of them, two gateways, nothing left out.
 
 `python -m bench.pins` has two real HAProxy on loopback, which tell each other their conversations,
-and two revisions behind them. The conversations are begun at both gateways; then they go on, at
-one gateway and the other, while the weights change, and while one gateway after the other is
-stopped and started again. Each answer that comes from another revision than the first is a flip.
-Then an abort, which must let the canary's conversations go everywhere at once.
+and two revisions behind them, which name the conversations as the runtime does. The conversations
+are begun at both gateways, and the second turn of each follows the first answer at once, at the
+other gateway, which may not have been told of it. Then they go on, at one gateway and the other,
+while the weights change, and while one gateway after the other is stopped and started again. Each
+answer that comes from another revision than the first is a flip. Then an abort, which must let the
+canary's conversations go everywhere at once, to the stable revision.
+
+The same second turns with names of the clients' own show what only the table can know, and how soon
+the other gateway is told.
 
 It also fills a table, to see what it takes of HAProxy's memory.
 """
@@ -16,19 +21,30 @@ import asyncio
 import contextlib
 import os
 import platform
+import statistics
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 import aiohttp
 
-from tests.contract.gateway.loopback import Agent, Chats, Gateway, Gateways, backend, serving
+from tests.contract.gateway.behaviour import (
+    CANARY,
+    CLIENTS,
+    STABLE,
+    Clients,
+    Revision,
+    running,
+)
+from tests.contract.gateway.loopback import Gateway, Gateways
 
 WEIGHTS = (0, 100, 5, 50)
 BATCH = 500
+LAGS = 1000
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -42,8 +58,16 @@ class Turn:
     failed: int
 
     def row(self) -> str:
-        stable, canary = self.answered["stable"], self.answered["canary"]
+        stable, canary = self.answered[STABLE], self.answered[CANARY]
         return f"| {self.what} | {stable} | {canary} | {self.failed} | {self.flips} |"
+
+
+def turn(what: str, answers: dict[str, str], first: dict[str, str]) -> Turn:
+    """What became of conversations that began where `first` says."""
+    revisions = {STABLE, CANARY}
+    failed = sum(answer not in revisions for answer in answers.values())
+    flips = sum(answer in revisions and answer != first[name] for name, answer in answers.items())
+    return Turn(what, Counter(answers.values()), flips, failed)
 
 
 @dataclass
@@ -52,24 +76,49 @@ class Story:
 
     gateways: Gateways
     http: aiohttp.ClientSession
-    stable: Agent
-    canary: Agent
+    stable: Revision
+    canary: Revision
     first: dict[str, str]
     turns: list[Turn]
 
+    def at(self, gateway: Gateway) -> Clients:
+        return Clients(gateway.url, "agent.example", self.http)
+
     async def weigh(self, weight: int) -> None:
         await self.gateways.intends(
-            backend("s1", self.stable, 100 - weight), backend("s2", self.canary, weight)
+            self.stable.takes("s1", 100 - weight), self.canary.takes("s2", weight), stable=STABLE
         )
+
+    async def close(self) -> None:
+        """An abort."""
+        await self.gateways.intends(
+            self.stable.takes("s1", 100), self.canary.takes("s2", 0, "maint"), stable=STABLE
+        )
+
+    async def at_once(self, names: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+        """Two turns each, the second at the other gateway as soon as the first is answered. An
+        empty name is one that the runtime is to give."""
+        sides = [self.at(gateway) for gateway in self.gateways.running]
+        first: dict[str, str] = {}
+        second: dict[str, str] = {}
+        waiting = iter(names)
+
+        async def client(number: int) -> None:
+            for given in waiting:
+                name, first_revision = await sides[number % 2].ask(given)
+                _, second[name] = await sides[1 - number % 2].ask(name)
+                first[name] = first_revision
+
+        await asyncio.gather(*(client(number) for number in range(CLIENTS)))
+        return first, second
 
     async def begin(self, count: int) -> None:
         await self.weigh(30)
         await self.gateways.ready(self.http)
-        for number, gateway in enumerate(self.gateways.running):
-            some = [f"c{number}-{n}" for n in range(count // 2)]
-            self.first |= await Chats(gateway, self.http).ask_all(some)
+        self.first, second = await self.at_once([""] * count)
+        self.turns.append(turn("begun at both, 30 % canary", self.first, self.first))
+        self.turns.append(turn("at once, at the other one", second, self.first))
         await self.gateways.have(len(self.first))
-        self.turns.append(self._turn("begun at both, 30 % canary", self.first))
 
     async def go_on(self, what: str, *gateways: Gateway) -> None:
         """All conversations, shared out over the gateways, and another way each time."""
@@ -81,24 +130,16 @@ class Story:
         }
         answers: dict[str, str] = {}
         for part in await asyncio.gather(
-            *(Chats(gateway, self.http).ask_all(some) for gateway, some in shares.items())
+            *(self.at(gateway).ask_all(some) for gateway, some in shares.items())
         ):
             answers |= part
-        self.turns.append(self._turn(what, answers))
-
-    def _turn(self, what: str, answers: dict[str, str]) -> Turn:
-        revisions = {"stable", "canary"}
-        failed = sum(answer not in revisions for answer in answers.values())
-        flips = sum(
-            answer in revisions and answer != self.first[name] for name, answer in answers.items()
-        )
-        return Turn(what, Counter(answers.values()), flips, failed)
+        self.turns.append(turn(what, answers, self.first))
 
 
 async def told(story: Story, count: int) -> tuple[list[float], int]:
     """The whole story; how long restarted gateways took to be ready, and canary pins left."""
     await story.begin(count)
-    both = story.gateways.running
+    both = list(story.gateways.running)
     for weight in WEIGHTS:
         await story.weigh(weight)
         await story.go_on(f"{weight} % canary", *both)
@@ -113,11 +154,30 @@ async def told(story: Story, count: int) -> tuple[list[float], int]:
         readiness.append(time.perf_counter() - started)
         await story.go_on(f"{restarting.name} is back", restarting)
     await story.go_on("both", *story.gateways.running)
-    await story.gateways.intends(
-        backend("s1", story.stable, 100), backend("s2", story.canary, state="maint")
-    )
+    await story.close()
     left = max([(await gateway.in_force()).pins for gateway in story.gateways.running])
-    return readiness, left - Counter(story.first.values())["stable"]
+    left -= Counter(story.first.values())[STABLE]
+    taken_over = {name: STABLE for name, revision in story.first.items() if revision == CANARY}
+    for gateway in story.gateways.running:
+        answers = await story.at(gateway).ask_all(taken_over)
+        what = f"the canary's, after the abort, at {gateway.name}"
+        story.turns.append(turn(what, answers, taken_over))
+    return readiness, left
+
+
+async def lag(story: Story) -> list[float]:
+    """Milliseconds from an answer until the other gateway's table has its conversation, sorted;
+    the shortest are how long it takes to look."""
+    one, other = story.gateways.running
+    times: list[float] = []
+    for number in range(LAGS):
+        name = f"lag-{number}"
+        await story.at(one).ask(name)
+        started = time.perf_counter()
+        while name not in await other.sidecar.socket.ask([f"show table agent key {name}"]):
+            pass
+        times.append((time.perf_counter() - started) * 1000)
+    return sorted(times)
 
 
 def memory(process: int) -> float:
@@ -131,8 +191,8 @@ async def filled(folder: Path, entries: int) -> tuple[float, float, float]:
     gateways = Gateways(folder, 2)
     await gateways.start()
     try:
-        async with aiohttp.ClientSession() as http, serving("stable", "127.0.0.2") as stable:
-            await gateways.intends(backend("s1", stable, 100))
+        async with aiohttp.ClientSession() as http, running(STABLE, "127.0.0.2") as stable:
+            await gateways.intends(stable.takes("s1", 100))
             await gateways.ready(http)
             one, other = gateways.running
             empty = memory(one.process.pid)
@@ -152,8 +212,8 @@ async def measured(count: int, entries: int) -> str:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-")))
         for name in ("story", "full"):
             (folder / name).mkdir()
-        stable = await stack.enter_async_context(serving("stable", "127.0.0.2"))
-        canary = await stack.enter_async_context(serving("canary", "127.0.0.3"))
+        stable = await stack.enter_async_context(running(STABLE, "127.0.0.2"))
+        canary = await stack.enter_async_context(running(CANARY, "127.0.0.3"))
         http = await stack.enter_async_context(aiohttp.ClientSession())
         gateways = Gateways(folder / "story", 2)
         await gateways.start()
@@ -162,10 +222,14 @@ async def measured(count: int, entries: int) -> str:
         started = time.perf_counter()
         readiness, left = await told(story, count)
         seconds = time.perf_counter() - started
+        await story.weigh(50)
+        own_first, own_second = await story.at_once(f"c{number}" for number in range(count))
+        own = turn("names of the clients' own", own_second, own_first)
+        lags = await lag(story)
         empty, teller, listener = await filled(folder / "full", entries)
-    requests = sum(sum(turn.answered.values()) for turn in story.turns)
-    flips = sum(turn.flips for turn in story.turns)
-    failed = sum(turn.failed for turn in story.turns)
+    requests = sum(sum(each.answered.values()) for each in story.turns)
+    flips = sum(each.flips for each in story.turns)
+    failed = sum(each.failed for each in story.turns)
     ready = " and ".join(f"{each:.1f}" for each in readiness)
     return f"""# Conversations that stay on their revision
 
@@ -173,12 +237,25 @@ async def measured(count: int, entries: int) -> str:
 {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} at the end. Two HAProxy that tell each
 other their conversations, all on loopback; {requests} requests in {seconds:.0f} s.
 
+The second turn follows the first answer at once, at the other gateway. The runtime names the
+conversations:
+
 **{flips} flips, {failed} failed requests.** After an abort {left} conversations of the canary were
 left in the tables. A gateway that came back was ready, with all conversations, after {ready} s.
 
 | | stable | canary | failed | flips |
 |---|---|---|---|---|
-{chr(10).join(turn.row() for turn in story.turns)}
+{chr(10).join(each.row() for each in story.turns)}
+
+Clients' own names, of which only the table knows where they are, {len(own_second)} at 50 %:
+
+| | stable | canary | failed | flips |
+|---|---|---|---|---|
+{own.row()}
+
+Such a conversation was in the other gateway's table {statistics.median(lags):.1f} ms after the
+first answer in the median of {LAGS}, {lags[int(LAGS * 0.99)]:.1f} ms at p99, {lags[-1]:.1f} ms at
+most. They began one at a time; {lags[0]:.1f} ms is as short as a look takes.
 
 HAProxy took {empty:.0f} MiB when it started, and with {entries} conversations {teller:.0f} MiB
 where they were learnt and {listener:.0f} MiB in its peer.
