@@ -51,6 +51,15 @@ def test_every_number_that_a_rollout_is_judged_by_is_read() -> None:
     assert tally.first_token.count == 1
 
 
+def test_a_known_answer_is_a_turn_whose_times_are_not_compared() -> None:
+    ours = metrics()
+    for known in (True, True, False):
+        ours.request(200, 0.15, known)
+        ours.first_token(0.04, known)
+    tally = read(ours.text().decode(), "aaaa1111").tally
+    assert (tally.turns, tally.latency.count, tally.first_token.count) == (3, 1, 1)
+
+
 @pytest.mark.parametrize("code", [400, 401, 404, 413, 429, 499])
 def test_what_a_client_does_wrong_is_neither_a_turn_nor_an_error(code: int) -> None:
     ours = metrics()
