@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -163,6 +164,8 @@ def rest(agent: AgentUnderTest, operator: Kubectl) -> None:
     """A ConfigMap that nobody reads wakes nobody; a touched agent is looked at without a write."""
     agent.await_condition("Ready")
     until(lambda: len(agent.pods(agent.status["stableRevision"])) == 1, "one pod is left")
+    # HAProxy spins on a peer that refuses, and the third gateway is never there.
+    until(lambda: idle(agent) > 80, "gateways at rest", 30)
     version = agent.body["metadata"]["resourceVersion"]
     before = writes(operator)
     agent.kubectl.run("annotate", "chatagent", agent.name, "touched=yes", "--overwrite")
@@ -175,6 +178,18 @@ def rest(agent: AgentUnderTest, operator: Kubectl) -> None:
     fields = json.loads(agent.kubectl.run(*words))["metadata"]["managedFields"]
     ours = [entry for entry in fields if entry["manager"] == "chatagent-operator"]
     assert [entry.get("subresource") for entry in ours] == ["status"], "the manifest is the user's"
+
+
+def idle(agent: AgentUnderTest) -> float:
+    """Percent of the last second that the busiest gateway had nothing to do."""
+    selector = f"chatagent.dev/agent={agent.name},chatagent.dev/role=gateway"
+    found: list[float] = []
+    for pod in agent.kubectl.list("pods", selector):
+        with urllib.request.urlopen(f"http://{pod['status']['podIP']}:8404/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        (line,) = [each for each in lines if each.startswith("haproxy_process_idle_time_percent ")]
+        found.append(float(line.split()[1]))
+    return min(found)
 
 
 def looks(operator: Kubectl) -> float:

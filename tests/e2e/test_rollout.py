@@ -74,7 +74,10 @@ def ended(agent: AgentUnderTest, seconds: float = 240) -> dict[str, Any]:
         history = status.get("history", [])
         return history[0] if len(history) > before and not status.get("canaryRevision") else None
 
-    return until(over, "the end of the rollout", seconds)
+    try:
+        return until(over, "the end of the rollout", seconds)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{json.dumps(agent.status, indent=1)}") from None
 
 
 def restarts(agent: AgentUnderTest, revision: str) -> dict[str, int]:

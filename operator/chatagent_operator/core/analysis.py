@@ -143,8 +143,8 @@ def _judged(metric: Metric, analysis: Analysis, reading: Reading, z: float) -> M
     else:
         found = _share(metric, reading, z)
     few = {
-        "the new revision": int(reading.canary.turns),
-        "the stable revision": int(reading.stable.turns) if _compares(metric) else needed,
+        "the new revision": _samples(metric, reading.canary),
+        "the stable revision": _samples(metric, reading.stable) if _compares(metric) else needed,
     }
     short = next((f"{n} of {needed} turns of {who}" for who, n in few.items() if n < needed), None)
     if not short:
@@ -152,6 +152,15 @@ def _judged(metric: Metric, analysis: Analysis, reading: Reading, z: float) -> M
     if found.verdict == "Failed" and metric.measure not in ("tokensPerTurn", "gpuSecondsPerTurn"):
         return found
     return found.model_copy(update={"verdict": "Inconclusive", "message": f"only {short}"})
+
+
+def _samples(metric: Metric, tally: Tally) -> int:
+    """Turns that say something: of times and costs those whose answer was made."""
+    if metric.measure == "timeToFirstToken":
+        return int(tally.first_token.count)
+    if metric.measure in ("latency", "tokensPerTurn", "gpuSecondsPerTurn"):
+        return int(tally.latency.count)
+    return int(tally.turns)
 
 
 def _compares(metric: Metric) -> bool:

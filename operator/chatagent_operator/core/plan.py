@@ -392,7 +392,10 @@ def _routes(agent: Agent, state: State, weight: int, observed: Observed) -> Rout
         if not address:
             continue
         share = {stable: 100 - weight, state.canary: weight}.get(name, 0)
-        kept: BackendState = "drain" if name in draining else "maint"
+        # A canary drains before its first weight, so that no gateway which has that weight a moment
+        # before another one sees its conversations taken elsewhere by that one.
+        keeps = name in draining or name == stable or not state.weight
+        kept: BackendState = "drain" if keeps else "maint"
         backends.append(
             Backend(
                 slot=slot,
@@ -403,7 +406,7 @@ def _routes(agent: Agent, state: State, weight: int, observed: Observed) -> Rout
                 state="ready" if share else kept,
             )
         )
-    wanted = Routes(generation=present.generation, backends=tuple(backends))
+    wanted = Routes(generation=present.generation, stable=stable, backends=tuple(backends))
     if wanted.to_json() == present.to_json():
         return present
     return wanted.model_copy(update={"generation": present.generation + 1})

@@ -329,7 +329,7 @@ class _Look:
         return Waiting("WaitingForRevision", lacks, due=left if left > 0 else None)
 
     def _waits_to_be_reached(self) -> Waiting | None:
-        if self.seen.is_reached:
+        if self.seen.is_reached and (self.state.weight or self.seen.is_settled):
             return None
         message = f"the gateway cannot connect to revision {self.state.canary} yet"
         return Waiting("WaitingForGateway", message)

@@ -110,6 +110,13 @@ def test_latency(limit: dict[str, float], slow: int, verdict: str) -> None:
     assert one({"measure": "latency", **limit}, reading(ours, theirs))[0] == verdict
 
 
+def test_known_answers_are_no_samples_of_a_latency() -> None:
+    ours = Tally(turns=200, latency=took((0.1, 20)))
+    theirs = Tally(turns=2000, latency=took((0.1, 2000)))
+    found = one({"measure": "latency", "maxRatio": 1.5}, reading(ours, theirs))
+    assert found == ("Inconclusive", "only 20 of 50 turns of the new revision")
+
+
 def test_cost_is_compared_as_a_mean() -> None:
     metric = {"measure": "tokensPerTurn", "maxRatio": 1.2}
     theirs = Tally(turns=1500, tokens=500_000, latency=took((0.1, 1000)))
@@ -149,7 +156,9 @@ def test_a_source_that_is_down_says_nothing() -> None:
 
 
 def test_what_decided_is_told_once() -> None:
-    found = judge(Analysis(), reading(Tally(turns=3), STABLE), 1)
+    few, many = took((0.1, 3)), took((0.1, 1000))
+    stable = Tally(turns=1000, latency=many)
+    found = judge(Analysis(), reading(Tally(turns=3, latency=few), stable), 1)
     assert told(found.metrics, found.verdict) == (
         "errors, latency-p95, tool-failures, no-answer: only 3 of 50 turns of the new revision"
     )

@@ -88,6 +88,7 @@ def test_what_holds_whatever_happens(
         assert decision.weight <= state.weight <= max(approved, default=0), "never above approval"
         if state.weight > before.weight:
             assert now.is_reached
+            assert before.weight or now.is_settled
         if decision.weight:
             assert state.stable
             assert state.canary in now.ready
