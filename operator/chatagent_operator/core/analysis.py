@@ -155,12 +155,10 @@ def _judged(metric: Metric, analysis: Analysis, reading: Reading, z: float) -> M
 
 
 def _samples(metric: Metric, tally: Tally) -> int:
-    """Turns that say something: of times and costs those whose answer was made."""
-    if metric.measure == "timeToFirstToken":
-        return int(tally.first_token.count)
-    if metric.measure in ("latency", "tokensPerTurn", "gpuSecondsPerTurn"):
-        return int(tally.latency.count)
-    return int(tally.turns)
+    """Turns that count for `minSamples`. A mean needs answers that cost something; all others
+    prove what is wrong by themselves, however few turns can show it."""
+    is_mean = metric.measure in ("tokensPerTurn", "gpuSecondsPerTurn")
+    return int(tally.latency.count if is_mean else tally.turns)
 
 
 def _compares(metric: Metric) -> bool:

@@ -342,10 +342,13 @@ class _Look:
             return Waiting("PausedBySpec", message, is_paused=True)
         if state.paused == "Command":
             return Waiting("PausedByCommand", "paused; go on with `resume`", is_paused=True)
+        if state.paused == "Inconclusive" and self._has_passed():
+            self.state = replace(state, paused=None)  # turns came, or Prometheus is back
+            return None
         if state.paused == "Inconclusive":
             message = (
-                f"the analysis says nothing ({_words(state.analysis)}); look, and then "
-                "`promote`, `resume` to measure again, or `abort`"
+                f"the analysis says nothing ({_words(state.analysis)}); it goes on once "
+                "measurements pass, or by `promote` without them"
             )
             return Waiting("Inconclusive", message, is_paused=True)
         if quality and quality.verdict != "Passed" and not state.weight and not state.full:
@@ -364,7 +367,7 @@ class _Look:
             return self._weigh(step.set_weight)
         if step.pause is not None:
             return self._pause(step.pause.duration)
-        return self._analyse((step.analysis and step.analysis.count) or 0)
+        return self._analyse()
 
     def _weigh(self, weight: int) -> Waiting | None:
         state = self.state
@@ -391,17 +394,23 @@ class _Look:
         message = f"step {self.state.step + 1} waits for {duration}"
         return Waiting("PausedAtStep", message, is_paused=True, due=left)
 
-    def _analyse(self, count: int) -> Waiting | None:
+    def _passes_needed(self) -> int:
+        step = self.steps[self.state.step].analysis if self._step_is("analysis") else None
+        return (step and step.count) or self.rollout.analysis.count
+
+    def _has_passed(self) -> bool:
+        return self.state.analysis.passed >= self._passes_needed()
+
+    def _analyse(self) -> Waiting | None:
         analysis, found = self.rollout.analysis, self.state.analysis
-        count = count or analysis.count
-        if found.passed >= count:
+        if self._has_passed():
             return self._next()
         if found.inconclusive > analysis.inconclusive_limit:
             self.state = replace(self.state, paused="Inconclusive")
             waiting = self._held()
             self._tell("Warning", "Inconclusive", waiting.message if waiting else "")
             return waiting
-        message = f"{found.passed} of {count} measurements have passed"
+        message = f"{found.passed} of {self._passes_needed()} measurements have passed"
         if found.metrics and found.verdict != "Passed":
             message += f"; the last one: {_words(found)}"
         return Waiting("Analysing", message)

@@ -88,6 +88,9 @@ def too_few_turns(story: Story) -> None:
     story.until("measure", lambda: story.cluster.status.phase == "Paused")
     story.command("promote")
     story.chapter("a person says go on")
+    story.until("measure", lambda: story.cluster.status.phase == "Paused")
+    story.cluster.tallies = {"runtime:1": GOOD, "runtime:2": GOOD}
+    story.until("people come", lambda: story.cluster.status.phase == "Canary")
     story.command("promote", full=True)
     story.chapter("and then skips the rest")
 
