@@ -147,7 +147,7 @@ def a_fifth(kubectl: Kubectl, system: Kubectl) -> list[str]:
     pipelines = [
         {
             "llm": {"model": "openai/m", "baseURL": url_of(kubectl, name)},
-            "cache": {"enabled": False},
+            "cache": {"mode": "off"},
         }
         for name in ("works", "breaks")
     ]

@@ -114,11 +114,11 @@ def test_one_that_answers_a_fifth_with_errors_comes_back_by_itself(namespace: Ku
     namespace.apply(*model_server("works", bad=False), *model_server("breaks", bad=True))
     good = {"llm": {"model": "openai/m", "baseURL": url_of(namespace, "works")}}
     bad = {"llm": {"model": "openai/m", "baseURL": url_of(namespace, "breaks")}}
-    agent = serving(namespace, "fifth", pipeline=good | {"cache": {"enabled": False}})
+    agent = serving(namespace, "fifth", pipeline=good | {"cache": {"mode": "off"}})
     first = agent.status["stableRevision"]
     questions = [f"How long do I have to return lamp {number}?" for number in range(50)]
     with Traffic(agent.url, questions, clients=4, pause=0.02) as traffic:
-        agent.apply(rollout=QUICK, pipeline=bad | {"cache": {"enabled": False}})
+        agent.apply(rollout=QUICK, pipeline=bad | {"cache": {"mode": "off"}})
         past = ended(agent)
         time.sleep(2)  # it stays away while the traffic goes on
     status = agent.status
@@ -135,7 +135,7 @@ def test_one_that_answers_a_fifth_with_errors_comes_back_by_itself(namespace: Ku
     saw = sum(turn.revision == past["revision"] for turn in served)
     assert saw <= 0.08 * len(served), f"{saw} of {len(served)}"
     # A second time by the same spec: it stays out.
-    agent.apply(rollout=QUICK, pipeline=bad | {"cache": {"enabled": False}})
+    agent.apply(rollout=QUICK, pipeline=bad | {"cache": {"mode": "off"}})
     assert agent.status["failedRevision"] == past["revision"]
     # The cause gone, a person has it tried again.
     namespace.apply(*model_server("breaks", bad=False))

@@ -347,8 +347,8 @@ class _Look:
             return None
         if state.paused == "Inconclusive":
             message = (
-                f"the analysis says nothing ({_words(state.analysis)}); it goes on once "
-                "measurements pass, or by `promote` without them"
+                f"too many measurements said nothing{_because(_words(state.analysis))}; it goes on "
+                f"once {self._passes_needed()} pass, or by `promote` without them"
             )
             return Waiting("Inconclusive", message, is_paused=True)
         if quality and quality.verdict != "Passed" and not state.weight and not state.full:
@@ -560,4 +560,4 @@ def _because(trouble: str) -> str:
 
 def _words(analysis: AnalysisStatus) -> str:
     """What kept the last measurement from passing."""
-    return told(analysis.metrics, analysis.verdict) or "nothing was measured"
+    return "" if analysis.verdict == "Passed" else told(analysis.metrics, analysis.verdict)
