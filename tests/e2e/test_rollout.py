@@ -28,19 +28,22 @@ QUICK: dict[str, Any] = {"analysis": {"interval": "3s", "count": 2, "minSamples"
 FLAKY = """
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+CHUNK = {"id": "1", "object": "chat.completion.chunk", "created": 0, "model": "m"}
+USAGE = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
+CHUNKS = [
+    CHUNK | {"choices": [{"index": 0, "delta": {"content": "30 days."}, "finish_reason": None}]},
+    CHUNK | {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+    CHUNK | {"choices": [], "usage": USAGE},
+]
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_POST(self):
         asked = self.rfile.read(int(self.headers["Content-Length"]))
         bad = BAD and sum(asked) % 5 == 0
-        choice = {"index": 0, "message": {"role": "assistant", "content": "30 days."},
-                  "finish_reason": "stop"}
-        reply = {"error": {"message": "broken"}} if bad else {
-            "id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice],
-            "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}}
-        body = json.dumps(reply).encode()
-        self.send_response(400 if bad else 200)
-        self.send_header("Content-Type", "application/json")
+        lines = [json.dumps(chunk) for chunk in CHUNKS] + ["[DONE]"]
+        body = "".join(f"data: {line}\\n\\n" for line in lines).encode()
+        self.send_response(500 if bad else 200)
+        self.send_header("Content-Type", "text/event-stream")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -61,7 +64,7 @@ def serving(namespace: Kubectl, name: str, **spec: Any) -> AgentUnderTest:
     changes: dict[str, Any] = {"rollout": QUICK} | spec
     agent.apply(FIRST_TAG, **changes)
     agent.await_condition("Ready", seconds=240)
-    until(lambda: agent.ask(QUESTIONS[0]).revision, "an answer through the gateway", 60)
+    agent.ask(QUESTIONS[0])
     return agent
 
 
@@ -112,17 +115,21 @@ def test_a_good_revision_goes_out_by_itself_and_nobody_notices(namespace: Kubect
 @pytest.mark.timeout(600)
 def test_one_that_answers_a_fifth_with_errors_comes_back_by_itself(namespace: Kubectl) -> None:
     namespace.apply(*model_server("works", bad=False), *model_server("breaks", bad=True))
+    for name in ("works", "breaks"):
+        namespace.run("rollout", "status", f"deployment/{name}", "--timeout=120s")
     good = {"llm": {"model": "openai/m", "baseURL": url_of(namespace, "works")}}
     bad = {"llm": {"model": "openai/m", "baseURL": url_of(namespace, "breaks")}}
-    agent = serving(namespace, "fifth", pipeline=good | {"cache": {"mode": "off"}})
+    rollout = {"analysis": QUICK["analysis"] | {"interval": "8s"}}  # two dozen turns of the canary
+    agent = serving(namespace, "fifth", rollout=rollout, pipeline=good | {"cache": {"mode": "off"}})
     first = agent.status["stableRevision"]
     questions = [f"How long do I have to return lamp {number}?" for number in range(50)]
     with Traffic(agent.url, questions, clients=4, pause=0.02) as traffic:
-        agent.apply(rollout=QUICK, pipeline=bad | {"cache": {"mode": "off"}})
+        agent.apply(rollout=rollout, pipeline=bad | {"cache": {"mode": "off"}})
         past = ended(agent)
         time.sleep(2)  # it stays away while the traffic goes on
     status = agent.status
-    assert (past["outcome"], past["reason"]) == ("Failed", "AnalysisFailed"), past
+    told = past, len(traffic.failed), len(traffic.turns), status["analysis"]
+    assert (past["outcome"], past["reason"]) == ("Failed", "AnalysisFailed"), told
     assert status["failedRevision"] == past["revision"]
     assert status["stableRevision"] == first
     assert status["analysis"]["measurements"] == 1, "the first measurement saw it"
@@ -135,7 +142,7 @@ def test_one_that_answers_a_fifth_with_errors_comes_back_by_itself(namespace: Ku
     saw = sum(turn.revision == past["revision"] for turn in served)
     assert saw <= 0.08 * len(served), f"{saw} of {len(served)}"
     # A second time by the same spec: it stays out.
-    agent.apply(rollout=QUICK, pipeline=bad | {"cache": {"mode": "off"}})
+    agent.apply(rollout=rollout, pipeline=bad | {"cache": {"mode": "off"}})
     assert agent.status["failedRevision"] == past["revision"]
     # The cause gone, a person has it tried again.
     namespace.apply(*model_server("breaks", bad=False))
@@ -167,8 +174,8 @@ def test_worse_answers_never_meet_a_user(namespace: Kubectl) -> None:
     assert past["revision"] not in {turn.revision for turn in traffic.turns}
     assert traffic.failed == []
     status = agent.status["evaluation"]
-    assert status["stable"]["facts"] == 1.0
-    assert status["canary"]["facts"] < 0.5
+    assert "stable" in status, status
+    assert status["canary"]["facts"] < 0.5 < status["stable"]["facts"]
     report = namespace.get("configmap", status["report"])["data"]["report.json"]
     assert "q0" in report
     namespace.apply(documents("questions") | {"data": {"questions.jsonl": '{"question": 3}'}})
@@ -206,8 +213,8 @@ def test_no_spare_gpu(namespace: Kubectl) -> None:
         agent.await_condition("WorkloadsReady", seconds=120)
     assert past["outcome"] == "Promoted", past
     assert traffic.failed == []
-    pods = agent.pods(agent.status["stableRevision"])
-    assert len(pods) == 2
+    assert len(agent.pods(agent.status["stableRevision"])) == 2
+    namespace.run("delete", "chatagent", agent.name, "--cascade=foreground", "--timeout=120s")
 
 
 @pytest.mark.timeout(600)

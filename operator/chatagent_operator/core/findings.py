@@ -196,10 +196,10 @@ def degraded(
     if missing := missing_sources(agent, observed.sources):
         return Finding(aspect, "True", "ConfigMapNotFound", "; ".join(missing))
     state = decision.state
-    if is_crowded:
+    if is_crowded and state.stable:
         message = (
             f"no node has room for a pod of revision {state.canary}, and none can make way for it; "
-            f"add a node, or set spec.rollout.strategy to recreate. {state.stable} serves"
+            "add a node, or set spec.rollout.strategy to recreate"
         )
         return Finding(aspect, "True", "InsufficientCapacity", message)
     ended_at = state.history[0].ended_at if state.history else None

@@ -356,7 +356,8 @@ def _quality(
         return None  # it was judged before
     if asked:
         return evaluation.result(asked, observed, previous.evaluation)
-    if agent.spec.rollout.analysis.evaluation and target != state.canary and state.stable:
+    is_new = target not in (state.canary, state.stable, state.failed)
+    if agent.spec.rollout.analysis.evaluation and is_new and state.stable:
         return EvaluationStatus(verdict="Running")  # the next look makes its Job
     return None
 

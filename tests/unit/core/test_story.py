@@ -164,6 +164,8 @@ def judged_by_answers(story: Story) -> None:
     story.chapter("they are there")
     story.cluster.lost = 9
     story.chapter("its answers are worse")
+    found = story.cluster.status.evaluation
+    assert (found.verdict, found.report is not None) == ("Failed", True), "it stays readable"
     story.command("retry")
     story.cluster.lost = None
     story.chapter("retry")
