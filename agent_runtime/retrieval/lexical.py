@@ -75,7 +75,7 @@ class LexicalIndex:
         values = np.concatenate([self._values[part] for part, _ in found])
         lengths = [part.stop - part.start for part, _ in found]
         values *= np.repeat(np.array([weight for _, weight in found], np.float32), lengths)
-        scores = np.bincount(rows, values, len(self._ids))
+        scores: NDArray[np.float64] = np.bincount(rows, values, len(self._ids))  # pyright: ignore[reportAssignmentType]
         return [self._ids[row] for row in _best(scores, limit).tolist()]
 
 
