@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.installation import install_operator
-from tests.cluster.kubectl import Kubectl
+# Before anything imports it: tests in two folders use it.
+pytest.register_assert_rewrite("tests.contract.gateway.behaviour")
+
+from tests.cluster.installation import install_operator  # noqa: E402
+from tests.cluster.kubectl import Kubectl  # noqa: E402
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -12,8 +12,6 @@ import pytest
 
 from tests.contract.gateway.loopback import Agent, Chats, Gateway, Gateways, serving
 
-pytest.register_assert_rewrite("tests.contract.gateway.behaviour")
-
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
