@@ -331,6 +331,10 @@ class Rollout(ConfigModel):
             "the weights of steps must rise",
         ),
         (
+            "!has(self.steps) || self.steps.size() == 0 || !has(self.steps[0].analysis)",
+            "an analysis needs a setWeight before it",
+        ),
+        (
             "!has(self.steps) || !self.steps.exists(s, has(s.analysis)) || !has(self.analysis) || "
             "!has(self.analysis.metrics) || self.analysis.metrics.size() > 0",
             "a step analysis needs at least one metric",
@@ -370,6 +374,9 @@ class Rollout(ConfigModel):
         weights = [s.set_weight for s in self.steps or () if s.set_weight]
         if any(later <= earlier for earlier, later in pairwise(weights)):
             raise ValueError(f"steps: the weights must rise, got {weights}")
+        first = next((s for s in self.steps or () if s.set_weight or s.analysis), None)
+        if first and first.analysis:
+            raise ValueError("steps: an analysis needs a setWeight before it")
         if self.analysis.metrics == () and any(s.analysis for s in self.steps or ()):
             raise ValueError("analysis.metrics: a step analysis needs at least one metric")
         asked = [m.name for m in self.analysis.judged_by() if m.query]

@@ -170,6 +170,9 @@ class RolloutStatus(StatusModel):
     replacing: bool = False
     """There was no room for more pods: the canary's take the place of stable ones."""
 
+    path: str | None = None
+    """Digest of the steps, so that a change of them is seen."""
+
     message: str = ""
     """What it waits for."""
 

@@ -20,13 +20,23 @@ def is_replacing(state: State, rollout: Rollout) -> bool:
     return by_choice or (mode == "auto" and state.replacing)
 
 
-def replicas(state: State, rollout: Rollout, usual: int) -> Mapping[str, int]:
+def replicas(
+    state: State,
+    rollout: Rollout,
+    usual: int,
+    present: Mapping[str, int],
+    available: int,
+) -> Mapping[str, int]:
     """Pods of each live revision.
 
     Args:
         usual: pods of the stable revision without a rollout.
+        present: pods that each revision should have until now.
+        available: pods of the canary that are.
     """
-    wanted = {each.revision: usual for each in state.draining}
+    wanted = {
+        each.revision: min(usual, present.get(each.revision, usual)) for each in state.draining
+    }
     if state.canary is None:
         return wanted | ({state.stable: usual} if state.stable else {})
     if state.stable is None:
@@ -37,7 +47,7 @@ def replicas(state: State, rollout: Rollout, usual: int) -> Mapping[str, int]:
     if rollout.strategy == "recreate":
         stable = 0
     elif is_replacing(state, rollout):
-        canary = min(canary, max(1, usual - 1))
+        canary = min(canary, max(1, usual - 1), available + 1)
         stable = max(1, usual - canary)
     return wanted | {state.stable: stable, state.canary: canary}
 

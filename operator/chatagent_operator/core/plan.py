@@ -30,7 +30,7 @@ from chatagent_operator.core.commands import Command
 from chatagent_operator.core.desired import Desired, objects
 from chatagent_operator.core.evaluation import Evaluation
 from chatagent_operator.core.knowledge import Ingestion, ingestions, missing_sources
-from chatagent_operator.core.observed import DataFacts, Observed, ServiceFacts
+from chatagent_operator.core.observed import DataFacts, Observed, ServiceFacts, WorkloadFacts
 from chatagent_operator.core.revision import Revision
 from chatagent_operator.core.rollout import Decision, Notice, Seen, State
 from chatagent_operator.core.routes import (
@@ -155,19 +155,21 @@ def plan(
     candidates = [known[n] for n in (before.stable, target.name) if n and n in known]
     store = vector_store.address(agent, platform)
     indexing = ingestions(agent, candidates, observed.sources, store)
+    stable = known.get(before.stable or "")
+    place = revision.collection(agent.namespace, agent.name, stable) if stable else None
     ready = frozenset(
         candidate.name
         for candidate in candidates
-        if _is_ready(agent, candidate, indexing, observed)
+        if _is_ready(agent, candidate, indexing, place, observed)
     )
     asked = _evaluation(agent, before, target, known, observed)
-    quality = _quality(agent, before, target.name, asked, previous, observed)
+    quality = _quality(agent, before, target.name, asked, previous, command, observed)
     trouble = findings.trouble_of_revision(agent, target.name, observed)
     seen_now = Seen(
         target=target.name,
         now=now,
         ready=ready,
-        is_indexed=_is_indexed(agent, target, indexing, observed),
+        is_indexed=_is_indexed(agent, target, indexing, place, observed),
         carries=capacity.carries(
             _available(agent, target.name, observed),
             before,
@@ -177,6 +179,7 @@ def plan(
         trouble=trouble.message if trouble else "",
         is_crowded=_is_crowded(agent, before, target.name, observed, now),
         is_reached=target.name in observed.applied.reached,
+        in_force=previous.rollout.weight,
         is_settled=_is_settled(agent, before, previous.rollout.weight, observed),
         measurement=_measured(agent, before, observed),
         evaluation=quality,
@@ -188,14 +191,21 @@ def plan(
     live = [known[name] for name in decision.live if name in known]
     indexing = ingestions(agent, live, observed.sources, store)
     routes = _routes(agent, decision.state, decision.weight, observed)
-    pods = capacity.replicas(decision.state, agent.spec.rollout, agent.spec.replicas)
+    pods = capacity.replicas(
+        decision.state,
+        agent.spec.rollout,
+        agent.spec.replicas,
+        _present(observed),
+        _available(agent, decision.state.canary or "", observed),
+    )
     numbers = _numbers(live, observed)
     questions = asked if _can_be_asked(agent, decision.state, asked, ready, observed) else None
     wanted = objects(agent, live, pods, indexing, questions, routes, numbers, platform)
     report = (quality or previous.evaluation).report
     deletions = _deletions(agent, decision, wanted, report, observed)
     in_force = routes.generation == observed.applied.generation
-    held = [gone for gone in deletions if not in_force and _serves(gone, observed)]
+    routed = before.stable is not None and not in_force
+    held = [gone for gone in deletions if routed and _serves(gone, observed)]
     held += [gone for gone in deletions if _is_only_gateway(agent, gone, in_force, observed)]
     # Until the gateway has let go of them, a request may still be on its way to their pods.
     deletions = [gone for gone in deletions if gone not in held]
@@ -249,6 +259,7 @@ def state_of(previous: ChatAgentStatus) -> State:
         paused=going.paused,
         full=going.full,
         replacing=going.replacing,
+        path=going.path,
         analysis=previous.analysis,
         draining=previous.draining,
         history=previous.history,
@@ -280,21 +291,40 @@ def _numbers(live: list[Revision], observed: Observed) -> dict[str, int]:
 
 
 def _is_ready(
-    agent: Agent, candidate: Revision, indexing: list[Ingestion], observed: Observed
+    agent: Agent,
+    candidate: Revision,
+    indexing: list[Ingestion],
+    stable: str | None,
+    observed: Observed,
 ) -> bool:
     """It could serve."""
     return (
         _available(agent, candidate.name, observed) > 0
         and _cluster_ip(observed, names.of_revision(agent.name, candidate.name)) is not None
-        and _is_indexed(agent, candidate, indexing, observed)
+        and _is_indexed(agent, candidate, indexing, stable, observed)
     )
 
 
 def _is_indexed(
-    agent: Agent, candidate: Revision, indexing: list[Ingestion], observed: Observed
+    agent: Agent,
+    candidate: Revision,
+    indexing: list[Ingestion],
+    stable: str | None,
+    observed: Observed,
 ) -> bool:
     place = revision.collection(agent.namespace, agent.name, candidate)
+    if missing_sources(agent, observed.sources):
+        return place == stable  # what was indexed before goes on serving, and nothing else
     return all(i.is_complete(observed) for i in indexing if i.collection == place)
+
+
+def _present(observed: Observed) -> dict[str, int]:
+    """Pods that each revision should have until now."""
+    return {
+        child.revision: child.facts.replicas
+        for child in observed.of_kind("Deployment")
+        if child.revision and isinstance(child.facts, WorkloadFacts)
+    }
 
 
 def _available(agent: Agent, name: str, observed: Observed) -> int:
@@ -350,13 +380,23 @@ def _quality(
     target: str,
     asked: Evaluation | None,
     previous: ChatAgentStatus,
+    command: Command | None,
     observed: Observed,
 ) -> EvaluationStatus | None:
-    if state.weight:
+    if state.weight and target == state.canary:
         return None  # it was judged before
     if asked:
-        return evaluation.result(asked, observed, previous.evaluation)
-    is_new = target not in (state.canary, state.stable, state.failed)
+        found = evaluation.result(asked, observed, previous.evaluation)
+        answers = _available(agent, asked.stable.name, observed)
+        if answers or found.verdict != "Running" or observed.get("Job", asked.job):
+            return found
+        message = (
+            f"revision {asked.stable.name} has no ready pod to compare with; "
+            "`promote --full` goes on without"
+        )
+        return found.model_copy(update={"message": message})
+    retried = command is not None and command.id != state.last_command_id
+    is_new = target not in (state.canary, state.stable) and (target != state.failed or retried)
     if agent.spec.rollout.analysis.evaluation and is_new and state.stable:
         return EvaluationStatus(verdict="Running")  # the next look makes its Job
     return None

@@ -19,6 +19,7 @@ from chatagent_operator.api.status import (
     EvaluationStatus,
     PastRollout,
 )
+from chatagent_operator.core import names
 from chatagent_operator.core.analysis import Measurement, told
 from chatagent_operator.core.commands import Command
 
@@ -58,6 +59,7 @@ class State:
     paused: Literal["Command", "Inconclusive"] | None = None
     full: bool = False
     replacing: bool = False
+    path: str | None = None
     analysis: AnalysisStatus = field(default_factory=AnalysisStatus)
     draining: tuple[DrainingRevision, ...] = ()
     history: tuple[PastRollout, ...] = ()
@@ -87,6 +89,8 @@ class Seen:
     """Every gateway pod can connect to the target."""
     is_settled: bool = True
     """The gateway does what the state before this look says."""
+    in_force: int = 0
+    """The share that the canary was given at the last look."""
     measurement: Measurement | None = None
     """The newest one of the canary."""
     evaluation: EvaluationStatus | None = None
@@ -140,7 +144,7 @@ def next_weight(state: State, steps: Sequence[Step]) -> int:
     if state.full or state.step >= len(steps):
         return 100
     if weight := steps[state.step].set_weight:
-        return weight
+        return max(weight, state.weight)
     later = (step.set_weight for step in steps[state.step :] if step.set_weight)
     return state.weight or next(later, 100)
 
@@ -158,15 +162,19 @@ def advance(state: State, seen: Seen, rollout: Rollout, replicas: int) -> Decisi
     """
     look = _Look(state, seen, rollout, path(rollout, replicas))
     look.follow_target()
+    look.follow_steps()
     look.obey()
     look.serve_first()
     look.measure()
     look.give_up()
     waiting = look.move_on()
     look.let_go()
-    state = look.state
-    serving = state.stable is not None and state.canary in seen.ready
-    return Decision(state, state.weight if serving else 0, waiting, tuple(look.notices))
+    after = look.state
+    serving = after.stable is not None and after.canary in seen.ready
+    if serving and not (seen.is_reached or seen.in_force or after.weight != state.weight):
+        # Its pods are back, and not every gateway pod knows it yet.
+        serving, waiting = False, look.waits_to_be_reached() or waiting
+    return Decision(after, after.weight if serving else 0, waiting, tuple(look.notices))
 
 
 class _Look:
@@ -200,6 +208,20 @@ class _Look:
                     reason = f"the spec asks for {target} now"
                     state = _ended(state, "Withdrawn", "SpecChanged", reason, self.seen.now)
             self.state = self._started(state, target)
+
+    def follow_steps(self) -> None:
+        """The spec has other steps than before: go on after those whose weight was reached."""
+        state = self.state
+        path = names.digest([step.model_dump(mode="json") for step in self.steps])
+        if state.canary is None or path == state.path:
+            return
+        if state.path is not None and state.weight:
+            reached = [n for n, s in enumerate(self.steps) if (s.set_weight or 101) <= state.weight]
+            state = replace(state, step=reached[-1] if reached else 0, step_started_at=None)
+            if not self.steps:  # none is left to wait at, and nobody has approved all of it
+                state = replace(state, paused="Command")
+            self._tell("Normal", "StepsChanged", f"revision {state.canary} goes on by other steps")
+        self.state = replace(state, path=path)
 
     def obey(self) -> None:
         """A command that is new."""
@@ -292,7 +314,7 @@ class _Look:
     def _is_tried(self) -> bool:
         return self.state.canary is not None and self.state.stable is not None
 
-    def _step_is(self, kind: Literal["analysis", "pause"]) -> bool:
+    def _step_is(self, kind: Literal["analysis", "pause", "set_weight"]) -> bool:
         at, begun = self.state.step, self.state.step_started_at is not None
         return begun and at < len(self.steps) and getattr(self.steps[at], kind) is not None
 
@@ -328,7 +350,8 @@ class _Look:
         left = self.rollout.progress_deadline_seconds - elapsed(since, self.seen.now) + 1
         return Waiting("WaitingForRevision", lacks, due=left if left > 0 else None)
 
-    def _waits_to_be_reached(self) -> Waiting | None:
+    def waits_to_be_reached(self) -> Waiting | None:
+        """Some gateway pod does not reach the canary, or does not know it yet."""
         if self.seen.is_reached and (self.state.weight or self.seen.is_settled):
             return None
         message = f"the gateway cannot connect to revision {self.state.canary} yet"
@@ -371,11 +394,11 @@ class _Look:
 
     def _weigh(self, weight: int) -> Waiting | None:
         state = self.state
-        if state.weight == weight:
+        if state.weight >= weight:
             if not self.seen.is_settled:
                 return Waiting("WaitingForGateway", f"{weight} % is not in force yet")
             return self._next()
-        if waiting := self._waits_for_pods() or self._waits_to_be_reached():
+        if waiting := self._waits_for_pods() or self.waits_to_be_reached():
             return waiting
         self.state = replace(
             state, weight=weight, weighted_at=self.seen.now, analysis=AnalysisStatus()
@@ -403,7 +426,7 @@ class _Look:
 
     def _analyse(self) -> Waiting | None:
         analysis, found = self.rollout.analysis, self.state.analysis
-        if self._has_passed():
+        if self._has_passed() or not self.state.weight:  # nobody is on it: there is no number
             return self._next()
         if found.inconclusive > analysis.inconclusive_limit:
             self.state = replace(self.state, paused="Inconclusive")
@@ -426,7 +449,7 @@ class _Look:
         )
 
     def _finish(self) -> Waiting | None:
-        if waiting := self._waits_for_pods() or self._waits_to_be_reached():
+        if waiting := self._waits_for_pods() or self.waits_to_be_reached():
             return waiting
         if self.state.weight and not self.seen.is_settled:
             return Waiting("WaitingForGateway", f"{self.state.weight} % is not in force yet")
@@ -469,6 +492,8 @@ class _Look:
                 return "it waits for nobody; `skip` skips this step, `promote --full` all of them"
             case "skip" if state.step_started_at is None:
                 return "its steps have not begun"
+            case "skip" if self._step_is("set_weight"):
+                return "a weight is waited for: `abort`, or `promote --full` to go to all at once"
             case "pause" if state.paused:
                 return "it is paused already"
             case "resume" if not state.paused:
@@ -539,6 +564,7 @@ def _cleared(state: State) -> State:
         paused=None,
         full=False,
         replacing=False,
+        path=None,
     )
 
 

@@ -97,6 +97,7 @@ def after(
             paused=state.paused,
             full=state.full,
             replacing=state.replacing,
+            path=state.path,
             message=progressing.message,
             last_command_id=state.last_command_id,
             last_command_result=state.last_command_result,

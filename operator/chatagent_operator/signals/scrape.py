@@ -7,6 +7,7 @@ is neither a turn nor an error; 5xx is both, with 503 and streams that failed af
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 
@@ -100,7 +101,11 @@ def read(text: str, revision: str) -> Sample:
     # most lines are of no interest, and parsing one takes far longer than matching it
     lines = "\n".join(line for line in text.splitlines() if _READ.match(line))
     series = [s for family in text_string_to_metric_families(lines + "\n") for s in family.samples]
-    ours = [each for each in series if each.labels.get("revision") == revision]
+    ours = [
+        each
+        for each in series
+        if each.labels.get("revision") == revision and math.isfinite(each.value)
+    ]
     if not ours:
         raise ValueError(f"it says nothing of revision {revision}")
     born = next((each.value for each in series if each.name == BORN), None)

@@ -104,7 +104,7 @@ def test_what_holds_whatever_happens(
             assert state.stable in now.ready
             assert now.carries == 100
             assert now.is_reached
-        assert sum(replicas(state, rollout, pods).values()) >= 1
+        assert sum(replicas(state, rollout, pods, {}, pods).values()) >= 1
         again = advance(state, replace(now, measurement=None, is_settled=False), rollout, pods)
         assert again.state == state, "a second look decides nothing new"
 

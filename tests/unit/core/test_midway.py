@@ -1,0 +1,131 @@
+"""What changes while a rollout is under way, and what fails half-way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from chatagent_operator.api.rollout import Rollout
+from chatagent_operator.core.commands import Command
+from tests.unit.core.simulation import Cluster, counted, spec
+
+GOOD = counted(400, 1)
+
+
+def going(steps: list[dict[str, Any]], **changes: Any) -> Cluster:
+    """A cluster in which a second revision goes out by these steps."""
+    cluster = Cluster(spec=spec(rollout={"steps": steps}, **changes))
+    cluster.settle()
+    bump(cluster, "runtime:2", steps, **changes)
+    return cluster
+
+
+def bump(cluster: Cluster, image: str, steps: list[dict[str, Any]] | None, **changes: Any) -> None:
+    rollout = changes.pop("rollout", {}) | ({} if steps is None else {"steps": steps})
+    cluster.spec = spec(image, rollout=rollout, **changes)
+    cluster.settle()
+
+
+WAIT: dict[str, Any] = {"pause": {}}
+
+
+def at(weight: int) -> dict[str, Any]:
+    return {"setWeight": weight}
+
+
+def test_fewer_steps_approve_nothing() -> None:
+    cluster = going([at(5), at(10), WAIT, at(50), WAIT])
+    bump(cluster, "runtime:2", [at(5), WAIT, at(20)])
+    assert cluster.status.phase == "Paused"
+    assert sorted(cluster.weights().values()) == [10, 90]
+    cluster.command = Command("1", "promote")
+    cluster.settle()
+    assert cluster.status.canary_revision is None, "after the last step all is approved"
+
+
+def test_lower_steps_take_nobody_back() -> None:
+    cluster = going([at(60), WAIT], replicas=3)
+    bump(cluster, "runtime:2", [at(1), at(5), WAIT], replicas=3)
+    assert sorted(cluster.weights().values()) == [40, 60]
+    assert cluster.pods() == {"runtime:1": 3, "runtime:2": 2}
+
+
+def test_a_strategy_without_steps_waits_for_a_person() -> None:
+    cluster = going([at(5), WAIT])
+    bump(cluster, "runtime:2", None, rollout={"strategy": "blueGreen"})
+    assert sorted(cluster.weights().values()) == [5, 95]
+    cluster.command = Command("1", "resume")
+    cluster.settle()
+    assert cluster.status.canary_revision is None
+
+
+def test_a_broken_first_revision_makes_way_though_no_gateway_runs() -> None:
+    cluster = Cluster(spec=spec("broken:1"), broken_images={"broken:1"}, gateway_follows=False)
+    cluster.settle()
+    cluster.spec = spec("runtime:1")
+    cluster.settle()
+    assert list(cluster.pods()) == ["runtime:1"]
+
+
+def test_documents_that_go_while_they_are_indexed_are_no_index() -> None:
+    cluster = going([at(5), WAIT])
+    cluster.command = Command("1", "abort")
+    cluster.settle()
+    cluster.sources.clear()
+    other = {"retrieval": {"embeddingModel": "sentence-transformers/other"}}
+    bump(cluster, "runtime:3", [at(5), WAIT], pipeline=other)
+    assert list(cluster.weights().values()) == [100]
+    assert cluster.status.rollout.weight == 0
+
+
+def test_old_conversations_need_no_more_pods_than_they_have() -> None:
+    rollout = {"affinity": {"onPromote": "drain"}, "capacity": {"mode": "replace"}}
+    cluster = Cluster(spec=spec(replicas=4, rollout=rollout | {"steps": []}), room=4)
+    cluster.settle()
+    bump(cluster, "runtime:2", [], replicas=4, rollout=rollout)
+    assert cluster.status.draining
+    assert cluster.pods()["runtime:1"] == 1
+
+
+def test_stable_pods_make_way_one_by_one() -> None:
+    rollout = {"capacity": {"mode": "replace"}, "steps": [at(50), WAIT]}
+    cluster = Cluster(spec=spec(replicas=10, rollout=rollout))
+    cluster.settle()
+    cluster.spec = spec("runtime:2", replicas=10, rollout=rollout)
+    cluster.look()
+    assert cluster.pods() == {"runtime:1": 9, "runtime:2": 1}
+    cluster.settle()
+    assert cluster.pods() == {"runtime:1": 5, "runtime:2": 5}
+
+
+def test_no_number_is_waited_for_where_nobody_talks_to_it() -> None:
+    with pytest.raises(ValidationError, match="needs a setWeight before it"):
+        Rollout.model_validate({"steps": [{"analysis": {}}, {"setWeight": 50}]})
+    cluster = Cluster()
+    cluster.settle()
+    cluster.spec = spec("runtime:2")
+    cluster.look()
+    cluster.command = Command("1", "skip")
+    cluster.gateway_follows = False
+    cluster.settle()
+    assert "refused" in (cluster.status.rollout.last_command_result or "")
+    cluster.gateway_follows = True
+    cluster.settle()
+    assert cluster.status.rollout.weight == 5
+
+
+def test_other_answers_are_judged_after_a_canary_with_traffic() -> None:
+    asked = {"analysis": {"evaluation": {"configMap": {"name": "questions"}}}}
+    drain = asked | {"affinity": {"onPromote": "drain"}}
+    cluster = Cluster(spec=spec(rollout=drain), lost=0)
+    cluster.sources["questions"] = "beef"
+    cluster.settle()
+    bump(cluster, "runtime:2", [], rollout=drain)
+    bump(cluster, "runtime:3", [at(5), WAIT], rollout=drain)
+    assert cluster.status.rollout.weight == 5
+    cluster.lost = 9
+    bump(cluster, "runtime:1", [at(5), WAIT], rollout=drain)
+    assert cluster.status.failed_reason == "EvaluationFailed"
+    assert cluster.status.rollout.weight == 0
