@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import pytest
 
 from tests.cluster.kubectl import (
@@ -22,9 +24,11 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
-def shop(namespace: Kubectl, request: pytest.FixtureRequest) -> AgentUnderTest:
+def shop(namespace: Kubectl, request: pytest.FixtureRequest) -> Generator[AgentUnderTest]:
+    """An agent of the test's own, which goes with it: the node has room for a few."""
     name = request.node.name.removeprefix("test_").replace("_", "-")[:30].strip("-")
-    return AgentUnderTest(namespace, name)
+    yield AgentUnderTest(namespace, name)
+    namespace.run("delete", "chatagents", "--all", "--wait=false")
 
 
 def with_documents(agent: AgentUnderTest) -> AgentUnderTest:

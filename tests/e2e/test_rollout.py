@@ -53,9 +53,11 @@ ThreadingHTTPServer(("", 8000), Handler).serve_forever()
 """
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _installed(operator: Kubectl) -> None:
-    """The operator runs."""
+@pytest.fixture(autouse=True)
+def _room(namespace: Kubectl) -> Generator[None]:
+    """Agents go with their tests: the node has room for a few."""
+    yield
+    namespace.run("delete", "chatagents", "--all", "--wait=false")
 
 
 def serving(namespace: Kubectl, name: str, **spec: Any) -> AgentUnderTest:
@@ -214,7 +216,6 @@ def test_no_spare_gpu(namespace: Kubectl) -> None:
     assert past["outcome"] == "Promoted", past
     assert traffic.failed == []
     assert len(agent.pods(agent.status["stableRevision"])) == 2
-    namespace.run("delete", "chatagent", agent.name, "--cascade=foreground", "--timeout=120s")
 
 
 @pytest.mark.timeout(600)

@@ -31,8 +31,6 @@ from chatagent_operator.core.haproxy import (
 from chatagent_operator.core.routes import ROUTES_KEY, Routes
 
 SYNC_PORT = 8405
-MOST_REPLICAS = 3
-"""As many pods as there may ever be know of each other, so that one more restarts no other."""
 _GRACE_SECONDS = LINGER_SECONDS + DRAIN_SECONDS + HARD_STOP_SECONDS + 5
 _START = """\
 # A container that was stopped alone, and starts again, ends no more.
@@ -70,7 +68,10 @@ def objects(agent: Agent, platform: Platform) -> list[Manifest]:
         *_rights(agent),
         config,
         # HAProxy looks its peers' names up when it starts.
-        *(_peer_service(agent, settings, ordinal) for ordinal in range(MOST_REPLICAS)),
+        *(
+            _peer_service(agent, settings, ordinal)
+            for ordinal in range(agent.spec.gateway.replicas)
+        ),
         _stateful_set(agent, platform, settings, config["data"]),
         _disruption_budget(agent),
         _service(agent),
@@ -79,7 +80,7 @@ def objects(agent: Agent, platform: Platform) -> list[Manifest]:
 
 def _settings(agent: Agent) -> GatewaySettings:
     port = GatewaySettings.peer_port
-    pods = [_pod(agent, ordinal) for ordinal in range(MOST_REPLICAS)]
+    pods = [_pod(agent, ordinal) for ordinal in range(agent.spec.gateway.replicas)]
     return GatewaySettings(
         affinity_ttl_seconds=agent.spec.gateway.affinity_ttl_seconds,
         # The name of a pod is that of the Service which is its address.

@@ -185,6 +185,7 @@ class _Look:
         self.seen = seen
         self.rollout = rollout
         self.steps = steps
+        self.path = names.digest([step.model_dump(mode="json") for step in steps])
         self.notices: list[Notice] = []
 
     def follow_target(self) -> None:
@@ -212,8 +213,7 @@ class _Look:
     def follow_steps(self) -> None:
         """The spec has other steps than before: go on after those whose weight was reached."""
         state = self.state
-        path = names.digest([step.model_dump(mode="json") for step in self.steps])
-        if state.canary is None or path == state.path:
+        if state.canary is None or self.path == state.path:
             return
         if state.path is not None and state.weight:
             reached = [n for n, s in enumerate(self.steps) if (s.set_weight or 101) <= state.weight]
@@ -221,7 +221,7 @@ class _Look:
             if not self.steps:  # none is left to wait at, and nobody has approved all of it
                 state = replace(state, paused="Command")
             self._tell("Normal", "StepsChanged", f"revision {state.canary} goes on by other steps")
-        self.state = replace(state, path=path)
+        self.state = replace(state, path=self.path)
 
     def obey(self) -> None:
         """A command that is new."""
@@ -323,6 +323,7 @@ class _Look:
             _cleared(state),
             canary=target,
             started_at=self.seen.now,
+            path=self.path,
             analysis=AnalysisStatus(),
         )
 
