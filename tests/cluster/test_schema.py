@@ -11,6 +11,7 @@ from tests.cluster.kubectl import Kubectl, KubectlError, manifest
 MANAGED_AND_EXTERNAL = {"managed": {}, "external": {"url": "http://chroma:8000"}}
 ROUTED = {"provider": "gateway-api", "parentRefs": [{"name": "public"}]}
 SLOW = {"storage": {"size": "1Gi", "storageClassName": "slow"}}
+WEIGH = {"setWeight": 20}
 SAME_NAME = [{"name": "a", "configMap": {"name": "x"}}, {"name": "a", "configMap": {"name": "y"}}]
 
 
@@ -24,7 +25,32 @@ SAME_NAME = [{"name": "a", "configMap": {"name": "x"}}, {"name": "a", "configMap
         ({"replicas": "two"}, "spec.replicas", "must be of type integer"),
         ({"knowledge": {"sources": []}}, "spec.knowledge.sources", "at least 1"),
         ({"knowledge": {"sources": SAME_NAME}}, "spec.knowledge.sources[1]", "Duplicate value"),
-        ({"rollout": {"canaryWeight": 90}}, "spec.rollout.canaryWeight", "less than or equal"),
+        (
+            {"rollout": {"steps": [{"setWeight": 101}]}},
+            "spec.rollout.steps[0].setWeight",
+            "less than or equal",
+        ),
+        ({"rollout": {"steps": [WEIGH, {"setWeight": 5}]}}, "spec.rollout", "must rise"),
+        ({"rollout": {"steps": [WEIGH, WEIGH]}}, "spec.rollout", "must rise"),
+        ({"rollout": {"steps": [{}]}}, "spec.rollout.steps[0]", "exactly one of"),
+        ({"rollout": {"steps": [{"analysis": {}}, WEIGH]}}, "spec.rollout", "before it"),
+        (
+            {"rollout": {"steps": [WEIGH, {"analysis": {}}], "analysis": {"metrics": []}}},
+            "spec.rollout",
+            "at least one metric",
+        ),
+        (
+            {"rollout": {"analysis": {"metrics": [{"name": "a", "query": "up", "max": 1}]}}},
+            "spec.rollout.analysis",
+            "needs prometheus",
+        ),
+        (
+            {"rollout": {"analysis": {"metrics": [{"name": "a", "measure": "latency"}]}}},
+            "spec.rollout.analysis.metrics[0]",
+            "give a limit",
+        ),
+        ({"rollout": {"analysis": {"interval": "fast"}}}, "interval", "should match"),
+        ({"rollout": {"analysis": {"evaluation": {}}}}, "evaluation", "configMap or"),
         (
             {"pipeline": {"llm": {"model": "gpt"}}},
             "spec.pipeline.llm.model",
@@ -123,8 +149,12 @@ def test_a_volume_cannot_be_changed_later(namespace: Kubectl) -> None:
 
 def test_every_field_is_explained(namespace: Kubectl) -> None:
     text = namespace.run("explain", "chatagent", "--recursive")
-    assert "canaryWeight" in text
-    for field in ("spec.pipeline.llm.minScore", "spec.rollout.canaryWeight", "status.conditions"):
+    assert "setWeight" in text
+    for field in (
+        "spec.pipeline.llm.minScore",
+        "spec.rollout.steps.setWeight",
+        "status.conditions",
+    ):
         explained = namespace.run("explain", f"chatagent.{field}")
         assert "DESCRIPTION" in explained
         assert "<empty>" not in explained.split("FIELDS")[0]

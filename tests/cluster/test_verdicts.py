@@ -98,7 +98,7 @@ def test_after_an_abort(serving: Cluster) -> None:
     serving.settle()
     serving.command = Command("1", "abort")
     serving.settle()
-    assert verdicts(serving) == ("Current", "Degraded")
+    assert verdicts(serving) == ("Failed", "Degraded")
 
 
 def test_a_canary_that_never_starts(serving: Cluster) -> None:
