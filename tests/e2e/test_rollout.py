@@ -134,7 +134,8 @@ def test_one_that_answers_a_fifth_with_errors_comes_back_by_itself(namespace: Ku
     assert (past["outcome"], past["reason"]) == ("Failed", "AnalysisFailed"), told
     assert status["failedRevision"] == past["revision"]
     assert status["stableRevision"] == first
-    assert status["analysis"]["measurements"] == 1, "the first measurement saw it"
+    # The first measurement may have met too few of its turns to tell them from an accident.
+    assert status["analysis"]["measurements"] <= 2
     assert "errors" in past["message"]
     assert all(turn.revision == past["revision"] for turn in traffic.failed), traffic.failed[:3]
     agent.await_condition("Degraded", "True", "AnalysisFailed")
