@@ -68,6 +68,8 @@ class PlainReader:
         else:
             keep = held_back(self._text, _OPENERS)
             shown = self._text[: len(self._text) - keep]
+            if not self._shown and not shown.strip():
+                return ""  # white space before a reply is part of it, and before a call is not
             self._text = self._text[len(self._text) - keep :]
         self._shown = self._shown or bool(shown.strip())
         return shown if self._shown else ""
