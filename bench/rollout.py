@@ -22,7 +22,7 @@ import numpy as np
 
 from tests.cluster.installation import install_operator
 from tests.cluster.kubectl import FIRST_TAG, SECOND_TAG, AgentUnderTest, Kubectl, documents, until
-from tests.e2e.test_rollout import QUESTIONS, RETURNS, ended, model_server, restarts, url_of
+from tests.e2e.test_rollout import QUESTIONS, RETURNS, ended, model_server, url_of
 from tests.e2e.traffic import Traffic
 
 RESULTS = Path(__file__).with_name("results")
@@ -81,12 +81,12 @@ def good(kubectl: Kubectl, requests: int) -> list[str]:
     """A revision that is as good as the stable one."""
     agent = serving(kubectl, "good", rollout=QUICK)
     first = agent.status["stableRevision"]
-    before = restarts(agent, first)
+    before = agent.restarts(first)
     with Traffic(agent.url, QUESTIONS) as traffic:
         agent.apply(SECOND_TAG, rollout=QUICK)
         began = time.time()
         until(lambda: agent.status.get("canaryRevision"), "the canary", 60)
-        unmoved = restarts(agent, first) == before
+        unmoved = agent.restarts(first) == before
         past = ended(agent, 600)
         took = time.time() - began
         until(lambda: len(traffic.turns) >= requests, f"{requests} requests", 600)

@@ -182,6 +182,15 @@ class AgentUnderTest:
             "pods", f"chatagent.dev/revision={revision},chatagent.dev/role=agent"
         )
 
+    def restarts(self, revision: str) -> dict[str, int]:
+        """How often containers of its pods were restarted, by the pods' uid."""
+        return {
+            pod["metadata"]["uid"]: sum(
+                container["restartCount"] for container in pod["status"]["containerStatuses"]
+            )
+            for pod in self.pods(revision)
+        }
+
     def events(self) -> list[tuple[str, str]]:
         """Reasons and messages of its Events."""
         items = json.loads(

@@ -5,28 +5,11 @@ There is no GPU behind it: what is tested is what the pods ask for and where the
 
 from __future__ import annotations
 
-from collections.abc import Generator
-
 import pytest
 
-from tests.cluster.kubectl import AgentUnderTest, Kubectl, dev, documents
+from tests.cluster.kubectl import AgentUnderTest, Kubectl, documents
 
-RUNTIME_CLASS = {
-    "apiVersion": "node.k8s.io/v1",
-    "kind": "RuntimeClass",
-    "metadata": {"name": "nvidia"},
-    "handler": "runc",
-}
 ONE_GPU = {"limits": {"nvidia.com/gpu": 1}}
-
-
-@pytest.fixture
-def two_gpus(namespace: Kubectl) -> Generator[None]:
-    namespace.apply(RUNTIME_CLASS)
-    dev("gpus", "2")
-    yield
-    dev("gpus", "0")
-    namespace.run("delete", "runtimeclass", "nvidia")
 
 
 @pytest.mark.timeout(600)

@@ -43,13 +43,6 @@ def knowledge(kubectl: Kubectl, name: str) -> None:
     kubectl.run("apply", "--server-side", "-f", "-", stdin=kubectl.run(*words))
 
 
-def restarts(pods: list[dict[str, Any]]) -> dict[str, int]:
-    return {
-        pod["metadata"]["uid"]: sum(c["restartCount"] for c in pod["status"]["containerStatuses"])
-        for pod in pods
-    }
-
-
 def binomial_interval(trials: int, share: float) -> tuple[float, float]:
     """The 99 % interval of the count, by the normal approximation with continuity correction."""
     spread = 2.576 * math.sqrt(trials * share * (1 - share)) + 0.5
@@ -107,12 +100,12 @@ def bump(
     tag: str = SECOND_TAG,
     pipeline: dict[str, Any] | None = None,
 ) -> str:
-    before = restarts(agent.pods(stable))
+    before = agent.restarts(stable)
     agent.apply(tag, **({"pipeline": pipeline} if pipeline else {}))
     disturb()
     agent.await_weight(5)
     assert agent.status["stableRevision"] == stable
-    assert restarts(agent.pods(stable)) == before, "no pod of the stable revision restarts"
+    assert agent.restarts(stable) == before, "no pod of the stable revision restarts"
     return agent.status["canaryRevision"]
 
 
@@ -134,23 +127,23 @@ def converse(agent: AgentUnderTest, shares: dict[str, float]) -> None:
 
 
 def promote(agent: AgentUnderTest, canary: str, disturb: Disturb) -> None:
-    before = restarts(agent.pods(canary))
+    before = agent.restarts(canary)
     command(agent, disturb, "promote", "--full")
     until(lambda: agent.status.get("stableRevision") == canary, "the promotion")
     agent.await_condition("Progressing", "False", "Completed")
     until(agent.in_force, "the weights in force", 30)
     assert {agent.ask("Can I return a lamp?").revision for _ in range(50)} == {canary}
-    assert restarts(agent.pods(canary)) == before, "promotion restarts nothing"
+    assert agent.restarts(canary) == before, "promotion restarts nothing"
 
 
 def abort(agent: AgentUnderTest, stable: str, canary: str, disturb: Disturb) -> None:
-    before = restarts(agent.pods(stable))
+    before = agent.restarts(stable)
     command(agent, disturb, "abort")
     until(lambda: agent.status.get("failedRevision") == canary, "the abort")
     agent.await_condition("Progressing", "False", "Aborted")
     until(agent.in_force, "the weights in force", 30)
     assert {agent.ask("Can I return a lamp?").revision for _ in range(50)} == {stable}
-    assert restarts(agent.pods(stable)) == before
+    assert agent.restarts(stable) == before
     until(lambda: not agent.pods(canary), "the canary's pods are gone")
 
 

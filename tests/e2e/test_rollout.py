@@ -16,7 +16,6 @@ from tests.cluster.kubectl import (
     SECOND_TAG,
     AgentUnderTest,
     Kubectl,
-    dev,
     documents,
     until,
 )
@@ -85,22 +84,15 @@ def ended(agent: AgentUnderTest, seconds: float = 240) -> dict[str, Any]:
         raise AssertionError(f"{error}\n{json.dumps(agent.status, indent=1)}") from None
 
 
-def restarts(agent: AgentUnderTest, revision: str) -> dict[str, int]:
-    return {
-        pod["metadata"]["uid"]: sum(c["restartCount"] for c in pod["status"]["containerStatuses"])
-        for pod in agent.pods(revision)
-    }
-
-
 @pytest.mark.timeout(600)
 def test_a_good_revision_goes_out_by_itself_and_nobody_notices(namespace: Kubectl) -> None:
     agent = serving(namespace, "good")
     first = agent.status["stableRevision"]
-    before = restarts(agent, first)
+    before = agent.restarts(first)
     with Traffic(agent.url, QUESTIONS, clients=3, pause=0.02) as traffic:
         agent.apply(SECOND_TAG, rollout=QUICK)
         until(lambda: agent.status.get("canaryRevision"), "the canary", 60)
-        assert restarts(agent, first) == before, "no stable pod restarts"
+        assert agent.restarts(first) == before, "no stable pod restarts"
         past = ended(agent)
         promoted_at = time.time()
         time.sleep(3)  # the traffic goes on for a moment: what comes too late is seen
@@ -188,23 +180,8 @@ def test_worse_answers_never_meet_a_user(namespace: Kubectl) -> None:
     assert "questions.jsonl:1" in past["message"]
 
 
-@pytest.fixture
-def three_gpus(namespace: Kubectl) -> Generator[None]:
-    runtime_class = {
-        "apiVersion": "node.k8s.io/v1",
-        "kind": "RuntimeClass",
-        "metadata": {"name": "nvidia"},
-        "handler": "runc",
-    }
-    namespace.apply(runtime_class)
-    dev("gpus", "2")
-    yield
-    dev("gpus", "0")
-    namespace.run("delete", "runtimeclass", "nvidia")
-
-
 @pytest.mark.timeout(600)
-@pytest.mark.usefixtures("three_gpus")
+@pytest.mark.usefixtures("two_gpus")
 def test_no_spare_gpu(namespace: Kubectl) -> None:
     """Two GPUs, two pods: the canary takes a place, and somebody serves all the while."""
     gpu = {"resources": {"limits": {"nvidia.com/gpu": 1}}, "replicas": 2}
@@ -220,7 +197,7 @@ def test_no_spare_gpu(namespace: Kubectl) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.usefixtures("three_gpus")
+@pytest.mark.usefixtures("two_gpus")
 def test_a_single_pod_without_room_stays(namespace: Kubectl) -> None:
     gpu = {"resources": {"limits": {"nvidia.com/gpu": 2}}}
     rollout = QUICK | {"progressDeadlineSeconds": 20}

@@ -162,7 +162,7 @@ def plan(
         for candidate in candidates
         if _is_ready(agent, candidate, indexing, place, observed)
     )
-    asked = _evaluation(agent, before, target, known, observed)
+    asked = _evaluation(agent, before, target, stable, observed)
     quality = _quality(agent, before, target.name, asked, previous, command, observed)
     trouble = findings.trouble_of_revision(agent, target.name, observed)
     seen_now = Seen(
@@ -348,10 +348,9 @@ def _is_settled(agent: Agent, state: State, weight: int, observed: Observed) -> 
 
 
 def _evaluation(
-    agent: Agent, state: State, target: Revision, known: Mapping[str, Revision], observed: Observed
+    agent: Agent, state: State, target: Revision, stable: Revision | None, observed: Observed
 ) -> Evaluation | None:
     """What is asked of the canary and the stable revision, once the rollout has begun."""
-    stable = known.get(state.stable or "")
     if state.canary != target.name or stable is None:
         return None
     if agent.spec.rollout.strategy not in ("canary", "blueGreen"):
