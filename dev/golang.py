@@ -90,7 +90,8 @@ def _build(
         runner.run(
             [
                 go, "build", "-v", "-mod=readonly", "-trimpath", "-buildvcs=false",
-                "-ldflags", binary.linker_flags, "-o", target / binary.name, binary.package,
+                "-tags", binary.tags, "-ldflags", binary.linker_flags,
+                "-o", target / binary.name, binary.package,
             ],
             log, environment=environment, folder=binary.source, watch=watch,
         )
@@ -106,7 +107,7 @@ def _fetch_modules(
     binary: Binary, go: Path, environment: Mapping[str, str], log: Path, runner: CommandRunner
 ) -> int:
     """Download what the build needs. Returns how many packages that is."""
-    command = [go, "list", "-mod=readonly", "-deps", binary.package]
+    command = [go, "list", "-mod=readonly", "-tags", binary.tags, "-deps", binary.package]
     try:
         runner.run(command, log, environment=environment, folder=binary.source)
     except DevError as error:

@@ -81,8 +81,10 @@ def _of_container(container: Body) -> Trouble | None:
         return Trouble("ImagePullFailed", f"image {container.get('image')!r}: {text}")
     if reason in {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}:
         return _of_configuration(waiting.get("message", reason))
-    if "running" in state or ended.get("exitCode", 0) == 0:
+    if "running" in state and container.get("started", True):
         return None
+    if ended.get("exitCode", 0) == 0:
+        return None  # while one that failed starts again, nothing is known to be better
     return _own_words(ended) or Trouble(
         "ContainerFailed",
         f"container {container['name']!r} ended with exit code {ended.get('exitCode')} "

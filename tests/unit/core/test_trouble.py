@@ -80,13 +80,20 @@ def test_trouble_is_named(body: dict[str, Any], reason: str, words: str) -> None
     assert words in found.message
 
 
+def test_trouble_lasts_while_the_container_starts_again() -> None:
+    words = '{"reason": "ModelNotFound", "message": "acme/other is not in the image"}'
+    found = of_pod(pod(state={"running": {}}, started=False, lastState=ended(words)))
+    assert found is not None
+    assert found.reason == "ModelNotFound"
+
+
 @pytest.mark.parametrize(
     "body",
     [
         {},
         waiting("ContainerCreating"),
         pod(state={"running": {}}),
-        pod(state={"running": {}}, lastState=ended("it crashed once")),
+        pod(state={"running": {}}, started=True, lastState=ended("it crashed once")),
         pod(state=ended(code=0)),
         {"status": pod(state=ended(code=137))["status"] | {"phase": "Failed"}},  # evicted
     ],

@@ -1,7 +1,6 @@
-"""PromQL and its answers, against a stand-in of Prometheus' query API.
+"""PromQL and its answers, against a stand-in of Prometheus' query API that says what a test wants.
 
-The stand-in answers what a test says; that the queries are ones that Prometheus understands is
-shown by their texts here, and is not tried against a Prometheus.
+What a real Prometheus makes of the queries is tried in tests/contract/signals.
 """
 
 from __future__ import annotations

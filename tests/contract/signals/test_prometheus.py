@@ -1,0 +1,224 @@
+"""The numbers of two revisions out of a real Prometheus, which scrapes what the runtime counts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from agent_runtime.telemetry.metrics import Metrics
+from chatagent_operator.api.rollout import Analysis, Metric, Prometheus
+from chatagent_operator.core.analysis import Reading, judge
+from chatagent_operator.signals.prometheus import Queries
+from chatagent_operator.signals.wanted import Wanted
+from tests.contract.runtime.processes import REPOSITORY, Program, free_port, until
+
+CANARY, STABLE = "aaaa1111", "bbbb2222"
+NAMESPACE, AGENT = "shop", "help.desk"
+TURNS = 200
+PATIENCE = 60.0
+
+
+@cache
+def prometheus_server() -> str:
+    """Return the program, which is built the first time. Takes minutes then."""
+    command = [sys.executable, "-m", "dev", "bin", "prometheus"]
+    done = subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout.strip()
+
+
+class PrometheusServer(Program):
+    """It scrapes the targets in a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.targets = folder / "targets.json"
+        self.targets.write_text("[]")
+        scraping = {"job_name": "pods", "file_sd_configs": [{"files": [str(self.targets)]}]}
+        settings = {"global": {"scrape_interval": "250ms"}, "scrape_configs": [scraping]}
+        config = folder / "prometheus.yml"
+        config.write_text(json.dumps(settings))
+        flags = [
+            f"--config.file={config}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address=127.0.0.1:{self.port}",
+        ]
+        super().__init__([prometheus_server(), *flags], folder / "prometheus.log")
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        super().start()
+        until(self._is_ready, f"Prometheus does not answer; see {self.log}")
+
+    def _is_ready(self) -> bool | None:
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", self.port)) == 0 or None
+
+
+@dataclass
+class Pods:
+    """What the runtimes count, each at an address of its own."""
+
+    server: PrometheusServer
+    session: aiohttp.ClientSession
+    began: datetime = field(default_factory=lambda: datetime.now(UTC))
+    _runners: list[web.AppRunner] = field(default_factory=list[web.AppRunner])
+    _targets: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+    async def add(self, revision: str, **labels: str) -> Metrics:
+        metrics = Metrics(revision)
+
+        async def answer(request: web.Request) -> web.Response:
+            kind = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+            return web.Response(body=metrics.text(), headers=kind)
+
+        app = web.Application()
+        app.router.add_get("/metrics", answer)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        self._runners.append(runner)
+        listener = socket.create_server(("127.0.0.1", 0))
+        await web.SockSite(runner, listener).start()
+        target = {"targets": [f"127.0.0.1:{listener.getsockname()[1]}"], "labels": labels}
+        self._targets.append(target)
+        new = self.server.targets.with_suffix(".new")
+        new.write_text(json.dumps(self._targets))
+        new.replace(self.server.targets)
+        return metrics
+
+    async def scraped(self, query: str, value: float) -> None:
+        """Wait until a query gives at least that."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + PATIENCE
+        found: list[Any] = []
+        while not (found and float(found[0]["value"][1]) >= value):
+            assert loop.time() < deadline, f"{query} gives {found}, not {value}"
+            url = f"{self.server.url}/api/v1/query"
+            async with self.session.post(url, data={"query": query}) as answer:
+                found = (await answer.json())["data"]["result"]
+            await asyncio.sleep(0.05)
+
+    async def reading(self, *metrics: Metric) -> Reading:
+        given = Prometheus(url=self.server.url)
+        analysis = Analysis(metrics=metrics or None, prometheus=given)
+        window = self.began.isoformat()
+        wanted = Wanted(CANARY, STABLE, window, 30, {}, analysis, NAMESPACE, AGENT)
+        queries = Queries(self.session, given, None, lambda: datetime.now(UTC))
+        return await queries.read(wanted, datetime.now(UTC).isoformat())
+
+    async def close(self) -> None:
+        for runner in self._runners:
+            await runner.cleanup()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
+    server = PrometheusServer(tmp_path_factory.mktemp("prometheus"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def pods(server: PrometheusServer) -> AsyncIterator[Pods]:
+    async with aiohttp.ClientSession() as session:
+        pods = Pods(server, session)
+        yield pods
+        await pods.close()
+
+
+def of_pod(revision: str, namespace: str = NAMESPACE) -> dict[str, str]:
+    """The labels that a PodMonitor adds."""
+    return {"namespace": namespace, "pod": f"{AGENT}-{revision}-7d4b9c-x2x4z"}
+
+
+def count(metrics: Metrics, bad: int = 0) -> None:
+    """Count turns, the last of them as bad ones."""
+    for n in range(TURNS):
+        metrics.request(500 if n >= TURNS - bad else 200, 0.08)
+        metrics.first_token(0.02)
+        metrics.tokens(100, 20)
+    for _ in range(bad):
+        metrics.no_answer()
+        metrics.feedback("down")
+
+
+@pytest.mark.parametrize("labelled", [True, False], ids=["PodMonitor", "bare"])
+async def test_both_revisions_are_counted_over_the_same_time(pods: Pods, labelled: bool) -> None:
+    revisions = {CANARY: TURNS // 5, STABLE: 0}
+    found = {each: await pods.add(each, **(of_pod(each) if labelled else {})) for each in revisions}
+    stranger = await pods.add(CANARY, **of_pod(CANARY, "elsewhere"))
+    for revision in revisions:
+        await pods.scraped(f'count(agent_no_answer_total{{revision="{revision}"}})', 1)
+    await pods.scraped("count(agent_no_answer_total)", 3)
+    for revision, bad in revisions.items():
+        count(found[revision], bad)
+    count(stranger, TURNS)
+    await pods.scraped('sum(agent_requests_total{namespace="elsewhere"})', TURNS)
+    for revision in revisions:
+        query = f'sum(agent_requests_total{{revision="{revision}",namespace!="elsewhere"}})'
+        await pods.scraped(query, TURNS)
+
+    reading = await pods.reading()
+    assert reading.trouble is None
+    canary, stable = reading.canary, reading.stable
+    # `increase` draws a line as long as the window through what it saw: more than was counted,
+    # and the shares stay.
+    assert TURNS <= stable.turns < 3 * TURNS
+    assert TURNS <= canary.turns < 3 * TURNS
+    assert canary.errors / canary.turns == pytest.approx(0.2)
+    assert canary.no_answers / canary.turns == pytest.approx(0.2)
+    assert (
+        canary.negative_feedback == pytest.approx(canary.feedback) == pytest.approx(canary.errors)
+    )
+    assert stable.errors == stable.no_answers == stable.negative_feedback == 0
+    assert stable.tokens / stable.turns == pytest.approx(120)
+    assert canary.latency.count == pytest.approx(canary.turns)
+    assert 0.05 < (canary.latency.percentile(95) or 0) <= 0.1
+    assert 0.01 < (stable.first_token.percentile(95) or 0) <= 0.025
+    assert judge(Analysis(), reading, 1).verdict == "Failed"
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("sum(agent_nothing_total)", "the query gives no result"),
+        ("0 / 0", "the query gives NaN"),
+        ("1 / 0", "the query gives +Inf"),
+        ("up", "the query gives 2 series, and one number is needed"),
+        ("up[1m]", "the query gives a matrix, and one number is needed"),
+        ("sum(", "Prometheus refused the query: bad_data: "),
+        ("'text'", "the query gives a string, and one number is needed"),
+    ],
+)
+async def test_a_query_without_a_number_says_so(pods: Pods, query: str, said: str) -> None:
+    for revision in (CANARY, STABLE):
+        await pods.add(revision, **of_pod(revision))
+    await pods.scraped("count(up == 1)", 2)
+    metric = Metric(name="mine", query=query, max=1)
+    reading = await pods.reading(metric)
+    assert str(reading.answers["mine"][0]).startswith(said)
+    judged = judge(Analysis(metrics=(metric,), prometheus=Prometheus(url="http://p")), reading, 1)
+    assert judged.verdict == "Inconclusive"
+
+
+async def test_a_users_query_is_asked_for_both_revisions(pods: Pods) -> None:
+    revisions = {CANARY: await pods.add(CANARY), STABLE: await pods.add(STABLE)}
+    await pods.scraped(f'count(agent_no_answer_total{{revision=~"{CANARY}|{STABLE}"}})', 2)
+    count(revisions[CANARY])
+    await pods.scraped(f'sum(agent_requests_total{{revision="{CANARY}"}})', TURNS)
+    query = 'sum(increase(agent_requests_total{revision="{{revision}}"}[{{window}}])) > bool 1'
+    reading = await pods.reading(Metric(name="mine", query=query, max_ratio=1.5))
+    assert reading.answers["mine"] == (1.0, 0.0)
