@@ -26,6 +26,7 @@ EVALUATION = "x-agent-evaluation"
 
 Attribute = str | int | float | bool
 _KINDS = {"turn": SpanKind.SERVER, "generate": SpanKind.CLIENT, "embed": SpanKind.CLIENT}
+_ERROR = "error.type"
 _SUBJECTS = {"tool": "gen_ai.tool.name", "turn": "gen_ai.agent.name"}
 
 
@@ -61,6 +62,10 @@ class Phase:
     def note(self, name: str, value: Attribute) -> None:
         """Add an attribute."""
         self.attributes[name] = value
+
+    def fail(self, kind: str) -> None:
+        """Note that it failed although nothing is raised. `kind` is from a fixed set."""
+        self.attributes[_ERROR] = kind
 
 
 class Telemetry:
@@ -155,8 +160,9 @@ class Telemetry:
                 yield
             except BaseException as error:
                 # The message may hold a text of the conversation: only the type is told.
-                span.set_attribute("error.type", type(error).__qualname__)
-                span.set_status(Status(StatusCode.ERROR))
+                phase.fail(type(error).__qualname__)
                 raise
             finally:
                 span.set_attributes(phase.attributes)
+                if _ERROR in phase.attributes:
+                    span.set_status(Status(StatusCode.ERROR))

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from agent_runtime.domain import (
 )
 from agent_runtime.errors import AgentError, InvalidConfigError
 from agent_runtime.ports import Authorizer, Tool
+from agent_runtime.telemetry import Telemetry
 from agent_runtime.text.language import Language
 from agent_runtime.tools.late import reason
 from agent_runtime.tools.rendering import describe
@@ -38,8 +39,6 @@ log = logging.getLogger(__name__)
 
 TOOL_SECONDS = 10.0
 """How long a call of a tool takes that is not configured."""
-Observe = Callable[[str, str, float], None]
-"""Told of each call: the tool, the status, the seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +59,14 @@ class Toolbox:
         authorizer: Authorizer,
         limits: ToolCallsConfig,
         configs: Sequence[ToolConfig] = (),
-        observe: Observe | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         """`configs` says how long a tool may take and how its result is said."""
         self._tools = {tool.spec.name: tool for tool in tools}
         self._authorizer = authorizer
         self._limits = limits
         self._seconds = {config.name: config.timeout_seconds for config in configs}
-        self._observe = observe or _nothing
+        self._telemetry = telemetry or Telemetry("")
         self._replies = {config.name: config.reply for config in configs}
         self._validators: dict[str, tuple[Schema, Validator]] = {}
 
@@ -140,7 +139,7 @@ class Toolbox:
             return result
         seconds = time.monotonic() - begun
         name = call.name if call.name in self._tools else "unknown"
-        self._observe(name, result.status, seconds)
+        self._telemetry.metrics.tool(name, result.status, seconds)
         log.info(
             "tool %s: %s after %.3f s, arguments %s",
             name, result.status, seconds, ", ".join(sorted(call.arguments)) or "none",
@@ -176,18 +175,20 @@ class Toolbox:
 
     async def _made(self, tool: Tool, call: ToolCall, caller: Principal, left: float) -> ToolResult:
         own = self._seconds.get(call.name, TOOL_SECONDS)
-        try:
-            async with asyncio.timeout(min(own, left)):
-                content = await tool.call(call.arguments, caller)
-            return ToolResult(call, "ok", cut(content, self._limits.max_result_bytes))
-        except TimeoutError:
-            said = f"it did not finish within {min(own, left):.3g} seconds"
-        except AgentError as error:
-            said = reason(error)
-        except Exception as error:  # a tool may raise anything, and none of it is worth a turn
-            log.warning("tool %s raised %s", call.name, type(error).__name__)
-            said = reason(error)
-        return ToolResult(call, "error", said)
+        with self._telemetry.phase("tool", call.name) as phase:
+            phase.note("gen_ai.tool.call.id", call.id)
+            try:
+                async with asyncio.timeout(min(own, left)):
+                    content = await tool.call(call.arguments, caller)
+                return ToolResult(call, "ok", cut(content, self._limits.max_result_bytes))
+            except TimeoutError:
+                kind, said = "timeout", f"it did not finish within {min(own, left):.3g} seconds"
+            except Exception as error:  # a tool may raise anything, and none of it is worth a turn
+                kind, said = type(error).__name__, reason(error)
+                if not isinstance(error, AgentError):
+                    log.warning("tool %s raised %s", call.name, kind)
+            phase.fail(kind)
+            return ToolResult(call, "error", said)
 
     async def _allowed(self, caller: Principal, name: str) -> bool:
         try:
@@ -241,7 +242,3 @@ def _same(one: Mapping[str, Json], other: Mapping[str, Json]) -> bool:
 def _problem(tool: Tool) -> str | None:
     """Tools of one's own need not know of problems."""
     return getattr(tool, "problem", None)
-
-
-def _nothing(tool: str, status: str, seconds: float) -> None:
-    del tool, status, seconds

@@ -192,9 +192,7 @@ def _toolbox(
 ) -> Toolbox:
     deciding: list[Authorizer] = [AccessPolicy(config.tools)]
     deciding += [authorizer] if authorizer else []
-    return Toolbox(
-        origins.tools, AllOf(deciding), config.tool_calls, config.tools, telemetry.metrics.tool
-    )
+    return Toolbox(origins.tools, AllOf(deciding), config.tool_calls, config.tools, telemetry)
 
 
 def _may_keep_answers(config: AgentConfig) -> bool:

@@ -25,6 +25,7 @@ from agent_runtime.domain import (
     Turn,
 )
 from agent_runtime.ports import Authorizer, Tool
+from agent_runtime.telemetry import Telemetry
 from agent_runtime.tools.policy import AccessPolicy
 from agent_runtime.tools.toolbox import Toolbox
 from tests.unit.runtime.fakes import indexed
@@ -87,12 +88,12 @@ def boxed() -> Callable[..., Toolbox]:
         *tools: Tool,
         configs: Sequence[ToolConfig] = (),
         authorizer: Authorizer | None = None,
-        observe: Callable[[str, str, float], None] | None = None,
+        telemetry: Telemetry | None = None,
         **limits: Any,
     ) -> Toolbox:
         named = {config.name: config for config in configs}
         all_configs = [named.get(tool.spec.name, ToolConfig(name=tool.spec.name)) for tool in tools]
         policy = authorizer or AccessPolicy(all_configs)
-        return Toolbox(tools, policy, ToolCallsConfig(**limits), all_configs, observe)
+        return Toolbox(tools, policy, ToolCallsConfig(**limits), all_configs, telemetry)
 
     return make

@@ -9,6 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
 
 from agent_runtime.config import AccessConfig, ToolConfig
 from agent_runtime.domain import (
@@ -21,6 +25,7 @@ from agent_runtime.domain import (
     Turn,
 )
 from agent_runtime.errors import ToolFailedError, UnavailableError
+from agent_runtime.telemetry import Telemetry
 from agent_runtime.tools.policy import AccessPolicy, AllOf, granted
 from agent_runtime.tools.toolbox import Toolbox
 from tests.unit.runtime.tools.conftest import recorded, state_of, with_results
@@ -30,15 +35,16 @@ CALL = ToolCall("1", "look", {"order_id": "A1"})
 MIA = Principal("mia", ("support",))
 
 
-class Seen:
-    """What the toolbox told of."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, str]] = []
-
-    def __call__(self, tool: str, status: str, seconds: float) -> None:
-        assert seconds >= 0
-        self.calls.append((tool, status))
+def counted(telemetry: Telemetry) -> set[tuple[str, str]]:
+    """Tool and status of each call that was counted."""
+    (family,) = [
+        each for each in telemetry.metrics.registry.collect() if each.name == "agent_tool_calls"
+    ]
+    return {
+        (sample.labels["tool"], sample.labels["status"])
+        for sample in family.samples
+        if sample.name == "agent_tool_calls_total"
+    }
 
 
 async def result(box: Toolbox, call: ToolCall = CALL, **state: Any) -> ToolResult:
@@ -49,12 +55,37 @@ async def result(box: Toolbox, call: ToolCall = CALL, **state: Any) -> ToolResul
 
 async def test_a_result_is_handed_back(boxed: Boxed) -> None:
     look = recorded("look", lambda given: {"status": "sent", **given})
-    seen = Seen()
-    box = boxed(look, observe=seen)
+    telemetry = Telemetry("r")
+    box = boxed(look, telemetry=telemetry)
     made = await result(box)
     assert (made.status, made.content) == ("ok", {"status": "sent", "order_id": "A1"})
     assert made.seconds > 0
-    assert seen.calls == [("look", "ok")]
+    assert counted(telemetry) == {("look", "ok")}
+
+
+async def test_a_call_is_a_span(boxed: Boxed) -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+
+    def fail(_: Any) -> None:
+        raise ToolFailedError("no such order")
+
+    telemetry = Telemetry("r", provider.get_tracer("test"))
+    box = boxed(recorded("look"), recorded("open", fail), telemetry=telemetry)
+    await result(box)
+    await result(box, replace(CALL, name="open"))
+    good, bad = exporter.get_finished_spans()
+    assert good.name == "execute_tool look"
+    assert good.attributes == {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": "look",
+        "gen_ai.tool.call.id": "1",
+    }
+    assert good.status.status_code is StatusCode.UNSET
+    assert bad.name == "execute_tool open"
+    assert (bad.attributes or {})["error.type"] == "ToolFailedError"
+    assert bad.status.status_code is StatusCode.ERROR
 
 
 @pytest.mark.parametrize(
@@ -162,20 +193,20 @@ async def test_a_long_result_is_cut(boxed: Boxed) -> None:
 
 async def test_whoever_may_not_sees_no_tool(boxed: Boxed) -> None:
     look = recorded("look")
-    seen = Seen()
+    telemetry = Telemetry("r")
     rule = AccessConfig(groups=("support",))
     box = boxed(
         look,
         recorded("open"),
         configs=[ToolConfig(name="look", access=rule)],
-        observe=seen,
+        telemetry=telemetry,
     )
     assert [spec.name for spec in await box.visible(MIA)] == ["look", "open"]
     assert [spec.name for spec in await box.visible(Principal("bob"))] == ["open"]
     denied, unknown = await result(box), await result(box, replace(CALL, name="none"))
     assert (denied.status, denied.content) == ("error", "there is no tool 'look'")
     assert (unknown.status, unknown.content) == ("error", "there is no tool 'none'")
-    assert seen.calls == [("look", "denied"), ("unknown", "error")]
+    assert counted(telemetry) == {("look", "denied"), ("unknown", "error")}
     assert look.calls == []
     assert (await result(box, caller=MIA)).status == "ok"
 
