@@ -6,16 +6,8 @@ from decimal import Decimal
 
 from chatagent_operator.api.pods import Quantity, SecretKeyRef
 from chatagent_operator.api.v1alpha1 import ManagedRedis
-from chatagent_operator.core import names
-from chatagent_operator.core.agent import (
-    RESTRICTED_CONTAINER,
-    RESTRICTED_POD,
-    Agent,
-    Manifest,
-    Platform,
-    Redis,
-    pull_secrets,
-)
+from chatagent_operator.core import names, stateful
+from chatagent_operator.core.agent import Agent, Manifest, Platform, Redis
 
 PORT = 6379
 PASSWORD_KEY = "password"  # noqa: S105  a key, not a password
@@ -63,48 +55,13 @@ def secret(agent: Agent, password: str) -> Manifest:
 
 def objects(agent: Agent, settings: ManagedRedis, platform: Platform) -> list[Manifest]:
     """Service and StatefulSet."""
-    name = names.redis(agent.name)
-    selector = names.selector(agent.name, names.ROLE_CACHE)
-    service = agent.child(
-        "v1",
-        "Service",
-        name,
-        names.ROLE_CACHE,
-        spec={
-            "selector": selector,
-            "ports": [{"name": "redis", "port": PORT, "targetPort": "redis"}],
-        },
-    )
-    spec: Manifest = {
-        "replicas": 1,
-        "serviceName": name,
-        "selector": {"matchLabels": selector},
-        "template": _template(agent, settings, platform),
-    }
-    if settings.storage:
-        spec["persistentVolumeClaimRetentionPolicy"] = {
-            "whenDeleted": "Delete",
-            "whenScaled": "Retain",
-        }
-        spec["volumeClaimTemplates"] = [_claim(agent, settings)]
-    stateful_set = agent.child("apps/v1", "StatefulSet", name, names.ROLE_CACHE, spec=spec)
-    return [service, stateful_set]
-
-
-def max_memory(settings: ManagedRedis) -> int:
-    """Bytes that Redis may fill, less than what its container may use."""
-    limit = settings.resources.limits.get("memory", MEMORY_LIMIT)
-    return int(_amount(limit) * MEMORY_SHARE)
-
-
-def _template(agent: Agent, settings: ManagedRedis, platform: Platform) -> Manifest:
     # `-e`: an error that it answers with counts as one
     probe = {"exec": {"command": ["redis-cli", "-e", "ping"]}, "timeoutSeconds": 3}
-    reference = {"name": names.redis(agent.name), "key": PASSWORD_KEY}
+    name = names.redis(agent.name)
+    reference = {"name": name, "key": PASSWORD_KEY}
     container: Manifest = {
         "name": "redis",
         "image": platform.redis_image,
-        "imagePullPolicy": platform.image_pull_policy,
         "command": ["sh", "-c", _START, "redis-server"],
         "args": _arguments(settings),
         "env": [{"name": "REDISCLI_AUTH", "valueFrom": {"secretKeyRef": reference}}],
@@ -113,29 +70,19 @@ def _template(agent: Agent, settings: ManagedRedis, platform: Platform) -> Manif
             "requests": _REQUESTS | settings.resources.requests,
             "limits": {"memory": MEMORY_LIMIT} | settings.resources.limits,
         },
-        "securityContext": RESTRICTED_CONTAINER,
         "readinessProbe": probe | {"periodSeconds": 5, "failureThreshold": 2},
         "livenessProbe": probe | {"periodSeconds": 20, "failureThreshold": 5},
-        "volumeMounts": [
-            {"name": "data", "mountPath": "/data"},
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
-        ],
     }
-    volumes: list[Manifest] = [{"name": "tmp", "emptyDir": {"medium": "Memory"}}]
-    if settings.storage is None:
-        volumes.append({"name": "data", "emptyDir": {}})
-    return {
-        "metadata": {"labels": names.labels(agent.name, names.ROLE_CACHE)},
-        "spec": {
-            "serviceAccountName": agent.name,
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            "securityContext": RESTRICTED_POD,
-            "containers": [container],
-            "volumes": volumes,
-        }
-        | pull_secrets(platform),
-    }
+    return stateful.objects(
+        agent, names.ROLE_CACHE, name, container, platform,
+        storage=settings.storage, temporary={"medium": "Memory"},
+    )  # fmt: skip
+
+
+def max_memory(settings: ManagedRedis) -> int:
+    """Bytes that Redis may fill, less than what its container may use."""
+    limit = settings.resources.limits.get("memory", MEMORY_LIMIT)
+    return int(_amount(limit) * MEMORY_SHARE)
 
 
 def _arguments(settings: ManagedRedis) -> list[str]:
@@ -149,22 +96,6 @@ def _arguments(settings: ManagedRedis) -> list[str]:
         "--save", "",
         "--appendonly", "yes" if settings.storage else "no",
     ]  # fmt: skip
-
-
-def _claim(agent: Agent, settings: ManagedRedis) -> Manifest:
-    assert settings.storage is not None  # noqa: S101  asked for only where there is one
-    spec: Manifest = {
-        "accessModes": ["ReadWriteOnce"],
-        "resources": {"requests": {"storage": settings.storage.size}},
-    }
-    if settings.storage.storage_class_name:
-        spec["storageClassName"] = settings.storage.storage_class_name
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "data", "labels": names.selector(agent.name, names.ROLE_CACHE)},
-        "spec": spec,
-    }
 
 
 def _amount(quantity: Quantity) -> Decimal:

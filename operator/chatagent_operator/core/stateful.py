@@ -1,0 +1,100 @@
+"""A program of the agent's that keeps data: one pod behind a Service, with its data in /data."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from chatagent_operator.api.v1alpha1 import VolumeSettings
+from chatagent_operator.core import names
+from chatagent_operator.core.agent import (
+    RESTRICTED_CONTAINER,
+    RESTRICTED_POD,
+    Agent,
+    Manifest,
+    Platform,
+    pull_secrets,
+)
+
+
+def objects(
+    agent: Agent,
+    role: str,
+    name: str,
+    container: Manifest,
+    platform: Platform,
+    *,
+    storage: VolumeSettings | None,
+    when_deleted: Literal["Delete", "Retain"] = "Delete",
+    is_headless: bool = False,
+    temporary: Manifest | None = None,
+) -> list[Manifest]:
+    """Service and StatefulSet.
+
+    Args:
+        container: the program, with one port, which the Service has too.
+        storage: the volume. None: the data goes with the pod.
+        when_deleted: what becomes of the volume when the StatefulSet is deleted.
+        temporary: the emptyDir of /tmp.
+    """
+    selector = names.selector(agent.name, role)
+    (port,) = container["ports"]
+    ports = [{"name": port["name"], "port": port["containerPort"], "targetPort": port["name"]}]
+    served: Manifest = {"selector": selector, "ports": ports}
+    if is_headless:
+        served["clusterIP"] = "None"
+    volumes: list[Manifest] = [{"name": "tmp", "emptyDir": temporary or {}}]
+    if storage is None:
+        volumes.append({"name": "data", "emptyDir": {}})
+    spec: Manifest = {
+        "replicas": 1,
+        "serviceName": name,
+        "selector": {"matchLabels": selector},
+        "template": {
+            "metadata": {"labels": names.labels(agent.name, role)},
+            "spec": {
+                "serviceAccountName": agent.name,
+                "automountServiceAccountToken": False,
+                "enableServiceLinks": False,
+                "securityContext": RESTRICTED_POD,
+                "containers": [container | _in_every_container(platform)],
+                "volumes": volumes,
+            }
+            | pull_secrets(platform),
+        },
+    }
+    if storage is not None:
+        spec["persistentVolumeClaimRetentionPolicy"] = {
+            "whenDeleted": when_deleted,
+            "whenScaled": "Retain",
+        }
+        spec["volumeClaimTemplates"] = [_claim(storage, selector)]
+    return [
+        agent.child("v1", "Service", name, role, spec=served),
+        agent.child("apps/v1", "StatefulSet", name, role, spec=spec),
+    ]
+
+
+def _in_every_container(platform: Platform) -> Manifest:
+    return {
+        "imagePullPolicy": platform.image_pull_policy,
+        "securityContext": RESTRICTED_CONTAINER,
+        "volumeMounts": [
+            {"name": "data", "mountPath": "/data"},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+        ],
+    }
+
+
+def _claim(storage: VolumeSettings, labels: Manifest) -> Manifest:
+    spec: Manifest = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": storage.size}},
+    }
+    if storage.storage_class_name:
+        spec["storageClassName"] = storage.storage_class_name
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data", "labels": labels},
+        "spec": spec,
+    }
