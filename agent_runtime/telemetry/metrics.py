@@ -91,6 +91,8 @@ class Metrics:
             self._of(self._requests, str(code))
         for rating in ("up", "down"):
             self._of(self._feedback, rating)
+        for kind in ("prompt", "completion"):
+            self._of(self._tokens, kind)
         self._of(self._no_answer)
         for family in (self._duration, self._first_token):
             self._of(family, "made")
@@ -159,6 +161,11 @@ class Metrics:
     def cache(self, result: str) -> None:
         """Count a look-up: hit, miss or error."""
         self._of(self._cache, result).inc()
+
+    def tool_known(self, name: str) -> None:
+        """Note that there is a tool, before it is called."""
+        for status in ("ok", "error", "denied"):
+            self._of(self._tools, name, status)
 
     @_if_judged
     def tool(self, name: str, status: str, seconds: float) -> None:

@@ -67,6 +67,8 @@ class Toolbox:
         self._limits = limits
         self._seconds = {config.name: config.timeout_seconds for config in configs}
         self._telemetry = telemetry or Telemetry("")
+        for name in self._tools:
+            self._telemetry.metrics.tool_known(name)
         self._replies = {config.name: config.reply for config in configs}
         self._validators: dict[str, tuple[Schema, Validator]] = {}
 

@@ -148,9 +148,10 @@ class Batcher:
         self._running = False
 
     def _measure(self, jobs: Sequence[Job], seconds: float) -> None:
-        """Tell what a batch took of the GPUs, without the share of rows that nobody judges by."""
+        """Tell what a batch took of the GPUs, without the share of rows that nobody judges by. The
+        warm-up's nothing is told as well: a count whose first value is not 0 hides it."""
         share = sum(job.judged for job in jobs) / len(jobs)
-        if self.meter and share and (gpus := self._engine.gpus):
+        if self.meter and (gpus := self._engine.gpus):
             self.meter(seconds * gpus * share)
 
     def _next(self) -> list[Job]:

@@ -81,8 +81,9 @@ class Queries:
         metrics = wanted.analysis.judged_by()
         trouble, tallies, answers = None, dict[str, Tally](), dict[str, tuple[float | str, ...]]()
         try:
-            asking = _Asking(self._session, self._url, await self._headers())
-            window = self._window(wanted)
+            now = self._now()
+            asking = _Asking(self._session, self._url, await self._headers(), now)
+            window = _seconds(wanted.window, now)
             if any(metric.measure for metric in metrics):
                 tallies = await asking.tallies(wanted, window)
             answers = await asking.answers(wanted, window, metrics)
@@ -96,10 +97,6 @@ class Queries:
             answers=cast(Mapping[str, tuple[float | str, float | str]], answers),
             trouble=trouble,
         )
-
-    def _window(self, wanted: Wanted) -> int:
-        passed = self._now() - datetime.fromisoformat(wanted.window)
-        return max(1, math.ceil(passed.total_seconds()))
 
     async def _headers(self) -> dict[str, str]:
         if self._secret is None or self._token is None:
@@ -117,14 +114,15 @@ class Queries:
 
 
 class _Asking:
-    """The queries of one reading."""
+    """The queries of one reading, all of the same instant: what they give belongs together."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, url: str, headers: Mapping[str, str]
+        self, session: aiohttp.ClientSession, url: str, headers: Mapping[str, str], at: datetime
     ) -> None:
         self._session = session
         self._url = url
         self._headers = headers
+        self._at = f"{at.timestamp():.3f}"
         self._places = asyncio.Semaphore(AT_ONCE)
 
     async def tallies(self, wanted: Wanted, window: int) -> dict[str, Tally]:
@@ -177,11 +175,15 @@ class _Asking:
             try:
                 code, body = await get(
                     self._session, self._url, TIMEOUT_SECONDS, MAX_BYTES,
-                    form={"query": query}, headers=self._headers,
+                    form={"query": query, "time": self._at}, headers=self._headers,
                 )  # fmt: skip
             except NoAnswerError as error:
                 raise NoAnswerError(f"Prometheus gave no answer: {error}") from error
         return result(code, body)
+
+
+def _seconds(since: str, now: datetime) -> int:
+    return max(1, math.ceil((now - datetime.fromisoformat(since)).total_seconds()))
 
 
 def result(code: int, body: bytes) -> list[Series]:

@@ -7,7 +7,7 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -23,7 +23,7 @@ from chatagent_operator.api.rollout import Analysis, Metric, Prometheus
 from chatagent_operator.core.analysis import Reading, judge
 from chatagent_operator.signals.prometheus import Queries
 from chatagent_operator.signals.wanted import Wanted
-from tests.contract.runtime.processes import REPOSITORY, Program, free_port, until
+from tests.contract.runtime.processes import REPOSITORY, Program, free_port
 
 CANARY, STABLE = "aaaa1111", "bbbb2222"
 NAMESPACE, AGENT = "shop", "help.desk"
@@ -40,13 +40,11 @@ def prometheus_server() -> str:
 
 
 class PrometheusServer(Program):
-    """It scrapes the targets in a file."""
+    """It scrapes the targets that it starts with."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, targets: Sequence[Mapping[str, Any]]) -> None:
         self.port = free_port()
-        self.targets = folder / "targets.json"
-        self.targets.write_text("[]")
-        scraping = {"job_name": "pods", "file_sd_configs": [{"files": [str(self.targets)]}]}
+        scraping = {"job_name": "pods", "static_configs": targets}
         settings = {"global": {"scrape_interval": "250ms"}, "scrape_configs": [scraping]}
         config = folder / "prometheus.yml"
         config.write_text(json.dumps(settings))
@@ -54,31 +52,26 @@ class PrometheusServer(Program):
             f"--config.file={config}",
             f"--storage.tsdb.path={folder / 'data'}",
             f"--web.listen-address=127.0.0.1:{self.port}",
+            "--scrape.discovery-reload-interval=100ms",
         ]
         super().__init__([prometheus_server(), *flags], folder / "prometheus.log")
         self.url = f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> None:
-        super().start()
-        until(self._is_ready, f"Prometheus does not answer; see {self.log}")
-
-    def _is_ready(self) -> bool | None:
-        with socket.socket() as client:
-            return client.connect_ex(("127.0.0.1", self.port)) == 0 or None
-
 
 @dataclass
 class Pods:
-    """What the runtimes count, each at an address of its own."""
+    """What the runtimes count, each at an address of its own, and who scrapes them."""
 
-    server: PrometheusServer
+    folder: Path
     session: aiohttp.ClientSession
     began: datetime = field(default_factory=lambda: datetime.now(UTC))
+    server: PrometheusServer | None = None
     _runners: list[web.AppRunner] = field(default_factory=list[web.AppRunner])
     _targets: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     async def add(self, revision: str, **labels: str) -> Metrics:
         metrics = Metrics(revision)
+        metrics.tool_known("look")
 
         async def answer(request: web.Request) -> web.Response:
             kind = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
@@ -93,24 +86,35 @@ class Pods:
         await web.SockSite(runner, listener).start()
         target = {"targets": [f"127.0.0.1:{listener.getsockname()[1]}"], "labels": labels}
         self._targets.append(target)
-        new = self.server.targets.with_suffix(".new")
-        new.write_text(json.dumps(self._targets))
-        new.replace(self.server.targets)
         return metrics
+
+    async def watched(self) -> None:
+        """Have a Prometheus scrape them all."""
+        self.server = PrometheusServer(self.folder, self._targets)
+        self.server.start()
+        await self.scraped("count(count_over_time(up[1h]) >= 2)", len(self._targets))
 
     async def scraped(self, query: str, value: float) -> None:
         """Wait until a query gives at least that."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + PATIENCE
-        found: list[Any] = []
-        while not (found and float(found[0]["value"][1]) >= value):
+        while not (found := await self._asked(query)) or found[0] < value:
             assert loop.time() < deadline, f"{query} gives {found}, not {value}"
-            url = f"{self.server.url}/api/v1/query"
-            async with self.session.post(url, data={"query": query}) as answer:
-                found = (await answer.json())["data"]["result"]
             await asyncio.sleep(0.05)
 
+    async def _asked(self, query: str) -> list[float]:
+        assert self.server is not None
+        url = f"{self.server.url}/api/v1/query"
+        try:
+            async with self.session.post(url, data={"query": query}) as answer:
+                answer.raise_for_status()
+                result = (await answer.json())["data"]["result"]
+        except aiohttp.ClientError:
+            return []  # it starts
+        return [float(each["value"][1]) for each in result]
+
     async def reading(self, *metrics: Metric) -> Reading:
+        assert self.server is not None
         given = Prometheus(url=self.server.url)
         analysis = Analysis(metrics=metrics or None, prometheus=given)
         window = self.began.isoformat()
@@ -119,22 +123,16 @@ class Pods:
         return await queries.read(wanted, datetime.now(UTC).isoformat())
 
     async def close(self) -> None:
+        if self.server is not None:
+            self.server.stop()
         for runner in self._runners:
             await runner.cleanup()
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
-    server = PrometheusServer(tmp_path_factory.mktemp("prometheus"))
-    server.start()
-    yield server
-    server.stop()
-
-
 @pytest.fixture
-async def pods(server: PrometheusServer) -> AsyncIterator[Pods]:
+async def pods(tmp_path: Path) -> AsyncIterator[Pods]:
     async with aiohttp.ClientSession() as session:
-        pods = Pods(server, session)
+        pods = Pods(tmp_path, session)
         yield pods
         await pods.close()
 
@@ -150,9 +148,11 @@ def count(metrics: Metrics, bad: int = 0) -> None:
         metrics.request(500 if n >= TURNS - bad else 200, 0.08)
         metrics.first_token(0.02)
         metrics.tokens(100, 20)
+        metrics.tool("look", "ok", 0.01)
     for _ in range(bad):
         metrics.no_answer()
         metrics.feedback("down")
+        metrics.tool("look", "error", 0.01)
 
 
 @pytest.mark.parametrize("labelled", [True, False], ids=["PodMonitor", "bare"])
@@ -160,9 +160,7 @@ async def test_both_revisions_are_counted_over_the_same_time(pods: Pods, labelle
     revisions = {CANARY: TURNS // 5, STABLE: 0}
     found = {each: await pods.add(each, **(of_pod(each) if labelled else {})) for each in revisions}
     stranger = await pods.add(CANARY, **of_pod(CANARY, "elsewhere"))
-    for revision in revisions:
-        await pods.scraped(f'count(agent_no_answer_total{{revision="{revision}"}})', 1)
-    await pods.scraped("count(agent_no_answer_total)", 3)
+    await pods.watched()
     for revision, bad in revisions.items():
         count(found[revision], bad)
     count(stranger, TURNS)
@@ -183,6 +181,8 @@ async def test_both_revisions_are_counted_over_the_same_time(pods: Pods, labelle
     assert (
         canary.negative_feedback == pytest.approx(canary.feedback) == pytest.approx(canary.errors)
     )
+    assert canary.tool_failures / canary.tool_calls == pytest.approx(0.2 / 1.2)
+    assert stable.tool_failures == 0
     assert stable.errors == stable.no_answers == stable.negative_feedback == 0
     assert stable.tokens / stable.turns == pytest.approx(120)
     assert canary.latency.count == pytest.approx(canary.turns)
@@ -206,7 +206,7 @@ async def test_both_revisions_are_counted_over_the_same_time(pods: Pods, labelle
 async def test_a_query_without_a_number_says_so(pods: Pods, query: str, said: str) -> None:
     for revision in (CANARY, STABLE):
         await pods.add(revision, **of_pod(revision))
-    await pods.scraped("count(up == 1)", 2)
+    await pods.watched()
     metric = Metric(name="mine", query=query, max=1)
     reading = await pods.reading(metric)
     assert str(reading.answers["mine"][0]).startswith(said)
@@ -216,7 +216,7 @@ async def test_a_query_without_a_number_says_so(pods: Pods, query: str, said: st
 
 async def test_a_users_query_is_asked_for_both_revisions(pods: Pods) -> None:
     revisions = {CANARY: await pods.add(CANARY), STABLE: await pods.add(STABLE)}
-    await pods.scraped(f'count(agent_no_answer_total{{revision=~"{CANARY}|{STABLE}"}})', 2)
+    await pods.watched()
     count(revisions[CANARY])
     await pods.scraped(f'sum(agent_requests_total{{revision="{CANARY}"}})', TURNS)
     query = 'sum(increase(agent_requests_total{revision="{{revision}}"}[{{window}}])) > bool 1'

@@ -160,4 +160,4 @@ async def test_rows_that_nobody_judges_by_cost_nothing(engine: Counting) -> None
     await asyncio.gather(*first, *second)
     await metered.batcher.aclose()
     assert engine.batches == [[1], [1, 1]]
-    assert metered.told == [1.5]
+    assert metered.told == [0.0, 1.5]

@@ -43,7 +43,7 @@ def counted(telemetry: Telemetry) -> set[tuple[str, str]]:
     return {
         (sample.labels["tool"], sample.labels["status"])
         for sample in family.samples
-        if sample.name == "agent_tool_calls_total"
+        if sample.name == "agent_tool_calls_total" and sample.value
     }
 
 
