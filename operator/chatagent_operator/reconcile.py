@@ -24,7 +24,12 @@ from chatagent_operator.core.plan import Apply, Delete, Make, Plan, Scale, Write
 from chatagent_operator.core.rollout import Notice
 from chatagent_operator.core.trouble import Trouble
 from chatagent_operator.kube.client import Kube
-from chatagent_operator.kube.errors import ApiError, NotFoundError, RejectedError
+from chatagent_operator.kube.errors import (
+    ApiError,
+    NamespaceTerminatingError,
+    NotFoundError,
+    RejectedError,
+)
 from chatagent_operator.kube.store import AgentRecord, Key, Store
 from chatagent_operator.metrics import Metrics
 from chatagent_operator.signals import http_route
@@ -89,7 +94,12 @@ class Reconciler:
             self._analyst.want(key, None)
             return None
         with self._metrics.reconciling():
-            return await self._reconcile(key, seen)
+            try:
+                return await self._reconcile(key, seen)
+            except NamespaceTerminatingError:
+                _log.info("%s: its namespace is being deleted; nothing is made any more", key)
+                self._analyst.want(key, None)
+                return None  # the agent goes with it
 
     async def _reconcile(self, key: Key, seen: AgentRecord) -> float | None:
         previous = ChatAgentStatus.model_validate(seen.status)
@@ -218,8 +228,8 @@ class Reconciler:
                 written.rejected[name] = error.message
                 _log.warning("%s: %s was refused: %s", key, name, error.message)
             except ApiError as error:
-                if error.status == 0:
-                    raise  # nobody answers: the others would wait as long
+                if error.status == 0 or isinstance(error, NamespaceTerminatingError):
+                    raise  # nobody answers, or all would be refused: the others need not try
                 written.failure = written.failure or error
         return written
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any, cast
 
 
 class ApiError(Exception):
@@ -22,6 +23,10 @@ class RejectedError(ApiError):
     """The API server will not take this object as it is; only another one helps."""
 
 
+class NamespaceTerminatingError(ApiError):
+    """The object's namespace is being deleted: nothing can be made in it any more."""
+
+
 _REJECTED = {400, 403, 409, 422}
 _WRONG_TYPE = "failed to create typed patch object"
 """Server-side apply answers 500 where a field has the wrong type."""
@@ -29,11 +34,21 @@ _WRONG_TYPE = "failed to create typed patch object"
 
 def from_response(status: int, body: bytes) -> ApiError:
     """The error of a response with a status of 400 or above."""
-    try:
-        message = str(json.loads(body).get("message") or body[:500].decode(errors="replace"))
-    except (ValueError, AttributeError):
-        message = body[:500].decode(errors="replace")
+    said = _status(body)
+    message = str(said.get("message") or body[:500].decode(errors="replace"))
     if status == 404:
         return NotFoundError(status, message)
+    causes = (said.get("details") or {}).get("causes") or []
+    if any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
+        return NamespaceTerminatingError(status, message)
     rejected = status in _REJECTED or message.startswith(_WRONG_TYPE)
     return (RejectedError if rejected else ApiError)(status, message)
+
+
+def _status(body: bytes) -> dict[str, Any]:
+    """The `Status` object of an answer; empty where it is none."""
+    try:
+        said: Any = json.loads(body)
+    except ValueError:
+        return {}
+    return cast(dict[str, Any], said) if isinstance(said, dict) else {}

@@ -6,7 +6,13 @@ import json
 
 import pytest
 
-from chatagent_operator.kube.errors import ApiError, NotFoundError, RejectedError, from_response
+from chatagent_operator.kube.errors import (
+    ApiError,
+    NamespaceTerminatingError,
+    NotFoundError,
+    RejectedError,
+    from_response,
+)
 
 
 def answer(message: str) -> bytes:
@@ -32,3 +38,14 @@ def test_answers_are_sorted(status: int, message: str, kind: type[ApiError]) -> 
 
 def test_an_answer_that_is_no_json_is_quoted() -> None:
     assert from_response(502, b"<html>bad gateway</html>").message == "<html>bad gateway</html>"
+
+
+def test_a_namespace_that_goes_is_no_fault_of_the_object() -> None:
+    causes = [{"reason": "NamespaceTerminating", "field": "metadata.namespace"}]
+    body = {"kind": "Status", "message": "is being terminated", "details": {"causes": causes}}
+    assert type(from_response(403, json.dumps(body).encode())) is NamespaceTerminatingError
+
+
+@pytest.mark.parametrize("body", [b"[1]", b'{"message": null}', b'{"details": null}'])
+def test_an_answer_of_another_shape_is_an_error_all_the_same(body: bytes) -> None:
+    assert type(from_response(500, body)) is ApiError
