@@ -6,8 +6,9 @@ from the change of the ConfigMap until both HAProxy say that they follow it; wit
 with conversations going on meanwhile.
 
 `python -m bench.gateway --context NAME --namespace NAMESPACE --agent NAME` measures the same on a
-cluster, through its API server: it counts up the generation in the agent's routes, whose weights it
-leaves as they are, and asks the pods by way of the API server's proxy, which is part of the time.
+cluster, through its API server: it suspends the agent, so that nobody else writes its routes,
+counts up the generation in them, leaves the weights as they are, and asks the pods by way of the
+API server's proxy, which is part of the time.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ import aiohttp
 from aiohttp import web
 from kubernetes.aio import client
 
+from chatagent_operator.api.v1alpha1 import GROUP, VERSION
+from chatagent_operator.cli.cluster import MERGE
 from chatagent_operator.core import names
 from chatagent_operator.core.gateway import SYNC_PORT
 from chatagent_operator.core.routes import ROUTES_KEY, Routes
@@ -214,12 +217,22 @@ async def on_a_cluster(context: str, namespace: str, agent: str, count: int) -> 
     labels = ",".join(f"{k}={v}" for k, v in names.selector(agent, names.ROLE_GATEWAY).items())
     generation = 0
 
+    async def suspend(wish: bool) -> None:
+        where = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/chatagents/{agent}"
+        await kube.request("PATCH", where, {"spec": {"suspend": wish}}, MERGE)
+        async with asyncio.timeout(30):
+            while True:
+                status = (await kube.request("GET", where))["status"]
+                if (status["phase"] == "Suspended") == wish:
+                    return
+                await asyncio.sleep(0.1)
+
     async def write(_: int) -> None:
         nonlocal generation
         present = json.loads((await kube.request("GET", path))["data"][ROUTES_KEY])
         generation = present["generation"] + 1
         data = {ROUTES_KEY: json.dumps(present | {"generation": generation})}
-        await kube.request("PATCH", path, {"data": data}, "application/merge-patch+json")
+        await kube.request("PATCH", path, {"data": data}, MERGE)
 
     def follows(pod: str) -> Callable[[int], Awaitable[bool]]:
         url = f"/api/v1/namespaces/{namespace}/pods/{pod}:{SYNC_PORT}/proxy/applied"
@@ -240,8 +253,10 @@ async def on_a_cluster(context: str, namespace: str, agent: str, count: int) -> 
         if not pods:
             raise SystemExit(f"no gateway pod of {namespace}/{agent} in context {context}")
         title = f"{len(pods)} pods on a cluster"
+        await suspend(True)
         return [await timed(title, count, write, [follows(pod) for pod in pods])]
     finally:
+        await suspend(False)
         await kube.close()
 
 
