@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,6 +38,15 @@ def until(ask: Callable[[], T | None], what: str) -> T:
             return answer
         time.sleep(0.02)
     raise TimeoutError(what)
+
+
+@cache
+def built(program: str) -> str:
+    """Return where a program is that the project builds, the first time it is asked for. That
+    takes minutes."""
+    command = [sys.executable, "-m", "dev", "bin", program]
+    done = subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout.strip()
 
 
 @dataclass

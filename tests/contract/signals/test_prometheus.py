@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +20,12 @@ from chatagent_operator.api.rollout import Analysis, Metric, Prometheus
 from chatagent_operator.core.analysis import Reading, judge
 from chatagent_operator.signals.prometheus import Queries
 from chatagent_operator.signals.wanted import Wanted
-from tests.contract.runtime.processes import REPOSITORY, Program, free_port
+from tests.contract.runtime.processes import Program, built, free_port
 
 CANARY, STABLE = "aaaa1111", "bbbb2222"
 NAMESPACE, AGENT = "shop", "help.desk"
 TURNS = 200
 PATIENCE = 60.0
-
-
-@cache
-def prometheus_server() -> str:
-    """Return the program, which is built the first time. Takes minutes then."""
-    command = [sys.executable, "-m", "dev", "bin", "prometheus"]
-    done = subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE, text=True)
-    return done.stdout.strip()
 
 
 class PrometheusServer(Program):
@@ -54,7 +43,7 @@ class PrometheusServer(Program):
             f"--web.listen-address=127.0.0.1:{self.port}",
             "--scrape.discovery-reload-interval=100ms",
         ]
-        super().__init__([prometheus_server(), *flags], folder / "prometheus.log")
+        super().__init__([built("prometheus"), *flags], folder / "prometheus.log")
         self.url = f"http://127.0.0.1:{self.port}"
 
 

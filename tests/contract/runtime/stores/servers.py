@@ -5,11 +5,8 @@ from __future__ import annotations
 import asyncio
 import datetime
 import ssl
-import subprocess
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.contract.runtime.processes import REPOSITORY, Program, free_port, until
+from tests.contract.runtime.processes import Program, built, free_port, until
 
 
 class Store(Protocol):
@@ -44,14 +41,6 @@ class Folder:
 
     def url(self, collection: str) -> str:
         return f"faiss://{self.folder}/{collection}"
-
-
-@cache
-def weaviate_server() -> str:
-    """Return the program, which is built the first time. Takes minutes then."""
-    command = [sys.executable, "-m", "dev", "bin", "weaviate-server"]
-    done = subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE, text=True)
-    return done.stdout.strip()
 
 
 class Weaviate(Program):
@@ -88,7 +77,7 @@ class Weaviate(Program):
                 "AUTHORIZATION_ADMINLIST_USERS": "agent",
             }
         address = ["--scheme", "http", "--host", "127.0.0.1", "--port", str(self.port)]
-        super().__init__([weaviate_server(), *address], folder / "weaviate.log", environment)
+        super().__init__([built("weaviate-server"), *address], folder / "weaviate.log", environment)
 
     def start(self) -> None:
         super().start()
