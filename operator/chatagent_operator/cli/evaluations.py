@@ -5,23 +5,26 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 from chatagent_operator.cli.cluster import Cluster
 from chatagent_operator.cli.errors import CommandError
 from chatagent_operator.cli.rendering import evaluation
 from chatagent_operator.cli.result import Result, said
 from chatagent_operator.cli.view import view
+from chatagent_operator.core.evaluation import LOG_KEY, REPORT_KEY
 
 Line = dict[str, Any]
-"""One question of a report, with `lost`, `gained`, and the replies as `new` and `baseline`."""
+"""One question of a report, with `lost`, `gained`, and the replies as `canary` and `stable`."""
 
-SIDES = {"stable": "baseline", "canary": "new"}
+SIDES = ("stable", "canary")
 REPLY_LENGTH = 300
 
 
 async def evaluate(cluster: Cluster, arguments: argparse.Namespace) -> Result:
     """The shares of both revisions, the verdict, and the questions that came out otherwise.
+
+    Of a Job that failed there is no report, and its log in place of one.
 
     Raises:
         CommandError: there was no evaluation.
@@ -34,43 +37,40 @@ async def evaluate(cluster: Cluster, arguments: argparse.Namespace) -> Result:
             "spec.rollout.analysis.evaluation asks for one at the next rollout"
         )
     body = await cluster.config_map(found.report) if found.report else None
-    lines = list(_lines(body or {}))
-    questions = [each for each in lines if "question" in each]
-    changed = [each for each in questions if each.get("lost") or each.get("gained")]
+    data: Mapping[str, str] = (body or {}).get("data") or {}
+    report: Mapping[str, Any] = json.loads(data.get(REPORT_KEY, "{}"))
+    changed: list[Line] = report.get("changed", [])
+    shown = len(changed) + len(report.get("same", []))
+    left_out: int = report.get("leftOut", 0)
+    log = data.get(LOG_KEY)
     document = {
         **found.model_dump(mode="json", by_alias=True),
-        "questions": len(questions),
+        "questions": shown + left_out,
         "changed": changed,
+        "leftOut": left_out,
+        "log": log,
     }
     told = list(evaluation(agent))
     if found.report and body is None:
         told.append("  it is not there (any more)")
-    if questions:
-        told += ["", f"{len(changed)} of {len(questions)} questions came out otherwise"]
+    if shown:
+        told += ["", f"{len(changed)} of {shown} questions came out otherwise"]
         told += [line for each in changed for line in _told(each)]
-    told += [f"  {each['note']}" for each in lines if "note" in each]
+    if left_out:
+        told.append(f"  {left_out} lines are left out")
+    if log is not None:
+        told += ["", "The Job left no report, but its log:"]
+        told += [f"  {line}" for line in log.splitlines()]
     return said(document, "\n".join(told))
 
 
-def _lines(report: Mapping[str, Any]) -> Iterator[Line]:
-    """What is JSON of the files of a report."""
-    for text in (report.get("data") or {}).values():
-        for line in str(text).splitlines():
-            try:
-                found = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(found, dict):
-                yield cast(Line, found)
-
-
 def _told(line: Line) -> Iterator[str]:
-    yield f"  {line.get('id', '-')}: {line['question']}"
+    yield f"  {line.get('id', '-')}: {line.get('question', '-')}"
     for word in ("lost", "gained"):
         if measures := line.get(word):
             yield f"    {word} {', '.join(measures)}"
-    for side, field in SIDES.items():
-        reply: Mapping[str, Any] = line.get(field) or {}
+    for side in SIDES:
+        reply: Mapping[str, Any] = line.get(side) or {}
         said = f"error: {reply['error']}" if reply.get("error") else str(reply.get("reply", "-"))
         text = " ".join(said.split())
         yield f"    {side}: {text if len(text) <= REPLY_LENGTH else text[: REPLY_LENGTH - 1] + '…'}"

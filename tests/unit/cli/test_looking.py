@@ -9,7 +9,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import yaml
 
+from chatagent_operator.api import rollout
+from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.cli import commands, watching
 from chatagent_operator.cli.arguments import parser
 from chatagent_operator.cli.cluster import Cluster
@@ -17,11 +20,17 @@ from chatagent_operator.cli.errors import NO_ANSWER, CommandError
 from chatagent_operator.cli.evaluations import evaluate
 from chatagent_operator.cli.printing import age, cut, width
 from chatagent_operator.cli.result import Result
+from chatagent_operator.core import questions
+from chatagent_operator.core.agent import Agent
+from chatagent_operator.core.evaluation import Evaluation, report_config_map
+from chatagent_operator.core.revision import of as of_spec
 from chatagent_operator.kube.errors import ApiError
 from tests.conftest import Golden
 from tests.unit.cli.stories import CANARY, CANARY_STATUS, FAILED_STATUS, NOW, STABLE, server
+from tests.unit.core.simulation import spec
 
 REPORT = "/api/v1/namespaces/demo/configmaps/shop-evaluation-77aa"
+EVALUATION = rollout.Evaluation.model_validate({"configMap": {"name": "questions"}})
 
 
 def words(*line: str) -> argparse.Namespace:
@@ -106,27 +115,49 @@ async def test_a_revision_that_is_not_there(word: str) -> None:
         await commands.diff(server(FAILED_STATUS).cluster, words("diff", "shop", word, "stable"))
 
 
+def kept(log: str) -> dict[str, Any]:
+    """The ConfigMap that the operator makes of a Job's log."""
+    model = ChatAgentSpec.model_validate(spec())
+    of = Evaluation(REPORT.rpartition("/")[2], CANARY, of_spec(model.versioned()), EVALUATION)
+    return report_config_map(Agent("demo", "shop", "uid-1", 7, model), of, log)
+
+
+def asked(name: str, question: str, *lost: str) -> dict[str, Any]:
+    """A question as the Job prints it."""
+    return {
+        "id": name,
+        "question": question,
+        "lost": list(lost),
+        "gained": [],
+        "new": {"reply": "I do not know."},
+        "baseline": {"reply": "Within\n30 days."},
+    }
+
+
 async def test_an_evaluation(golden: Golden) -> None:
     fake = server(CANARY_STATUS)
     lines: list[dict[str, Any]] = [
-        {
-            "id": "returns-3",
-            "question": "Can I return a lamp?",
-            "lost": ["facts"],
-            "gained": [],
-            "new": {"reply": "I do not know.", "facts": [False]},
-            "baseline": {"reply": "Within\n30 days.", "facts": [True]},
-        },
-        {"id": "a", "question": "And?", "lost": [], "gained": [], "new": {}, "baseline": {}},
-        {"questions": 2, "measures": {}},
-        {"note": "3 lines are left out"},
+        asked("returns-3", "Can I return a lamp?", "facts"),
+        asked("a", "And?"),
+        *[asked("long", "?" * questions.BYTES)] * 3,
+        {"questions": 5, "measures": {}},
     ]
-    report = "".join(f"{json.dumps(line)}\n" for line in lines)
-    fake.objects[REPORT] = {"data": {"report.jsonl": report}}
+    fake.objects[REPORT] = kept("".join(f"{json.dumps(line)}\n" for line in lines))
     found = await evaluate(fake.cluster, words("evaluate", "shop"))
     golden.check("cli-evaluation.txt", found.printed("text", NOW) + "\n")
-    assert found.document["questions"] == 2
-    assert [each["id"] for each in found.document["changed"]] == ["returns-3"]
+    document = json.loads(found.printed("json", NOW))
+    assert yaml.safe_load(found.printed("yaml", NOW)) == document
+    assert (document["questions"], document["leftOut"], document["log"]) == (5, 3, None)
+    (changed,) = document["changed"]
+    assert (changed["id"], changed["canary"]["reply"]) == ("returns-3", "I do not know.")
+
+
+async def test_of_a_job_that_failed_the_log_is_shown() -> None:
+    fake = server(CANARY_STATUS)
+    fake.objects[REPORT] = kept("questions.yaml:3: no id\nbye\n")
+    found = await evaluate(fake.cluster, words("evaluate", "shop"))
+    assert found.document["log"] == "questions.yaml:3: no id\nbye\n"
+    assert "but its log:\n  questions.yaml:3: no id\n  bye" in found.printed("text", NOW)
 
 
 async def test_an_evaluation_that_nobody_asked_for() -> None:
