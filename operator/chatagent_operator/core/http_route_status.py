@@ -8,11 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from chatagent_operator.core.http_route import GENERATION_ANNOTATION
+from chatagent_operator.core.http_route import API_VERSION, GENERATION_ANNOTATION
 from chatagent_operator.core.trouble import Trouble
 
 UNANSWERED = "RouteUnanswered"
 """No Gateway has said yet whether it takes the route as it is now."""
+
+NOT_INSTALLED = Trouble(
+    "GatewayAPINotInstalled",
+    f"the cluster does not serve {API_VERSION}: install the Gateway API's "
+    "CustomResourceDefinitions and an implementation, or set spec.gateway.provider to haproxy",
+)
+"""There can be no HTTPRoute."""
 
 Body = Mapping[str, Any]
 Key = tuple[str, str]

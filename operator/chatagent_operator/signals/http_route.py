@@ -8,8 +8,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from chatagent_operator.core.agent import Manifest
-from chatagent_operator.core.http_route import KIND
-from chatagent_operator.core.http_route_status import in_force, parents, trouble, url
+from chatagent_operator.core.http_route import API_VERSION, KIND
+from chatagent_operator.core.http_route_status import (
+    NOT_INSTALLED,
+    in_force,
+    parents,
+    trouble,
+    url,
+)
 from chatagent_operator.core.trouble import Trouble
 
 
@@ -18,6 +24,10 @@ class Reader(Protocol):
 
     async def find(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """An object; None where there is none, or no such kind."""
+        ...
+
+    async def request(self, method: str, path: str) -> Manifest:
+        """One request; returns the answer's JSON. Raises ApiError."""
         ...
 
 
@@ -42,8 +52,15 @@ async def ask(reader: Reader, namespace: str, name: str) -> RouteReport:
     """Read the route of an agent and the Gateways that it is for."""
     route = await reader.find(KIND, namespace, name)
     if route is None:
-        return RouteReport(None)
+        return RouteReport(None, trouble=None if await _is_served(reader) else NOT_INSTALLED)
     keys = parents(route)
     found = await asyncio.gather(*(reader.find("Gateway", *key) for key in keys))
     gateways = dict(zip(keys, found, strict=True))
     return RouteReport(route, in_force(route), trouble(route, gateways), url(route, gateways))
+
+
+async def _is_served(reader: Reader) -> bool:
+    """Whether the cluster has the Gateway API: for `find`, no object and no kind are alike."""
+    groups = (await reader.request("GET", "/apis"))["groups"]
+    served = [version["groupVersion"] for group in groups for version in group["versions"]]
+    return API_VERSION in served
