@@ -19,7 +19,7 @@ PAGE = 200
 
 
 class RedisRecords:
-    """Documents by kind and tenant."""
+    """Documents by kind and tenant. Those of a kind that live for a time live equally long."""
 
     def __init__(
         self, state: RedisState, keys: Keys, clock: Callable[[], float] = time.time
@@ -34,11 +34,19 @@ class RedisRecords:
         check_size(value)
         key, index = self._key(kind, tenant, id), self._index(kind, tenant)
         milliseconds = None if seconds is None else max(1, round(seconds * 1000))
+        now = self._clock()
 
         async def write(redis: Client) -> None:
             async with redis.pipeline(transaction=True) as pipe:
                 pipe.set(key, value, px=milliseconds)
-                pipe.zadd(index, {_member(id): self._clock()}, nx=True)
+                if milliseconds is None:
+                    pipe.zadd(index, {_member(id): now}, nx=True)
+                    pipe.persist(index)
+                else:
+                    # The value lives anew, and so does its member; those of dead ones go.
+                    pipe.zadd(index, {_member(id): now})
+                    pipe.zremrangebyscore(index, 0, now - milliseconds / 1000)
+                    pipe.pexpire(index, milliseconds)
                 await pipe.execute()
 
         await self._state.call(write, _seconds(len(value)), write=True)

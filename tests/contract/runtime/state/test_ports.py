@@ -145,6 +145,24 @@ async def test_records_with_a_time_limit(records: Records) -> None:
     assert await records.list("response", "") == [("stays", b"y")]
 
 
+async def test_the_ids_of_records_with_a_time_limit_are_forgotten_too(
+    state: RedisState, keys: Keys
+) -> None:
+    now = 1_000_000.0
+    records = RedisRecords(state, keys, clock=lambda: now)
+    index = keys.of("records", "response", "shop")
+    for id in ("old", "used"):
+        await records.put("response", "shop", id, b"x", seconds=60)
+    now += 59
+    await records.put("response", "shop", "used", b"y", seconds=60)
+    now += 2
+    await records.put("response", "shop", "new", b"x", seconds=60)
+    members = await state.call(lambda redis: redis.zrange(index, 0, -1))
+    assert members == [b"used", b"new"]
+    left = await state.call(lambda redis: redis.ttl(index))
+    assert 55 <= left <= 60
+
+
 @BOTH
 async def test_a_large_file(records: Records) -> None:
     content = os.urandom(20 * 2**20)
