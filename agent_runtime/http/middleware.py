@@ -14,6 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from agent_runtime.http.errors import CLIENT_GONE
 from agent_runtime.http.fields import CONVERSATION, issued_conversation
 from agent_runtime.telemetry import Telemetry, Timings
 
@@ -104,11 +105,17 @@ class Timing:
         path = scope["path"]
         counted = scope["method"] == "POST" and (path in TURNS or bool(_APPROVAL.fullmatch(path)))
         began = time.perf_counter()
-        code, started = 500, False
+        code, started, ended, left = 500, False, False, False
         with self._telemetry.request(Headers(scope=scope)) as timings:
 
+            async def watched() -> Message:
+                nonlocal left
+                message = await receive()
+                left = left or (message["type"] == "http.disconnect" and not ended)
+                return message
+
             async def timed(message: Message) -> None:
-                nonlocal code, started
+                nonlocal code, started, ended
                 if message["type"] == "http.response.start":
                     code = message["status"]
                     timings.add("total", time.perf_counter() - began)
@@ -116,12 +123,15 @@ class Timing:
                 elif counted and code < 400 and message.get("body") and not started:
                     started = True
                     self._telemetry.metrics.first_token(time.perf_counter() - began, timings.known)
+                ended = message["type"] == "http.response.body" and not message.get("more_body")
                 await send(message)
 
             try:
-                await self._app(scope, receive, timed)
+                await self._app(scope, watched, timed)
             finally:
                 took = time.perf_counter() - began
+                if left and code < 400:
+                    code = CLIENT_GONE
                 code = scope["state"].get("failed", code)
                 if counted:
                     self._telemetry.metrics.request(code, took, timings.known)

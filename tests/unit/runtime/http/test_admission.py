@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -78,6 +79,20 @@ async def test_who_waits_with_most_makes_room_for_who_waits_with_none() -> None:
     assert isinstance(flood[2].exception(), OverloadedError)
     places.leave(0.1)
     await asyncio.gather(*flood[:2], *other)
+    assert served == ["a", "b", "a"]
+
+
+async def test_who_leaves_while_sent_away_harms_nobody() -> None:
+    places, served = admission(queue=3), list[str]()
+    await places.enter("first")
+    flood = await line_up(places, ["a", "a", "a"], served)
+    lining_up = asyncio.create_task(line_up(places, ["b"], served))
+    await asyncio.sleep(0)  # b is about to take the last one's place in the queue
+    flood[2].cancel()
+    other = await lining_up
+    places.leave(0.1)
+    await asyncio.gather(*flood[:2], *other)
+    assert flood[2].cancelled()
     assert served == ["a", "b", "a"]
 
 
@@ -174,12 +189,13 @@ async def test_a_client_that_goes_away_ends_its_turn(path: str, stream: bool) ->
     connection.leave()
     await task
     assert runtime.agent.ended == ["cancelled"]
+    counts = runtime.telemetry.metrics.text().decode()
+    assert re.findall(r'agent_requests_total\{code="(\d+)".* 1\.0', counts) == ["499"]
+    assert 'agent_request_duration_seconds_count{answer="made",revision="r1"} 0.0' in counts
     # Its place is free again.
     runtime.agent.hold = None
     async with runtime.client:
         assert (await runtime.ask()).status_code == 200
-    if not stream:
-        assert 'code="499"' in runtime.telemetry.metrics.text().decode()
 
 
 async def test_a_client_that_goes_away_while_it_waits_leaves_the_queue() -> None:
