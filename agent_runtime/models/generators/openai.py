@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, cast
 
@@ -21,6 +22,11 @@ PUBLIC = "https://api.openai.com/v1"
 CONNECT_SECONDS = 5.0
 _OPTIONAL = ("stream_options", "temperature", "top_p", "max_tokens", "tool_choice")
 """What a server may not know. It is left out from then on, where the server says so."""
+_NOT_KNOWN = (
+    "unsupported", "not supported", "unknown parameter", "unknown_parameter", "unrecognized",
+    "extra inputs are not permitted",
+)  # fmt: skip
+"""How servers say that they do not know a parameter, rather than that its value is wrong."""
 
 
 class OpenAIGenerator(Remote):
@@ -62,7 +68,7 @@ class OpenAIGenerator(Remote):
                 model=self.name, stream=True, **self._known(wanted)
             )
         except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-            unknown = _complained_of(error) & wanted.keys() - self._unknown
+            unknown = _not_known(error) & wanted.keys() - self._unknown
             if not unknown:
                 raise
             self._unknown |= unknown
@@ -100,7 +106,9 @@ class OpenAIGenerator(Remote):
         await self._client.close()
 
 
-def _complained_of(error: openai.APIStatusError) -> set[str]:
-    """Name the parameters that the server says it does not know."""
-    said = f"{getattr(error, 'param', '') or ''} {error.message}"
-    return {name for name in _OPTIONAL if name in said}
+def _not_known(error: openai.APIStatusError) -> set[str]:
+    """Name the parameters that the server says it does not know. The message has the whole body."""
+    if not any(words in error.message.lower() for words in _NOT_KNOWN):
+        return set()
+    named = re.findall(r"\w+", error.param or error.message)
+    return {name for name in _OPTIONAL if name in named}

@@ -258,6 +258,26 @@ async def test_what_a_server_does_not_know_is_left_out(connecting: Connecting) -
     assert bodies[-1]["max_completion_tokens"] == 512
 
 
+async def test_a_parameter_whose_value_is_wrong_is_sent_again(connecting: Connecting) -> None:
+    bodies: list[Any] = []
+
+    async def strict(exchange: Exchange) -> None:
+        bodies.append(exchange.body)
+        if len(bodies) == 1:
+            said = "Invalid 'temperature': above the maximum; max_tokens is too large"
+            await exchange.refuse(400, said)
+        else:
+            await exchange.stream("ok")
+
+    async with serving(strict) as url:
+        generator = connecting("openai", url)
+        with pytest.raises(AgentError):
+            await answer(generator.generate(prompt("Hi")))
+        assert (await answer(generator.generate(prompt("Hi")))).text == "ok"
+    assert len(bodies) == 2
+    assert {"temperature", "max_tokens"} <= bodies[-1].keys()
+
+
 async def test_a_lost_connection_is_tried_once_more(connecting: Connecting) -> None:
     requests: list[Exchange] = []
 
