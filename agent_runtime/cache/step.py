@@ -1,9 +1,9 @@
 """Known answers: the rest of the pipeline works only where there is none.
 
 An answer is given again only in its scope: the revision, the version of the index, the tenant, the
-rights, the caller's own instructions and sampling. Nothing is kept of a turn that used a tool,
-waits for something, or was answered with the conversation in view. What many ask at the same time
-is answered once.
+rights, the caller's own instructions, choice of tools and sampling. Nothing is kept of a turn that
+used a tool or has the results of the caller's, waits for something, or was answered with the
+conversation in view. What many ask at the same time is answered once.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class KnownAnswers:
         theirs = [turn.content for turn in request.turns if turn.role == "system"]
         parts = [
             self._revision, index, request.principal.tenant, rights, theirs,
-            asdict(request.sampling),
+            request.tool_choice, asdict(request.sampling),
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -165,4 +165,5 @@ async def retold(answer: Answer) -> AsyncGenerator[Event]:
 def _may_be_known(state: State) -> bool:
     request, session = state.request, state.session
     waits = session is not None and session.pending is not None
-    return not (request.tools or request.approval or waits)
+    handed_in = request.turns[-1].role == "tool"
+    return not (request.tools or request.approval or waits or handed_in)

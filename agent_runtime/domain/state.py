@@ -30,8 +30,11 @@ class State:
     evidence: Evidence | None = None
     tools: tuple[ToolSpec, ...] = ()
     """Tools that the generator may call by itself."""
+    handed_in: tuple[ToolResult, ...] = ()
+    """What the caller hands in of the calls that it was told to make. The generator reads it; it
+    is nothing that the agent did."""
     results: tuple[ToolResult, ...] = ()
-    """What was called already in this turn."""
+    """What the agent called already in this turn."""
     reply: AsyncGenerator[Event] | None = None
     """The reply, once a step gives one. The steps after it leave it, or wrap it."""
     cached: bool = False

@@ -57,7 +57,8 @@ def assemble(state: State, config: LLMConfig, generator: Counted) -> Prompt:
             "messages",
             "context_length_exceeded",
         )
-    results = _shortened(state.results, count, int(room * RESULTS_SHARE))
+    results = (*state.handed_in, *state.results)
+    results = _shortened(results, count, int(room * RESULTS_SHARE))
     state = replace(state, results=results)
     room -= sum(count(as_text(result.content)) + OVERHEAD for result in results)
     chosen = _choose(state, count, max(0, room))

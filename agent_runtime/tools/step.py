@@ -75,17 +75,15 @@ class UseTools:
         pending = state.session.pending if state.session else None
         if state.request.approval is not None:
             return await self._decided(state, pending, state.request.approval, offered)
-        handed_in = _handed_in(state.request.turns)
-        if pending is not None and not handed_in and state.request.tool_choice != "none":
+        state = replace(state, handed_in=_handed_in(state.request.turns))
+        if pending is not None and not state.handed_in and state.request.tool_choice != "none":
             resumed = await self._resumed(state, pending, offered)
             if resumed is not None:
                 return resumed
         wanted = self._wanted(state, offered)
         if self._native:
             return replace(state, tools=tuple(wanted))
-        if handed_in:
-            return replace(state, results=(*state.results, *handed_in))
-        return await self._chosen(state, wanted) if wanted else state
+        return await self._chosen(state, wanted) if wanted and not state.handed_in else state
 
     async def _offered(self, state: State) -> tuple[ToolSpec, ...]:
         """Return the tools of the agent and of the caller; of one name, the caller's own."""
@@ -211,15 +209,19 @@ def _name() -> str:
 
 
 def _handed_in(turns: Sequence[Turn]) -> tuple[ToolResult, ...]:
-    """Return the results that a caller hands in of the calls that it was told to make."""
+    """Return the results that a caller hands in of the calls that it was told to make: all since
+    the user spoke, as a generator may call, read what came of it, and call again."""
+    if not turns or turns[-1].role != "tool":
+        return ()
     known = {call.id: call for turn in turns for call in turn.tool_calls}
     found: list[ToolResult] = []
     for turn in reversed(turns):
-        if turn.role != "tool":
+        if turn.role == "user":
             break
-        name = turn.tool_call_id or ""
-        call = known.get(name, ToolCall(name, "tool", {}))
-        found.append(ToolResult(call, "ok", _parsed(turn.content)))
+        if turn.role == "tool":
+            name = turn.tool_call_id or ""
+            call = known.get(name, ToolCall(name, "tool", {}))
+            found.append(ToolResult(call, "ok", _parsed(turn.content)))
     return tuple(reversed(found))
 
 

@@ -98,6 +98,8 @@ async def test_the_same_question_is_worked_on_once() -> None:
     [
         {"principal": Principal("bob", tenant="other")},
         {"sampling": Sampling(temperature=1.0)},
+        {"tool_choice": "none"},
+        {"tool_choice": "required"},
         {"turns": (Turn("system", "Be rude."), Turn("user", "How long?"))},
     ],
 )
@@ -167,6 +169,20 @@ async def test_a_conversation_that_waits_for_its_user_gets_no_known_answer() -> 
     waits = Session("c", pending=Pending("p", ToolCall("1", "t", {})))
     done = await agent.known(replace(state("yes"), session=waits))
     assert not done.cached
+
+
+async def test_what_a_caller_s_results_went_into_is_neither_known_nor_kept() -> None:
+    call = ToolCall("1", "mine", {})
+    handed_in = (
+        Turn("user", "How long?"),
+        Turn("assistant", "", tool_calls=(call,)),
+        Turn("tool", "done", tool_call_id="1"),
+    )
+    agent = Agent(reads_history=False)
+    await agent.ask(turns=handed_in)
+    await agent.ask()
+    await agent.ask(turns=handed_in)
+    assert agent.worked == 3
 
 
 async def test_what_many_ask_at_once_is_answered_once() -> None:

@@ -111,6 +111,16 @@ def test_results_follow_the_question_as_turns_of_their_calls() -> None:
     assert "Result of get_order" in prompt.text
 
 
+def test_results_that_the_caller_hands_in_come_before_those_of_the_agent() -> None:
+    mine = ToolResult(ToolCall("1", "get_weather", {"city": "Berlin"}), "ok", "clear")
+    own = ToolResult(ToolCall("2", "get_order", {"id": "A1"}), "ok", "shipped")
+    prompt = assemble(state(handed_in=(mine,), results=(own,)), CONFIG, Words(4000))
+    assert [turn.content for turn in prompt.turns] == ["How long?", "", "clear", "shipped"]
+    assert prompt.turns[1].tool_calls == (mine.call, own.call)
+    assert prompt.results == (mine, own)
+    assert "Result of get_weather: clear" in prompt.text
+
+
 def test_long_results_are_cut_to_what_is_left() -> None:
     calls = [ToolCall(str(n), "get", {}) for n in range(3)]
     results = tuple(ToolResult(call, "ok", "word " * 500) for call in calls)

@@ -266,18 +266,37 @@ async def test_a_callers_own_tool_is_left_to_the_caller(talk: Talk) -> None:
     assert answer.finish_reason == "tool_calls"
 
 
-async def test_what_the_caller_hands_in_is_a_result(talk: Talk) -> None:
-    call = ToolCall("1", "get_weather", {"city": "Berlin"})
-    turns = (
-        Turn("user", "And the weather?"),
-        Turn("assistant", "", tool_calls=(call,)),
-        Turn("tool", '{"sky": "clear"}', tool_call_id="1"),
-    )
+def called(id: str, city: str, sky: str) -> tuple[ToolCall, Turn, Turn]:
+    call = ToolCall(id, "get_weather", {"city": city})
+    said = Turn("tool", f'{{"sky": "{sky}"}}', tool_call_id=id)
+    return call, Turn("assistant", "", tool_calls=(call,)), said
+
+
+@pytest.mark.parametrize("native", [False, True])
+async def test_what_the_caller_hands_in_is_told_from_what_the_agent_did(
+    talk: Talk, native: bool
+) -> None:
+    _, *before = called("0", "Rome", "grey")
+    one, *first = called("1", "Berlin", "clear")
+    other, *second = called("2", "Paris", "dark")
+    asked = Turn("user", "And the weather?")
+    turns = (Turn("user", "Rome?"), *before, Turn("assistant", "Grey."), asked, *first, *second)
     state = state_of("And the weather?", tools=(MINE,))
     state = replace(state, request=replace(state.request, turns=turns))
     slots = Slots()
-    after = await UseTools(talk.box, Router(None, slots, 0.45), slots, native=False)(state)
-    assert [(each.call, each.content) for each in after.results] == [(call, {"sky": "clear"})]
+    after = await UseTools(talk.box, Router(None, slots, 0.45), slots, native)(state)
+    # Those of all rounds since the user spoke: a model that misses one asks for it again.
+    assert [(each.call, each.content) for each in after.handed_in] == [
+        (one, {"sky": "clear"}), (other, {"sky": "dark"})
+    ]  # fmt: skip
+    assert (after.results, after.reply) == ((), None)
+    assert (MINE in after.tools) == native
+
+
+async def test_a_result_that_was_answered_already_is_not_handed_in(talk: Talk) -> None:
+    _, *before = called("0", "Rome", "grey")
+    talk.session = replace(talk.session, turns=(Turn("user", "Rome?"), *before))
+    assert (await talk.step("How do I track an order?")).handed_in == ()
 
 
 async def test_tool_choice(talk: Talk, status: Recorded) -> None:
