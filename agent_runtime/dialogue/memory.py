@@ -62,8 +62,16 @@ class Memory:
         session = state.session or Session(
             request.conversation_id, request.principal.user, request.principal.tenant
         )
+        # Of a known answer it is not known what it was made from.
+        read = state.cached or bool(state.evidence and state.evidence.passages)
+        session = replace(
+            session,
+            turns=tuple(kept),
+            pending=answer.pending,
+            grounded=session.grounded or read,
+        )
         try:
-            await self._sessions.save(replace(session, turns=tuple(kept), pending=answer.pending))
+            await self._sessions.save(session)
         except StateUnavailableError as error:
             log.warning("the turn is not remembered: %s", error)
 

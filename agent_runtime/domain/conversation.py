@@ -94,6 +94,8 @@ class Session:
     tenant: str = ""
     turns: tuple[Turn, ...] = ()
     pending: Pending | None = None
+    grounded: bool = False
+    """Text of documents was in the context of a turn. Any reply since may carry some of it."""
     loaded: Session | None = field(default=None, repr=False, compare=False)
     """As the store gave it. What differs from it is what this turn changed, so that of two turns
     at the same time neither undoes the other."""

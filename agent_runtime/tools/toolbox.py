@@ -215,9 +215,15 @@ class Toolbox:
 def needs_approval(spec: ToolSpec, call: ToolCall, state: State) -> bool:
     """Tell whether the user has to agree first: the call changes something while retrieved text is
     in the context, and they have not agreed to this very call."""
-    if spec.effect == "read" or state.evidence is None or not state.evidence.passages:
-        return False
-    return not approved(call, state)
+    return spec.effect == "write" and _grounded(state) and not approved(call, state)
+
+
+def _grounded(state: State) -> bool:
+    """Tell whether text of documents is in the context: of this turn, or in what is still in view
+    of the turns before it."""
+    if state.evidence is not None and state.evidence.passages:
+        return True
+    return bool(state.session and state.session.grounded and state.question.history)
 
 
 def approved(call: ToolCall, state: State) -> bool:

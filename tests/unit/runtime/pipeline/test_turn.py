@@ -25,6 +25,7 @@ from agent_runtime.domain import (
     ToolResult,
     ToolSpec,
     Turn,
+    told,
 )
 from agent_runtime.errors import GeneratorUnavailableError, NotFoundError, StateUnavailableError
 from agent_runtime.llm.attribution import Attribution
@@ -213,6 +214,46 @@ async def test_the_last_event_comes_after_the_turn_is_remembered() -> None:
     reply = await one.pipeline.respond(Request((Turn("user", "Open today?"),), "c"))
     async for event in reply.events:
         assert ("c" in one.sessions.kept) == isinstance(event, Finish)
+
+
+async def test_what_the_caller_hands_in_is_read_and_neither_told_nor_remembered_twice() -> None:
+    call = ToolCall("1", "mine", {"x": 1})
+    turns = (
+        Turn("user", "Do mine"),
+        Turn("assistant", "", tool_calls=(call,)),
+        Turn("tool", "done", tool_call_id="1"),
+    )
+    one = agent([Piece("It is done.")])
+
+    async def handed_in(state: State) -> State:
+        return replace(state, handed_in=(ToolResult(call, "ok", "done"),))
+
+    one.pipeline._steps = [handed_in, *one.pipeline._steps]  # pyright: ignore[reportPrivateUsage]
+    answer = await one.answer(turns=turns)
+    assert one.generator.prompts[0].turns[-2:] == turns[1:]
+    assert answer.tool_calls == ()
+    assert one.sessions.kept["c"].turns == (*turns, Turn("assistant", "It is done."))
+
+
+async def test_a_conversation_knows_that_documents_were_read_in_it() -> None:
+    one = agent([Piece("Yes.")])
+    await one.answer("Thank you!")
+    assert not one.sessions.kept["c"].grounded
+    await one.answer("When do lamps arrive?")
+    assert one.sessions.kept["c"].grounded
+    await one.answer("Thank you!")
+    assert one.sessions.kept["c"].grounded
+
+
+async def test_a_known_answer_may_come_from_documents() -> None:
+    one = agent([Piece("Yes.")])
+
+    async def known(state: State) -> State:
+        return replace(state, cached=True).replying(told(Piece("Three days."), Finish()))
+
+    one.pipeline._steps = [known]  # pyright: ignore[reportPrivateUsage]
+    await one.answer("When do lamps arrive?")
+    assert one.sessions.kept["c"].grounded
 
 
 async def test_results_of_this_turn_are_told_before_the_words() -> None:

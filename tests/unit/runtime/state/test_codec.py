@@ -23,12 +23,19 @@ SESSION = Session(
         Turn("tool", "{}", tool_call_id="1"),
     ),
     Pending("p", CALL, ("id",), 2),
+    grounded=True,
 )
 
 
 def test_it_comes_back_as_it_was() -> None:
     assert decode(encode(SESSION)) == SESSION
     assert decode(encode(replace(SESSION, loaded=SESSION))) == SESSION
+
+
+def test_what_was_written_before_documents_were_noted_is_read() -> None:
+    document = orjson.loads(encode(SESSION))
+    del document["session"]["grounded"]
+    assert decode(orjson.dumps(document)) == replace(SESSION, grounded=False)
 
 
 @given(st.text(), st.text(), st.integers())

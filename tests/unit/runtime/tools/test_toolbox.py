@@ -27,7 +27,7 @@ from agent_runtime.domain import (
 from agent_runtime.errors import ToolFailedError, UnavailableError
 from agent_runtime.telemetry import Telemetry
 from agent_runtime.tools.policy import AccessPolicy, AllOf, granted
-from agent_runtime.tools.toolbox import Toolbox
+from agent_runtime.tools.toolbox import Toolbox, needs_approval
 from tests.unit.runtime.tools.conftest import recorded, state_of, with_results
 
 Boxed = Callable[..., Toolbox]
@@ -322,6 +322,21 @@ async def test_without_retrieved_text_nobody_is_asked(boxed: Boxed) -> None:
     box = boxed(recorded("write", effect="write"), recorded("look"))
     assert (await result(box, WRITE)).effect == "write"
     assert (await result(box, CALL, passages=True)).status == "ok"
+
+
+@pytest.mark.parametrize(("grounded", "heard", "runs"), [
+    (True, True, False), (True, False, True), (False, True, True),
+])  # fmt: skip
+async def test_what_was_retrieved_for_an_earlier_turn_counts_while_it_is_in_view(
+    boxed: Boxed, grounded: bool, heard: bool, runs: bool
+) -> None:
+    write = recorded("write", effect="write")
+    history = (Turn("user", "And lamps?"), Turn("assistant", "30 days.")) if heard else ()
+    session = Session("c", turns=history, grounded=grounded)
+    made = await boxed(write).execute(WRITE, state_of(session=session, history=history))
+    assert isinstance(made, ToolResult if runs else Pending)
+    assert len(write.calls) == runs
+    assert not needs_approval(recorded("look").spec, CALL, state_of(session=session))
 
 
 async def test_the_log_holds_no_values(boxed: Boxed, caplog: pytest.LogCaptureFixture) -> None:
