@@ -18,9 +18,18 @@ from chatagent_operator.core import names
 from chatagent_operator.core import status as core_status
 from chatagent_operator.core.agent import Agent, Platform
 from chatagent_operator.core.applied import Applied
-from chatagent_operator.core.commands import Command, InvalidCommandError, parse_command
+from chatagent_operator.core.commands import Command, Unreadable, parse_command
 from chatagent_operator.core.observed import Child, Observed, project
-from chatagent_operator.core.plan import Apply, Delete, Make, Plan, Scale, Write, plan
+from chatagent_operator.core.plan import (
+    Apply,
+    Delete,
+    Make,
+    Plan,
+    Scale,
+    Write,
+    last_readable,
+    plan,
+)
 from chatagent_operator.core.rollout import Notice
 from chatagent_operator.core.trouble import Trouble
 from chatagent_operator.kube.client import Kube
@@ -103,21 +112,33 @@ class Reconciler:
 
     async def _reconcile(self, key: Key, seen: AgentRecord) -> float | None:
         previous = ChatAgentStatus.model_validate(seen.status)
+        wrong = None
         try:
-            spec = ChatAgentSpec.model_validate(seen.spec)
+            spec: ChatAgentSpec | None = ChatAgentSpec.model_validate(seen.spec)
         except pydantic.ValidationError as error:
-            status = core_status.invalid(previous, seen.generation, _sentence(error), self._now())
+            wrong = _sentence(error)
+            spec = last_readable(seen.spec, previous, self._store.observed(key))
+        if spec is None:
+            status = core_status.invalid(previous, seen.generation, wrong or "", self._now())
             await self._report(key, seen, previous, status, core_status.notices(previous, status))
             return None
         agent = Agent(key[0], key[1], seen.uid, seen.generation, spec)
-        command, refused = _command(seen)
-        observed = await self._observe(key, agent, previous)
+        command = parse_command(seen.annotations.get(names.COMMAND_ANNOTATION))
+        if _is_urgent(agent, command, previous):
+            observed = self._store.observed(key)  # a pod that hangs must not be waited for
+        else:
+            observed = await self._observe(key, agent, previous)
         made = self._plan(agent, previous, observed, command, {})
         written = await self._execute(key, made.writes)
         if written.rejected:
             made = self._plan(agent, previous, observed, command, written.rejected)
         self._measure(key, agent, observed, made)
-        await self._report(key, seen, previous, made.status, (*made.notices, *refused))
+        status, told = made.status, made.notices
+        if wrong is not None:
+            now = self._now()
+            status = core_status.invalid(previous, seen.generation, wrong, now, looked=status)
+            told += tuple(n for n in core_status.notices(previous, status) if n not in told)
+        await self._report(key, seen, previous, status, told)
         if written.failure:
             raise written.failure
         if written.rejected:
@@ -211,7 +232,7 @@ class Reconciler:
         agent: Agent,
         previous: ChatAgentStatus,
         observed: Observed,
-        command: Command | None,
+        command: Command | Unreadable | None,
         rejected: dict[str, str],
     ) -> Plan:
         return plan(agent, previous, observed, command, self._platform, self._now(), rejected)
@@ -271,13 +292,16 @@ class Reconciler:
             await self._kube.tell(*key, seen.uid, notice)
 
 
-def _command(seen: AgentRecord) -> tuple[Command | None, tuple[Notice, ...]]:
-    try:
-        return parse_command(seen.annotations.get(names.COMMAND_ANNOTATION)), ()
-    except InvalidCommandError as error:
-        # Told in the log only: the annotation stays, and an Event at every look would be a flood.
-        _log.warning("annotation %s is not a command: %s", names.COMMAND_ANNOTATION, error)
-        return None, ()
+def _is_urgent(
+    agent: Agent, command: Command | Unreadable | None, previous: ChatAgentStatus
+) -> bool:
+    """An abort, which waits for nobody. The Gateway's status is needed to say how it is."""
+    return (
+        isinstance(command, Command)
+        and command.action == "abort"
+        and command.id != previous.rollout.last_command_id
+        and agent.spec.gateway.provider == "haproxy"
+    )
 
 
 def _sentence(error: pydantic.ValidationError) -> str:

@@ -12,7 +12,7 @@ from chatagent_operator.cli.cluster import MERGE, Cluster
 from chatagent_operator.cli.errors import NO_ANSWER, CommandError
 from chatagent_operator.cli.view import status_of
 from chatagent_operator.core.agent import Manifest
-from chatagent_operator.core.commands import Action, InvalidCommandError, parse_command
+from chatagent_operator.core.commands import Action, Unreadable, parse_command
 from chatagent_operator.core.names import COMMAND_ANNOTATION
 from chatagent_operator.kube.errors import ApiError, RejectedError
 
@@ -98,13 +98,12 @@ async def _write(
 
 
 def _waits(agent: Manifest) -> bool:
-    """Another command has no answer yet. What is no command never gets one."""
+    """Another command has no answer yet. What is no command keeps nobody waiting."""
     annotations = agent["metadata"].get("annotations") or {}
-    try:
-        order = parse_command(annotations.get(COMMAND_ANNOTATION))
-    except InvalidCommandError:
+    order = parse_command(annotations.get(COMMAND_ANNOTATION))
+    if order is None or isinstance(order, Unreadable):
         return False
-    return order is not None and order.id != status_of(agent).rollout.last_command_id
+    return order.id != status_of(agent).rollout.last_command_id
 
 
 def _meant(agent: Manifest, name: str, action: Action) -> str:

@@ -34,8 +34,14 @@ class Histogram:
         """All of them."""
         return self.buckets[-1][1] if self.buckets else 0.0
 
+    @property
+    def end(self) -> float:
+        """The greatest finite bound. Of turns above it nothing more is known."""
+        return self.buckets[-2][0] if len(self.buckets) > 1 else 0.0
+
     def above(self, bound: float) -> float:
-        """How many took longer; between two bounds evenly spread, as in Prometheus."""
+        """How many took longer, or may have where the bound is beyond the end; between two bounds
+        evenly spread, as in Prometheus."""
         for (low, before), (high, upto) in pairwise(((0.0, 0.0), *self.buckets)):
             if bound <= high:
                 inside = (bound - low) / (high - low) if math.isfinite(high) else 0.0
@@ -50,6 +56,10 @@ class Histogram:
                 inside = (rank - before) / (upto - before)
                 return low + inside * (high - low) if math.isfinite(high) else low
         return None
+
+    def ends_below(self, percent: float) -> bool:
+        """Tell whether that percentile is somewhere beyond the end."""
+        return self.count - self.above(self.end) < self.count * percent / 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,16 +256,23 @@ def _percentile(metric: Metric, reading: Reading, z: float) -> MetricStatus:
     theirs = reading.stable.first_token if of_first else reading.stable.latency
     value, beside = ours.percentile(metric.percentile), theirs.percentile(metric.percentile)
     allowed = 1 - metric.percentile / 100
-    wrong = None
-    for bound, text in _bounds(metric, beside):
+    wrong = unknown = None
+    known = math.inf if theirs.ends_below(metric.percentile) else beside
+    for bound, text in _bounds(metric, known):
         slow = ours.above(bound)
-        if slow >= FEW and wilson(slow, ours.count, z)[0] > allowed:
+        if slow < FEW or wilson(slow, ours.count, z)[0] <= allowed:
+            continue
+        if bound <= ours.end:
             wrong = text
-    return _status(metric, value, beside if _compares(metric) else None, wrong)
+        else:
+            end = ours.end if math.isfinite(bound) else theirs.end
+            unknown = f"perhaps {text}: the histogram ends at {end:g} s"
+    return _status(metric, value, beside if _compares(metric) else None, wrong, unknown)
 
 
 def _bounds(metric: Metric, stable: float | None) -> Iterator[tuple[float, str]]:
-    """Seconds that a percentile may be at most, each with what to say where it is more."""
+    """Seconds that a percentile may be at most, each with what to say where it is more. They are
+    infinite where the stable revision's percentile is, of which no more is known."""
     least = metric.ignore_below or 0.0
     if metric.max is not None:
         yield metric.max, f"more than max {metric.max:g} s"
@@ -270,17 +287,22 @@ def _bounds(metric: Metric, stable: float | None) -> Iterator[tuple[float, str]]
 
 
 def _status(
-    metric: Metric, canary: float | None, stable: float | None, wrong: str | None
+    metric: Metric,
+    canary: float | None,
+    stable: float | None,
+    wrong: str | None,
+    unknown: str | None = None,
 ) -> MetricStatus:
+    """`wrong`: why it failed. `unknown`: why it cannot be told whether it did."""
     said = "no value" if canary is None else f"{canary:.4g}"
     if stable is not None:
         said += f", the stable revision {stable:.4g}"
     return MetricStatus(
         name=metric.name,
-        verdict="Failed" if wrong else "Passed",
+        verdict="Failed" if wrong else "Inconclusive" if unknown else "Passed",
         canary=canary,
         stable=stable,
-        message=f"{said}: {wrong}" if wrong else said,
+        message=": ".join(each for each in (said, wrong or unknown) if each),
     )
 
 

@@ -33,6 +33,8 @@ class Applied:
     """Revisions that every ready pod reaches."""
     silent: tuple[str, ...] = ()
     """Ready pods that do not say what is in force there."""
+    slowest: tuple[str, ...] = ()
+    """Ready pods with that generation; none is behind them."""
     trouble: Trouble | None = None
     """Why it does not follow. Only a Gateway of the cluster's own says so."""
     url: str | None = None
@@ -45,9 +47,13 @@ def common(answers: Mapping[str, PodAnswer | None]) -> Applied:
     given = [answer for answer in answers.values() if answer]
     if silent or not given:
         return Applied(silent=silent)
+    least = min(answer.generation for answer in given)
     return Applied(
-        min(answer.generation for answer in given),
+        least,
         frozenset.intersection(*(answer.reached for answer in given)),
+        slowest=tuple(
+            sorted(n for n, answer in answers.items() if answer and answer.generation == least)
+        ),
     )
 
 

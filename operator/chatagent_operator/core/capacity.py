@@ -26,6 +26,7 @@ def replicas(
     usual: int,
     present: Mapping[str, int],
     available: int,
+    is_held: bool = False,
 ) -> Mapping[str, int]:
     """Pods of each live revision.
 
@@ -33,6 +34,7 @@ def replicas(
         usual: pods of the stable revision without a rollout.
         present: pods that each revision should have until now.
         available: pods of the canary that are.
+        is_held: the rollout is paused, or waits for its documents.
     """
     wanted = {
         each.revision: min(usual, present.get(each.revision, usual)) for each in state.draining
@@ -45,7 +47,10 @@ def replicas(
     canary = max(1, math.ceil(usual * share / 100))
     stable = usual
     if rollout.strategy == "recreate":
-        stable = 0
+        if not is_held:
+            stable = 0
+        elif not state.weight:
+            canary = 0
     elif is_replacing(state, rollout):
         canary = min(canary, max(1, usual - 1), available + 1)
         stable = max(1, usual - canary)

@@ -6,12 +6,10 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
+from chatagent_operator.core import names
+
 Action = Literal["promote", "abort", "pause", "resume", "retry", "skip"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
-
-
-class InvalidCommandError(ValueError):
-    """The command annotation is not one; the message says what is wrong with it."""
 
 
 @dataclass(frozen=True)
@@ -26,29 +24,41 @@ class Command:
     """Of `promote`: without the steps that are left."""
 
 
-def parse_command(text: str | None) -> Command | None:
-    """A command from its annotation.
+@dataclass(frozen=True)
+class Unreadable:
+    """An annotation that is no command. It is answered once, as a command is."""
 
-    Raises:
-        InvalidCommandError: it is not a command.
-    """
+    id: str
+    """Named by its text."""
+    why: str
+
+
+def parse_command(text: str | None) -> Command | Unreadable | None:
+    """A command from its annotation."""
     if not text:
         return None
     try:
+        return _parse(text)
+    except ValueError as error:
+        return Unreadable(names.digest(text), str(error))
+
+
+def _parse(text: str) -> Command:
+    try:
         raw = json.loads(text)
     except ValueError as error:
-        raise InvalidCommandError(f"it is not JSON: {error}") from None
+        raise ValueError(f"it is not JSON: {error}") from None
     if not isinstance(raw, dict):
-        raise InvalidCommandError("it is not a JSON object")
+        raise ValueError("it is not a JSON object")
     fields = cast(dict[str, Any], raw)
     identifier, action, revision = (fields.get(k) for k in ("id", "action", "revision"))
     full = fields.get("full", False)
     if not isinstance(identifier, str) or not identifier:
-        raise InvalidCommandError("id must be a text that is new for every command")
+        raise ValueError("id must be a text that is new for every command")
     if action not in ACTIONS:
-        raise InvalidCommandError(f"action must be one of {', '.join(ACTIONS)}")
+        raise ValueError(f"action must be one of {', '.join(ACTIONS)}")
     if revision is not None and not isinstance(revision, str):
-        raise InvalidCommandError("revision must be the name of a revision")
+        raise ValueError("revision must be the name of a revision")
     if not isinstance(full, bool) or (full and action != "promote"):
-        raise InvalidCommandError("full must be true or false, and is only for promote")
+        raise ValueError("full must be true or false, and is only for promote")
     return Command(identifier, action, revision, full)

@@ -35,7 +35,9 @@ def workloads(agent: Agent, serving: str, observed: Observed) -> Finding:
     """Enough pods of the serving revision are ready."""
     workload = observed.workload("Deployment", names.of_revision(agent.name, serving))
     available = workload.available if workload else 0
-    wanted = min(workload.replicas, agent.spec.replicas) if workload else agent.spec.replicas
+    usual = agent.spec.replicas
+    # All but one may have made way for a canary; with none, nothing answers.
+    wanted = max(1, min(workload.replicas, usual)) if workload else usual
     count = f"{available} of {wanted} pods of revision {serving} are ready"
     if available >= wanted:
         return Finding(ConditionType.WORKLOADS_READY, "True", "Available", count)
@@ -188,6 +190,7 @@ def degraded(
     rejected: Mapping[str, str],
     now: str,
     is_crowded: bool,
+    lags: tuple[str, ...],
 ) -> Finding:
     """Something needs a person's attention."""
     aspect = ConditionType.DEGRADED
@@ -214,6 +217,12 @@ def degraded(
     for role in roles:
         if trouble := next(_troubles(observed, role), None):
             return Finding(aspect, "True", trouble.reason, f"{role}: {trouble.message}")
+    if lags:
+        message = (
+            f"gateway pods that do not follow the routes: {', '.join(lags)}. They may still send "
+            "conversations by the weights of before; see the log of their container sync"
+        )
+        return Finding(aspect, "True", "GatewayLags", message)
     if decision.state.stable and store.status == "False":
         return Finding(aspect, "True", store.reason, f"vector store: {store.message}")
     if state.stable is None and state.waiting_since:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import pydantic
 
 from chatagent_operator.api.status import ChatAgentStatus, EvaluationStatus
+from chatagent_operator.api.v1alpha1 import ChatAgentSpec, VersionedSpec
 from chatagent_operator.core import (
     cache,
     capacity,
@@ -26,13 +28,13 @@ from chatagent_operator.core import (
 )
 from chatagent_operator.core.agent import PORT, Agent, Manifest, Platform
 from chatagent_operator.core.analysis import Measurement, judge
-from chatagent_operator.core.commands import Command
+from chatagent_operator.core.commands import Command, Unreadable
 from chatagent_operator.core.desired import Desired, objects
 from chatagent_operator.core.evaluation import Evaluation
 from chatagent_operator.core.knowledge import Ingestion, ingestions, missing_sources
 from chatagent_operator.core.observed import DataFacts, Observed, ServiceFacts, WorkloadFacts
 from chatagent_operator.core.revision import Revision
-from chatagent_operator.core.rollout import Decision, Notice, Seen, State
+from chatagent_operator.core.rollout import Decision, Notice, Seen, State, elapsed
 from chatagent_operator.core.routes import (
     ROUTES_KEY,
     Backend,
@@ -52,10 +54,13 @@ _DELETED = (
     "PodDisruptionBudget",
     "HTTPRoute",
 )
+_VERSIONED = frozenset(VersionedSpec.model_fields)
 POLL_SECONDS = 2.0
 """How often pods that run but are not ready are asked why."""
 SETTLE_SECONDS = 0.1
 """How often the gateway is asked whether it does what it was told."""
+LAG_SECONDS = 5.0
+"""After which a gateway pod that does not follow is a trouble. It takes some 30 ms."""
 SILENT_SECONDS = 1.0
 """How often while none of it answers."""
 
@@ -132,7 +137,7 @@ def plan(
     agent: Agent,
     previous: ChatAgentStatus,
     observed: Observed,
-    command: Command | None,
+    command: Command | Unreadable | None,
     platform: Platform,
     now: str,
     rejected: Mapping[str, str] | None = None,
@@ -160,7 +165,12 @@ def plan(
     ready = frozenset(
         candidate.name
         for candidate in candidates
-        if _is_ready(agent, candidate, indexing, place, observed)
+        if _is_up(agent, candidate, observed)
+        and (
+            # Once it serves, what was indexed before goes on serving: its pods say if it is gone.
+            (before.weight > 0 and candidate.name == before.canary)
+            or _is_indexed(agent, candidate, indexing, place, observed)
+        )
     )
     asked = _evaluation(agent, before, target, stable, observed)
     quality = _quality(agent, before, target.name, asked, previous, command, observed)
@@ -186,8 +196,9 @@ def plan(
         command=command,
     )
     decision = rollout.advance(before, seen_now, agent.spec.rollout, agent.spec.replicas)
-    if agent.spec.replicas > 1 and findings.is_unschedulable(decision.state.canary, observed):
+    if _may_replace(agent) and findings.is_unschedulable(decision.state.canary, observed):
         decision = replace(decision, state=replace(decision.state, replacing=True))
+    waiting = decision.waiting
     live = [known[name] for name in decision.live if name in known]
     indexing = ingestions(agent, live, observed.sources, store)
     routes = _routes(agent, decision.state, decision.weight, observed)
@@ -197,12 +208,14 @@ def plan(
         agent.spec.replicas,
         _present(observed),
         _available(agent, decision.state.canary or "", observed),
+        is_held=bool(waiting and (waiting.is_paused or waiting.reason == "WaitingForIndex")),
     )
     numbers = _numbers(live, observed)
     questions = asked if _can_be_asked(agent, decision.state, asked, ready, observed) else None
     wanted = objects(agent, live, pods, indexing, questions, routes, numbers, platform)
     report = (quality or previous.evaluation).report
     deletions = _deletions(agent, decision, wanted, report, observed)
+    is_measured = agent.spec.rollout.strategy == "canary"
     in_force = routes.generation == observed.applied.generation
     routed = before.stable is not None and not in_force
     held = [gone for gone in deletions if routed and _serves(gone, observed)]
@@ -221,6 +234,7 @@ def plan(
         rejected or {},
         now,
         is_crowded=decision.state.canary is not None and seen_now.is_crowded,
+        lags=_lags(agent, before, now, observed),
         quality=quality,
     )
     return Plan(
@@ -228,7 +242,7 @@ def plan(
         tuple(deletions),
         written,
         decision.notices + status.notices(previous, written),
-        window=decision.state.weighted_at if decision.weight else None,
+        window=decision.state.weighted_at if decision.weight and is_measured else None,
         is_in_force=in_force,
         evaluation=asked,
         requeue_after=_next_look(
@@ -239,6 +253,27 @@ def plan(
             is_held=bool(held),
         ),
     )
+
+
+def last_readable(
+    spec: Mapping[str, Any], previous: ChatAgentStatus, observed: Observed
+) -> ChatAgentSpec | None:
+    """The spec in place of one that cannot be read: with the revision that goes out or serves, and
+    where that is not enough, with a rollout that stands still. What was accepted goes on, and can
+    still be taken back. None: there is none."""
+    name = previous.canary_revision or previous.stable_revision
+    present = _known(observed).get(name or "")
+    if present is None:
+        return None
+    others = {key: value for key, value in spec.items() if key not in _VERSIONED}
+    for changes in ({}, {"rollout": {"paused": True}}):
+        try:
+            read = ChatAgentSpec.model_validate(others | present.content | changes)
+        except pydantic.ValidationError:
+            continue
+        # Another operator may have named it by other rules: then it would be a new revision.
+        return read if revision.of(read.versioned()).name == name else None
+    return None
 
 
 def state_of(previous: ChatAgentStatus) -> State:
@@ -290,18 +325,11 @@ def _numbers(live: list[Revision], observed: Observed) -> dict[str, int]:
     return numbers
 
 
-def _is_ready(
-    agent: Agent,
-    candidate: Revision,
-    indexing: list[Ingestion],
-    stable: str | None,
-    observed: Observed,
-) -> bool:
-    """It could serve."""
+def _is_up(agent: Agent, candidate: Revision, observed: Observed) -> bool:
+    """A pod of it is ready, and its address is known."""
     return (
         _available(agent, candidate.name, observed) > 0
         and _cluster_ip(observed, names.of_revision(agent.name, candidate.name)) is not None
-        and _is_indexed(agent, candidate, indexing, stable, observed)
     )
 
 
@@ -337,7 +365,19 @@ def _is_crowded(agent: Agent, state: State, target: str, observed: Observed, now
         return False
     if agent.spec.rollout.strategy == "recreate":
         return not findings.is_making_room(agent, state.started_at, now)
+    if _is_scaling_down(agent, state.stable, observed):
+        return False  # one of its pods makes way
     return capacity.finds_no_room(state, agent.spec.rollout, agent.spec.replicas)
+
+
+def _may_replace(agent: Agent) -> bool:
+    return agent.spec.replicas > 1 and agent.spec.rollout.capacity.mode != "surge"
+
+
+def _is_scaling_down(agent: Agent, stable: str | None, observed: Observed) -> bool:
+    workload = observed.workload("Deployment", names.of_revision(agent.name, stable or ""))
+    pods = observed.pods(names.ROLE_AGENT, stable) if stable else []
+    return workload is not None and len(pods) > workload.replicas
 
 
 def _is_settled(agent: Agent, state: State, weight: int, observed: Observed) -> bool:
@@ -345,6 +385,21 @@ def _is_settled(agent: Agent, state: State, weight: int, observed: Observed) -> 
     present = _present_routes(agent, observed)
     wanted = _routes(agent, state, weight, observed)
     return wanted == present and present.generation == observed.applied.generation
+
+
+def _lags(agent: Agent, state: State, now: str, observed: Observed) -> tuple[str, ...]:
+    """Gateway pods that should have followed the routes for a while, and do not say so."""
+    if agent.spec.gateway.provider != "haproxy":
+        return ()
+    applied = observed.applied
+    present = _present_routes(agent, observed)
+    if applied.generation in (None, present.generation) and not applied.silent:
+        return ()
+    ended = state.history[0].ended_at if state.history else None
+    changed = max((when for when in (state.weighted_at, ended) if when), default=None)
+    if changed is None or elapsed(changed, now) < LAG_SECONDS:
+        return ()
+    return applied.silent or applied.slowest
 
 
 def _evaluation(
@@ -379,7 +434,7 @@ def _quality(
     target: str,
     asked: Evaluation | None,
     previous: ChatAgentStatus,
-    command: Command | None,
+    command: Command | Unreadable | None,
     observed: Observed,
 ) -> EvaluationStatus | None:
     if state.weight and target == state.canary:

@@ -21,7 +21,7 @@ from chatagent_operator.api.status import (
 )
 from chatagent_operator.core import names
 from chatagent_operator.core.analysis import Measurement, told
-from chatagent_operator.core.commands import Command
+from chatagent_operator.core.commands import Command, Unreadable
 
 KEPT = 10
 """Rollouts that are remembered in the status."""
@@ -95,7 +95,7 @@ class Seen:
     """The newest one of the canary."""
     evaluation: EvaluationStatus | None = None
     """How good the target's answers are. None: nobody asks."""
-    command: Command | None = None
+    command: Command | Unreadable | None = None
     """The last command, new or already carried out."""
 
 
@@ -218,7 +218,10 @@ class _Look:
         if state.path is not None and state.weight:
             reached = [n for n, s in enumerate(self.steps) if (s.set_weight or 101) <= state.weight]
             state = replace(state, step=reached[-1] if reached else 0, step_started_at=None)
-            if not self.steps:  # none is left to wait at, and nobody has approved all of it
+            if state.paused == "Inconclusive":  # of a step that is no more
+                state = _unpaused(state)
+            if not self.steps and self.rollout.strategy != "rolling":
+                # None is left to wait at, and nobody has approved all of it.
                 state = replace(state, paused="Command")
             self._tell("Normal", "StepsChanged", f"revision {state.canary} goes on by other steps")
         self.state = replace(state, path=self.path)
@@ -228,9 +231,10 @@ class _Look:
         command = self.seen.command
         if command is None or command.id == self.state.last_command_id:
             return
-        if refusal := self._refusal(command):
-            self._tell("Warning", "CommandRefused", f"{command.action}: {refusal}")
-            result = f"refused: {refusal}"
+        if isinstance(command, Unreadable):
+            result = self._refuse(f"annotation {names.COMMAND_ANNOTATION}", command.why)
+        elif refusal := self._refusal(command):
+            result = self._refuse(command.action, refusal)
         else:
             result = self._carry_out(command)
         self.state = replace(self.state, last_command_id=command.id, last_command_result=result)
@@ -247,6 +251,8 @@ class _Look:
         state, found = self.state, self.seen.measurement
         if found is None or not self._is_tried() or found.window != state.weighted_at:
             return
+        if self.rollout.strategy != "canary":
+            return  # the others are judged by readiness, and blueGreen by questions
         at_step = self._step_is("analysis")
         before = state.analysis
         if found.at <= (before.measured_at or "") or not (
@@ -288,6 +294,10 @@ class _Look:
         """Go on with the steps as far as they go. Returns what is waited for then."""
         if self.state.canary is None:
             return None
+        if self.state.stable and self.rollout.strategy == "recreate" and (held := self._held()):
+            # The stable pods make way only for a rollout that goes on.
+            self.state = replace(self.state, waiting_since=None)
+            return held
         waiting = self._waits_for_pods()
         if self.state.stable is None:
             return waiting
@@ -471,6 +481,10 @@ class _Look:
         state = _ended(self.state, "Failed", reason, message, self.seen.now)
         self.state = replace(state, failed=revision, failed_reason=reason, failed_message=message)
 
+    def _refuse(self, what: str, why: str) -> str:
+        self._tell("Warning", "CommandRefused", f"{what}: {why}")
+        return f"refused: {why}"
+
     def _refusal(self, command: Command) -> str | None:
         state = self.state
         if command.action == "retry":
@@ -487,6 +501,8 @@ class _Look:
             return "the first revision is not ready yet and there is nothing to go back to"
         is_ready = state.canary in self.seen.ready
         match command.action:
+            case "promote" | "skip" | "resume" if self.rollout.paused:
+                return "spec.rollout.paused is true: set it to false"
             case "promote" | "skip" if not is_ready:
                 return f"revision {state.canary} is not ready"
             case "promote" if not command.full and not self._waits_for_a_person():
@@ -529,26 +545,27 @@ class _Look:
                 self.state = replace(state, paused="Command")
                 return f"paused {state.canary} at {state.weight} %"
             case "resume":
-                self.state = replace(self._unpaused(), step_started_at=self.seen.now)
+                self.state = replace(_unpaused(self.state), step_started_at=self.seen.now)
                 return f"resumed {state.canary}"
             case "promote" if command.full:
-                self.state = replace(self._unpaused(), full=True)
+                self.state = replace(_unpaused(self.state), full=True)
                 return f"promoted {state.canary}, without the steps that were left"
             case "promote" | "skip":
                 at = state.step + 1
                 if state.paused != "Command" or command.action == "skip" or self._step_is("pause"):
-                    self.state = self._unpaused()
+                    self.state = _unpaused(self.state)
                     self._next()
                     return f"moved {state.canary} on from step {at}"
-                self.state = self._unpaused()
+                self.state = _unpaused(self.state)
                 return f"resumed {state.canary}"
-
-    def _unpaused(self) -> State:
-        analysis = self.state.analysis.model_copy(update={"passed": 0, "inconclusive": 0})
-        return replace(self.state, paused=None, analysis=analysis)
 
     def _tell(self, type: Literal["Normal", "Warning"], reason: str, message: str) -> None:
         self.notices.append(Notice(type, reason, message))
+
+
+def _unpaused(state: State) -> State:
+    analysis = state.analysis.model_copy(update={"passed": 0, "inconclusive": 0})
+    return replace(state, paused=None, analysis=analysis)
 
 
 def _cleared(state: State) -> State:

@@ -15,7 +15,7 @@ from chatagent_operator.api.status import (
 )
 from chatagent_operator.core import findings, names, vector_store
 from chatagent_operator.core.agent import Agent
-from chatagent_operator.core.commands import Command
+from chatagent_operator.core.commands import Command, Unreadable
 from chatagent_operator.core.knowledge import Ingestion
 from chatagent_operator.core.observed import Observed
 from chatagent_operator.core.rollout import Decision, Notice, path
@@ -36,6 +36,7 @@ def after(
     now: str,
     *,
     is_crowded: bool,
+    lags: tuple[str, ...],
     quality: EvaluationStatus | None,
 ) -> ChatAgentStatus:
     """The status after a look."""
@@ -53,7 +54,7 @@ def after(
     workloads = findings.workloads(agent, serving, observed)
     cache = findings.cache(agent, observed)
     gateway = findings.gateway(agent, routes, observed)
-    degraded = findings.degraded(agent, decision, store, observed, rejected, now, is_crowded)
+    degraded = findings.degraded(agent, decision, store, observed, rejected, now, is_crowded, lags)
     progressing = findings.progressing(decision)
     available = bool(workload and workload.available)
     ready = findings.ready(state.stable, (workloads, index, gateway), available, routes)
@@ -143,7 +144,7 @@ def notices(before: ChatAgentStatus, now: ChatAgentStatus) -> tuple[Notice, ...]
 
 
 def suspended(
-    agent: Agent, previous: ChatAgentStatus, command: Command | None, now: str
+    agent: Agent, previous: ChatAgentStatus, command: Command | Unreadable | None, now: str
 ) -> ChatAgentStatus:
     """The status of an agent that is left alone: what was, and that it is not looked after."""
     paused = Finding(
@@ -168,13 +169,23 @@ def suspended(
     )
 
 
-def invalid(previous: ChatAgentStatus, generation: int, message: str, now: str) -> ChatAgentStatus:
-    """The status of an agent whose spec this operator cannot read. What serves goes on."""
+def invalid(
+    previous: ChatAgentStatus,
+    generation: int,
+    message: str,
+    now: str,
+    looked: ChatAgentStatus | None = None,
+) -> ChatAgentStatus:
+    """The status of an agent whose spec this operator cannot read.
+
+    Args:
+        looked: what a look came to by what could be read before.
+    """
     passing = ConditionType.ACCEPTED, ConditionType.RECONCILING, ConditionType.STALLED
-    kept = _kept(previous, but=passing)
+    kept = _kept(looked or previous, but=passing)
     accepted = Finding(ConditionType.ACCEPTED, "False", "InvalidSpec", message)
     stalled = Finding(ConditionType.STALLED, "True", "InvalidSpec", message)
-    return previous.model_copy(
+    return (looked or previous).model_copy(
         update={
             "observed_generation": generation,
             "phase": "Degraded",

@@ -13,7 +13,8 @@ from chatagent_operator.core.agent import PORT
 from chatagent_operator.core.observed import Observed
 from chatagent_operator.core.trouble import Trouble, of_report
 
-TIMEOUT_SECONDS = 1.0
+TIMEOUT_SECONDS = 0.5
+"""An abort waits for the look that is under way, and so for this."""
 
 _IN_ORDER = {"Starting", "Draining", "IndexMissing"}
 """Reasons that pass by themselves and are no trouble: a pod starts, stops, or waits for the

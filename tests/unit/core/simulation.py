@@ -17,7 +17,7 @@ from chatagent_operator.core import names
 from chatagent_operator.core.agent import Agent, Platform
 from chatagent_operator.core.analysis import Histogram, Reading, Tally
 from chatagent_operator.core.applied import Applied
-from chatagent_operator.core.commands import Command
+from chatagent_operator.core.commands import Command, Unreadable
 from chatagent_operator.core.observed import Observed, project
 from chatagent_operator.core.plan import Apply, Delete, Make, Plan, Scale, plan
 from chatagent_operator.core.trouble import Trouble
@@ -42,12 +42,14 @@ class Cluster:
     )
     sources: dict[str, str] = field(default_factory=lambda: {"help": "c0ffee"})
     unready: dict[str, Trouble] = field(default_factory=dict[str, Trouble])
-    command: Command | None = None
+    command: Command | Unreadable | None = None
     broken_images: set[str] = field(default_factory=set[str])
     room: int = 100
     """Pods of the agent for which the scheduler has room."""
     gateway_follows: bool = True
     """The gateway does what it is told, by the next look."""
+    lagging: int | None = None
+    """The generation that one gateway pod stays at."""
     tallies: dict[str, Tally] = field(default_factory=dict[str, Tally])
     """What each image's pods have counted, by image. None: there is nothing to read."""
     lost: int | None = None
@@ -69,15 +71,19 @@ class Cluster:
     def plan(self) -> Plan:
         """What a reconcile would do now."""
         agent = Agent("demo", "shop", "uid-1", 1, ChatAgentSpec.model_validate(self.spec))
+        self.clock += 1
+        now = self.now()
+        observed = self.observed()
+        return plan(agent, self.status, observed, self.command, PLATFORM, now)
+
+    def observed(self) -> Observed:
+        """What a reconcile would see now."""
         children = {
             key: child
             for key, body in self.objects.items()
             if (child := project(key[0], body)) is not None
         }
-        self.clock += 1
-        now = self.now()
-        observed = Observed(children, self.sources, self.unready, self._applied(), self._reading())
-        return plan(agent, self.status, observed, self.command, PLATFORM, now)
+        return Observed(children, self.sources, self.unready, self._applied(), self._reading())
 
     def now(self, every: int = 1) -> str:
         """The time of the story, as of the last full interval of so many seconds."""
@@ -106,6 +112,8 @@ class Cluster:
         routes = self.objects.get(("ConfigMap", "shop-routes"))
         if routes is None or not self.gateway_follows:
             return Applied()
+        if self.lagging is not None:
+            return Applied(self.lagging, slowest=("shop-gateway-1",))
         text = json.loads(routes["data"]["routes.json"])
         reached = frozenset(backend["revision"] for backend in text["backends"])
         return Applied(int(text["generation"]), reached)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
+from chatagent_operator.api.status import ChatAgentStatus
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core import names, revision
-from chatagent_operator.core.plan import Apply
-from chatagent_operator.core.rollout import Command
-from tests.unit.core.simulation import Cluster, spec
+from chatagent_operator.core.commands import Command, parse_command
+from chatagent_operator.core.plan import Apply, last_readable
+from chatagent_operator.core.status import invalid
+from tests.unit.core.simulation import Cluster, counted, spec
 
 
 def name_of(image: str, **changes: object) -> str:
@@ -375,3 +379,116 @@ def test_trouble_that_often_passes_is_told_once_it_has_lasted() -> None:
     cluster.clock += 5
     cluster.look()
     assert cluster.condition("Degraded") == ("True", "Unschedulable")
+
+
+PAUSED = {"rollout": {"paused": True, "strategy": "recreate"}}
+
+
+def test_nothing_is_recreated_while_the_rollout_is_held() -> None:
+    cluster = serving()
+    cluster.spec = spec("runtime:2", **PAUSED)
+    cluster.settle()
+    cluster.wait(3600)
+    one = name_of("runtime:1")
+    assert cluster.pods() == {"runtime:1": 1, "runtime:2": 0}
+    assert cluster.weights() == {one: 100}
+    assert cluster.condition("Ready") == ("True", "Serving")
+    assert cluster.status.failed_revision is None, "what is held has no deadline"
+    cluster.spec = spec("runtime:2", rollout={"strategy": "recreate"})
+    cluster.settle()
+    assert cluster.weights() == {name_of("runtime:2"): 100}
+
+
+def test_nothing_is_recreated_before_its_documents_are_there() -> None:
+    cluster = serving()
+    cluster.sources = {}
+    pipeline = {"retrieval": {"chunking": {"maxTokens": 64}}}
+    cluster.spec = spec("runtime:2", pipeline=pipeline, rollout={"strategy": "recreate"})
+    cluster.settle()
+    assert cluster.pods()["runtime:1"] == 1
+    assert cluster.condition("Ready") == ("True", "Serving")
+
+
+def test_an_agent_without_a_pod_is_not_ready() -> None:
+    cluster = serving()
+    cluster.broken_images = {"runtime:2"}
+    cluster.spec = spec("runtime:2", rollout={"strategy": "recreate"})
+    cluster.settle()
+    assert cluster.pods()["runtime:1"] == 0
+    assert cluster.condition("Ready")[0] == "False"
+
+
+def test_documents_that_change_leave_the_canary_its_conversations() -> None:
+    cluster = with_canary()
+    cluster.sources = {"help": "decade"}
+    cluster.look()
+    assert sorted(cluster.weights().values()) == [5, 95]
+    made = cluster.settle()
+    assert made.status.rollout.weight == 5
+
+
+def test_a_gateway_that_does_not_follow_an_abort_is_named() -> None:
+    cluster = with_canary()
+    cluster.lagging = 1
+    cluster.command = Command("id-1", "abort")
+    cluster.look()
+    assert cluster.condition("Degraded")[0] == "False", "it has had no time yet"
+    cluster.clock += 10
+    cluster.look()
+    assert cluster.condition("Degraded") == ("True", "GatewayLags")
+    message = next(c.message for c in cluster.status.conditions if c.type == "Degraded")
+    assert "shop-gateway-1" in message
+    cluster.lagging = None
+    cluster.settle()
+    assert cluster.condition("Degraded")[0] == "False"
+
+
+def test_an_annotation_that_is_no_command_is_answered_once() -> None:
+    cluster = with_canary()
+    cluster.command = parse_command('{"id": 7, "action": "abort"}')
+    cluster.settle()
+    cluster.settle()
+    result = "refused: id must be a text that is new for every command"
+    assert cluster.status.rollout.last_command_result == result
+    assert len([told for told in cluster.story if "CommandRefused" in told]) == 1
+
+
+def test_rolling_is_judged_by_readiness_alone() -> None:
+    cluster = Cluster(spec("runtime:1", replicas=3, rollout={"strategy": "rolling"}))
+    cluster.settle()
+    cluster.tallies = {"runtime:1": counted(400), "runtime:2": counted(400, errors=400)}
+    cluster.spec = spec("runtime:2", replicas=3, rollout={"strategy": "rolling"})
+    cluster.settle()
+    cluster.wait(120)
+    assert cluster.status.stable_revision == name_of("runtime:2")
+
+
+def test_what_was_accepted_goes_on_beside_a_spec_that_cannot_be_read() -> None:
+    cluster = with_canary()
+    two = name_of("runtime:2")
+    wrong = spec("runtime:3", pipeline={"llm": {"promptTemplate": "no question"}})
+    with pytest.raises(ValueError, match="question"):
+        ChatAgentSpec.model_validate(wrong)
+    read = last_readable(wrong, cluster.status, cluster.observed())
+    assert read is not None
+    assert revision.of(read.versioned()).name == two
+    wrong = spec("runtime:2", rollout={"steps": [{"pause": {}}, {"nothing": 1}]})
+    read = last_readable(wrong, cluster.status, cluster.observed())
+    assert read is not None
+    assert read.rollout.paused
+    assert last_readable({"image": ""}, cluster.status, cluster.observed()) is None
+    assert last_readable(wrong, ChatAgentStatus(), cluster.observed()) is None
+
+
+def test_a_spec_that_cannot_be_read_is_said_beside_the_rollout() -> None:
+    cluster = with_canary()
+    cluster.lagging = 1
+    cluster.clock += 10
+    looked = cluster.plan().status
+    now = cluster.now()
+    told = invalid(cluster.status, 2, "spec.image: wrong", now, looked=looked)
+    assert told.canary_revision == looked.canary_revision
+    assert told.phase == "Degraded"
+    reasons = {each.type: each.reason for each in told.conditions}
+    assert (reasons["Accepted"], reasons["Degraded"]) == ("InvalidSpec", "GatewayLags")
+    assert told == invalid(told, 2, "spec.image: wrong", cluster.now(), looked=looked)

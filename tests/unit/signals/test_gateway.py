@@ -47,7 +47,7 @@ async def test_the_least_generation_and_what_all_reach() -> None:
     one = {"generation": 7, "reached": ["a", "b"]}
     other = {"generation": 6, "reached": ["a"]}
     async with asking(one, other) as (gateways, pods):
-        assert await gateways.in_force(pods) == Applied(6, frozenset("a"))
+        assert await gateways.in_force(pods) == Applied(6, frozenset("a"), slowest=("g-1",))
 
 
 @pytest.mark.parametrize(
@@ -75,4 +75,4 @@ async def test_no_pod_is_no_generation() -> None:
 
 async def test_a_gateway_from_before_reaches_nobody() -> None:
     async with asking({"generation": 3}) as (gateways, pods):
-        assert await gateways.in_force(pods) == Applied(3)
+        assert await gateways.in_force(pods) == Applied(3, slowest=("g-0",))
