@@ -165,5 +165,5 @@ async def retold(answer: Answer) -> AsyncGenerator[Event]:
 def _may_be_known(state: State) -> bool:
     request, session = state.request, state.session
     waits = session is not None and session.pending is not None
-    handed_in = request.turns[-1].role == "tool"
+    handed_in = any(turn.role == "tool" for turn in request.turns[-1:])
     return not (request.tools or request.approval or waits or handed_in)

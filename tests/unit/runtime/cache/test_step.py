@@ -14,6 +14,7 @@ from agent_runtime.cache.answers import Answers
 from agent_runtime.cache.step import KnownAnswers
 from agent_runtime.config import CacheConfig
 from agent_runtime.domain import (
+    Approval,
     Event,
     Evidence,
     Finish,
@@ -183,6 +184,11 @@ async def test_what_a_caller_s_results_went_into_is_neither_known_nor_kept() -> 
     await agent.ask()
     await agent.ask(turns=handed_in)
     assert agent.worked == 3
+
+
+async def test_an_approval_without_messages_is_worked_on() -> None:
+    agent = Agent()
+    assert await agent.ask(turns=(), approval=Approval("p", approve=True)) == "Three days."
 
 
 async def test_what_many_ask_at_once_is_answered_once() -> None:
