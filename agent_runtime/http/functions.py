@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import orjson
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError
 from pydantic import Discriminator, Tag
 
 from agent_runtime.domain import ToolCall, ToolSpec
-from agent_runtime.errors import InvalidRequestError
+from agent_runtime.errors import InvalidConfigError, InvalidRequestError
 from agent_runtime.http.fields import Body, FunctionName, Text
 from agent_runtime.http.wire import encode
+from agent_runtime.tools.schema import inlined
 
 MAX_TOOLS = 128
+MAX_DEPTH = 64
+"""Objects and lists inside each other, in schemas and in arguments: what reads them recurses."""
+UNREAD = FormatChecker(formats=())
+"""Regular expressions of schemas are not even compiled."""
 ANYTHING: dict[str, Any] = {"type": "object", "properties": {}}
 
 
@@ -28,9 +33,12 @@ class FunctionSpec(Body):
 
     def spec(self, place: str) -> ToolSpec:
         """Return it as a tool. Raises InvalidRequestError where its schema is none."""
-        schema = self.parameters or ANYTHING
         try:
-            Draft202012Validator.check_schema(schema)
+            schema = _written_out(self.parameters or ANYTHING)
+            Draft202012Validator.check_schema(schema, format_checker=UNREAD)
+        except (InvalidConfigError, RecursionError) as error:
+            at = f"{place}.parameters"
+            raise InvalidRequestError(f"{at}: {error}", at) from None
         except SchemaError as error:
             at = ".".join(map(str, ("parameters", *error.absolute_path)))
             raise InvalidRequestError(f"{place}.{at}: {error.message}", f"{place}.{at}") from None
@@ -39,6 +47,30 @@ class FunctionSpec(Body):
                 f"{place}.parameters.type: it has to be object", f"{place}.parameters.type"
             )
         return ToolSpec(self.name, self.description or "", schema, client=True)
+
+
+def _written_out(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema that refers to nothing. Raises InvalidConfigError, RecursionError."""
+    written = cast(dict[str, Any], inlined(schema, often=1))
+    if _too_deep(written):
+        raise InvalidConfigError(f"it is more than {MAX_DEPTH} levels deep")
+    try:
+        orjson.dumps(written)
+    except TypeError as error:
+        raise InvalidConfigError(str(error)) from None
+    return written
+
+
+def _too_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, (dict, list))
+            for inner in cast(list[Any], list(each.values()) if isinstance(each, dict) else each)
+        ]
+    return bool(level)
 
 
 class FunctionChoice(Body):
@@ -115,6 +147,8 @@ def call(id: str, name: str, arguments: str, place: str) -> ToolCall:
         raise InvalidRequestError(f"{place}: not JSON: {error}", place) from None
     if not isinstance(parsed, dict):
         raise InvalidRequestError(f"{place}: a JSON object is needed", place)
+    if _too_deep(parsed):
+        raise InvalidRequestError(f"{place}: more than {MAX_DEPTH} levels deep", place)
     return ToolCall(id, name, parsed)
 
 

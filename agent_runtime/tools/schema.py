@@ -13,57 +13,88 @@ from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError, ValidationError, best_match
 from jsonschema.protocols import Validator
 from jsonschema.validators import extend, validator_for
+from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 from agent_runtime.domain import Json
 from agent_runtime.errors import InvalidConfigError
 
 Schema = Mapping[str, Json]
 DEEPEST = 24
-"""A schema that refers to itself is written out this deep, then says nothing."""
+"""References in references are written out this deep, then say nothing."""
+OFTEN = 3
+"""A schema that refers to itself is written out this often in itself, then says nothing."""
+LARGEST = 10_000
+"""Objects and lists that references may be written out to: few of them can say a lot."""
+EXPRESSIONS = ("pattern", "patternProperties", "additionalProperties", "unevaluatedProperties")
+"""Keywords that run regular expressions."""
 KEPT = 1000
 """Schemas whose validators are kept."""
 
 
-def inlined(schema: Json, document: Json = None) -> Json:
+def inlined(schema: Json, document: Json = None, often: int = OFTEN) -> Json:
     """Return a schema with its local references (`#/…`) written out.
 
     Args:
         schema: a JSON Schema, or a part of a document.
         document: what the references point into; absent: the schema itself.
+        often: how often one that refers to itself is written out in itself.
 
     Raises:
-        InvalidConfigError: a reference leads nowhere, or out of the document.
+        InvalidConfigError: a reference leads nowhere, or out of the document, or all of them
+            together to far too much.
     """
-    root = schema if document is None else document
-    written = _inlined(schema, root, 0)
+    written = _Writing(schema if document is None else document, often).of(schema, ())
     if isinstance(written, dict):
         written.pop("$defs", None)
     return written
 
 
-def _inlined(part: Json, root: Json, depth: int) -> Json:
-    if isinstance(part, list):
-        return [_inlined(each, root, depth) for each in cast(list[Json], part)]
-    if not isinstance(part, dict):
-        return part
-    fields = cast(dict[str, Json], part)
-    reference = fields.get("$ref")
-    if isinstance(reference, str):
-        if depth >= DEEPEST:
+class _Writing:
+    """Writes out the references into one document."""
+
+    def __init__(self, root: Json, often: int) -> None:
+        self._root = root
+        self._often = often
+        self._parts = 0
+
+    def of(self, part: Json, within: tuple[str, ...]) -> Json:
+        """Return a part that these references led to, the outermost first."""
+        if not isinstance(part, (dict, list)):
+            return part
+        self._count(within)
+        if isinstance(part, list):
+            return [self.of(each, within) for each in cast(list[Json], part)]
+        fields = cast(dict[str, Json], part)
+        reference = fields.get("$ref")
+        if isinstance(reference, str):
+            return self._referred(reference, fields, within)
+        return {
+            name: value if name == "$defs" else self.of(value, within)
+            for name, value in fields.items()
+        }
+
+    def _referred(
+        self, reference: str, fields: Mapping[str, Json], within: tuple[str, ...]
+    ) -> Json:
+        if len(within) >= DEEPEST or within.count(reference) >= self._often:
             return {}
-        target = _inlined(target_of(reference, root), root, depth + 1)
+        target = self.of(target_of(reference, self._root), (*within, reference))
         beside = {name: value for name, value in fields.items() if name != "$ref"}
-        return {**target, **_inlined(beside, root, depth)} if isinstance(target, dict) else target
-    return {
-        name: value if name == "$defs" else _inlined(value, root, depth)
-        for name, value in fields.items()
-    }
+        return {**target, **self.of(beside, within)} if isinstance(target, dict) else target
+
+    def _count(self, within: tuple[str, ...]) -> None:
+        self._parts += bool(within)
+        if self._parts > LARGEST:
+            raise InvalidConfigError(f"its references lead to more than {LARGEST} parts")
 
 
 def target_of(reference: str, root: Json) -> Json:
     """Return what a JSON pointer such as `#/components/schemas/Order` points to."""
     if not reference.startswith("#"):
         raise InvalidConfigError(f"$ref {reference!r} leads out of the document")
+    if reference != "#" and not reference.startswith("#/"):
+        raise InvalidConfigError(f"$ref {reference!r} leads nowhere: it is no JSON pointer")
     found: Any = root
     for step in reference.lstrip("#").split("/")[1:]:
         name = unquote(step).replace("~1", "/").replace("~0", "~")
@@ -73,26 +104,43 @@ def target_of(reference: str, root: Json) -> Json:
     return found
 
 
-def validator(schema: Schema) -> Validator:
-    """Return what checks arguments. Raises InvalidConfigError for what is no JSON Schema."""
-    return _validator(orjson.dumps(schema, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS))
+def validator(schema: Schema, trusted: bool = True) -> Validator:
+    """Return what checks arguments. Raises InvalidConfigError for what is no JSON Schema.
+
+    Args:
+        schema: the JSON Schema. Its references lead nowhere outside of it.
+        trusted: whether its regular expressions may run, and its `$schema` counts.
+    """
+    written = orjson.dumps(schema, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    return _validator(written, trusted)
 
 
 @lru_cache(maxsize=KEPT)
-def _validator(written: bytes) -> Validator:
+def _validator(written: bytes, trusted: bool) -> Validator:
     """Making one takes longer than all that it is used for in a turn."""
     schema = orjson.loads(written)
-    kind: Any = _tolerant(validator_for(schema, default=Draft202012Validator))
+    default: Any = Draft202012Validator
+    kind: Any = _tolerant(validator_for(schema, default=default)) if trusted else _careful(default)
     try:
         kind.check_schema(schema, format_checker=FormatChecker(formats=()))
     except SchemaError as error:
         raise InvalidConfigError(f"parameters: {error.message}") from error
-    return kind(schema)
+    return kind(schema, registry=Registry())  # jsonschema's own one fetches what is not there
 
 
 @lru_cache
 def _tolerant(kind: type[Validator]) -> type[Validator]:
     return extend(kind, {"pattern": _pattern})
+
+
+@lru_cache
+def _careful(kind: type[Validator]) -> type[Validator]:
+    """Regular expressions of strangers may take forever, so nothing that runs them is checked."""
+    return extend(kind, dict.fromkeys(EXPRESSIONS, _unchecked))
+
+
+def _unchecked(check: Validator, said: Json, value: Json, schema: Schema) -> None:
+    del check, said, value, schema
 
 
 def _pattern(
@@ -110,7 +158,10 @@ def _pattern(
 
 def complaint(check: Validator, arguments: Json) -> str | None:
     """Return what is wrong with arguments, the argument named first, or None."""
-    error = best_match(check.iter_errors(arguments))
+    try:
+        error = best_match(check.iter_errors(arguments))
+    except (Unresolvable, ValueError) as wrong:  # its `$dynamicRef`, its `$id`
+        return f"they cannot be checked: {wrong}"
     if error is None:
         return None
     path = ".".join(str(each) for each in error.absolute_path)

@@ -89,7 +89,7 @@ class Slots:
         for earlier in reversed(before):
             old = _read(earlier)
             for name in _unfilled(spec, arguments):
-                schema = plain(properties(spec.parameters)[name])
+                schema = _schema(spec, name)
                 if kind_of(name, schema) in FROM_BEFORE and (
                     found := _value(spec, name, schema, old, today)
                 ):
@@ -104,7 +104,7 @@ class Slots:
         arguments = dict(known)
         text = _read(message)
         missing = _unfilled(spec, known)
-        schemas = {name: plain(properties(spec.parameters)[name]) for name in missing}
+        schemas = {name: _schema(spec, name) for name in missing}
         for name, schema in schemas.items():
             if (found := _value(spec, name, schema, text, today)) is not None:
                 arguments[name] = found.value
@@ -121,7 +121,7 @@ class Slots:
         """Tell whether a message holds a value of what is missing, free text apart."""
         text = _read(message)
         return any(
-            _value(spec, name, plain(properties(spec.parameters)[name]), text, today) is not None
+            _value(spec, name, _schema(spec, name), text, today) is not None
             for name in _unfilled(spec, known)
         )
 
@@ -139,7 +139,7 @@ class Slots:
         if not self._says_more(spec, message):
             return
         for name in required(spec.parameters):
-            schema = plain(properties(spec.parameters).get(name, {}))
+            schema = _schema(spec, name)
             if name not in arguments and kind_of(name, schema) in ("message", "headline"):
                 arguments[name] = _said(name, schema, self._after_request(spec, message))
 
@@ -199,9 +199,14 @@ def _without_code(match: re.Match[str]) -> str:
 def _in_order(spec: ToolSpec) -> list[tuple[str, Schema]]:
     """Required arguments before optional ones, so that these do not take their values."""
     needed = required(spec.parameters)
-    named = properties(spec.parameters)
-    order = sorted(named, key=lambda name: name not in needed)
-    return [(name, plain(named[name])) for name in order]
+    order = sorted(properties(spec.parameters), key=lambda name: name not in needed)
+    return [(name, _schema(spec, name)) for name in order]
+
+
+def _schema(spec: ToolSpec, name: str) -> Schema:
+    """Return an argument's schema, without the regular expression where a client brought it."""
+    found = plain(properties(spec.parameters).get(name, {}))
+    return {k: v for k, v in found.items() if k != "pattern"} if spec.client else found
 
 
 def _value(
@@ -210,7 +215,7 @@ def _value(
     """Return the value of an argument. What need not be given has to be sure."""
     others = [each for each in properties(spec.parameters) if each != name]
     needed = name in required(spec.parameters)
-    for found in find(name, schema, text.text, others, today, alone):
+    for found in find(name, schema, text.text, others, today, alone, trusted=not spec.client):
         if (found.sure or needed) and text.take(found):
             return found
     return None

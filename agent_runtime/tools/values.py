@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from math import isfinite
 from typing import Any, Literal
 
 from agent_runtime.domain import Json, Span
@@ -110,7 +111,13 @@ def shapes(schema: Schema) -> list[re.Pattern[str]]:
 
 
 def find(
-    name: str, schema: Schema, text: str, others: Sequence[str], today: date, alone: bool
+    name: str,
+    schema: Schema,
+    text: str,
+    others: Sequence[str],
+    today: date,
+    alone: bool,
+    trusted: bool = True,
 ) -> Iterator[Found]:
     """Yield values for an argument, the likeliest first.
 
@@ -121,6 +128,7 @@ def find(
         others: the tool's other arguments, whose words take a code away from this one.
         today: what "tomorrow" is counted from.
         alone: the text answers a question for this argument.
+        trusted: the schema's regular expressions may run.
     """
     kind = kind_of(name, schema)
     if kind in ("code", "pattern"):
@@ -142,7 +150,7 @@ def find(
         }  # fmt: skip
         found = finders[kind](name, schema, text, alone) if kind in finders else iter(())
     for each in found:
-        if complaint(validator(schema), each.value) is None:
+        if complaint(validator(schema, trusted), each.value) is None:
             yield each
 
 
@@ -250,6 +258,8 @@ def _numbers(name: str, schema: Schema, text: str, alone: bool) -> Iterator[Foun
     lower = text.lower()
     candidates: list[Found] = []
     for number, (start, end) in numbers(lower):
+        if not isfinite(number):
+            continue
         near = lower[max(0, start - 20) : end + 12]
         named = any(_last(near, word) >= 0 for word in keywords(name))
         article = lower[start:end] in ("a", "an", "one") and not named and not alone

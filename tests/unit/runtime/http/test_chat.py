@@ -18,6 +18,7 @@ from agent_runtime.domain import (
     Turn,
 )
 from agent_runtime.http.fields import MAX_QUESTION
+from agent_runtime.http.functions import MAX_DEPTH
 from tests.unit.runtime.http.harness import QUOTE, Runtime, events_of
 
 CALL = ToolCall("call-1", "get_weather", {"city": "昆山"})
@@ -175,6 +176,17 @@ def message(**more: Any) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": "x", **more}]}
 
 
+def within(schema: dict[str, Any]) -> dict[str, Any]:
+    return tool(parameters={"type": "object", "properties": {"a": schema}})
+
+
+def deep(levels: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(levels):
+        schema = {"items": schema}
+    return schema
+
+
 def tool(**more: Any) -> dict[str, Any]:
     return {"tools": [{"type": "function", "function": {"name": "f", **more}}]}
 
@@ -202,6 +214,11 @@ def tool(**more: Any) -> dict[str, Any]:
         (tool(name="a b"), "tools.0.function.name"),
         (tool(parameters={"type": "nonsense"}), "tools.0.function.parameters.type"),
         (tool(parameters={"type": "array"}), "tools.0.function.parameters.type"),
+        (within({"$ref": "http://169.254.169.254/x"}), "tools.0.function.parameters"),
+        (within({"$ref": "file:///etc/passwd"}), "tools.0.function.parameters"),
+        (within({"$ref": "#/$defs/absent"}), "tools.0.function.parameters"),
+        (within({"maximum": 10**30}), "tools.0.function.parameters"),
+        (within(deep(150)), "tools.0.function.parameters"),
         ({"tools": tool()["tools"] * 2}, "tools.1.function.name"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"tool_choice": {"type": "function", "function": {"name": "g"}}}, "tool_choice"),
@@ -228,3 +245,34 @@ async def test_an_unknown_model_is_named(runtime: Runtime) -> None:
     assert "gpt-4o" in error["message"]
     assert "'agent'" in error["message"]
     assert (await runtime.ask(model="extractive")).status_code == 200
+
+
+async def test_a_schema_reaches_the_agent_with_its_references_written_out(runtime: Runtime) -> None:
+    color = {"enum": ["red", "blue"], "type": "string"}
+    node = {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}}
+    schema = {
+        "type": "object",
+        "properties": {"color": {"$ref": "#/$defs/Color"}, "node": {"$ref": "#/$defs/Node"}},
+        "$defs": {"Color": color, "Node": node},
+    }
+    assert (await runtime.ask(**tool(parameters=schema))).status_code == 200
+    properties: Any = runtime.agent.requests[-1].tools[0].parameters["properties"]
+    assert properties["color"] == color
+    assert properties["node"] == {"type": "object", "properties": {"next": {}}}
+
+
+async def test_arguments_of_an_earlier_call_are_not_endlessly_deep(runtime: Runtime) -> None:
+    def messages(levels: int) -> list[dict[str, Any]]:
+        arguments = '{"a":' * levels + "1" + "}" * levels
+        function = {"name": "f", "arguments": arguments}
+        called = {"id": "call-1", "type": "function", "function": function}
+        return [
+            *message()["messages"],
+            {"role": "assistant", "content": None, "tool_calls": [called]},
+            {"role": "tool", "tool_call_id": "call-1", "content": "done"},
+        ]
+
+    assert (await runtime.ask(messages=messages(MAX_DEPTH))).status_code == 200
+    refused = await runtime.ask(messages=messages(MAX_DEPTH + 1))
+    assert refused.status_code == 400
+    assert refused.json()["error"]["param"].startswith("messages.1.tool_calls.0")

@@ -24,7 +24,7 @@ def test_references_are_written_out_and_loops_end() -> None:
     assert '"$ref"' not in str(written)
     beside = inlined({"$ref": "#/$defs/x", "description": "mine", "$defs": {"x": {"type": "null"}}})
     assert beside == {"type": "null", "description": "mine"}
-    for wrong in ("#/nowhere", "https://example.com/schema"):
+    for wrong in ("#/nowhere", "#nowhere", "https://example.com/schema"):
         with pytest.raises(InvalidConfigError, match="leads"):
             inlined({"$ref": wrong})
 
@@ -54,3 +54,40 @@ def test_an_optional_argument_is_seen_as_if_given() -> None:
         "title": "N", "type": "integer"
     }  # fmt: skip
     assert plain({"type": ["null", "string"]})["type"] == "string"
+
+
+def test_few_references_cannot_lead_to_endlessly_much() -> None:
+    def both(name: str) -> dict[str, object]:
+        return {"properties": {"a": {"$ref": name}, "b": {"$ref": name}}}
+
+    tree = {"$ref": "#/$defs/t", "$defs": {"t": both("#/$defs/t")}}
+    assert "'a': {}" in str(inlined(tree))
+    steps = {f"s{n}": both(f"#/$defs/s{n + 1}") for n in range(20)} | {"s20": {"type": "null"}}
+    with pytest.raises(InvalidConfigError, match="more than"):
+        inlined({"$ref": "#/$defs/s0", "$defs": steps})
+
+
+@pytest.mark.parametrize("keyword", ["$ref", "$dynamicRef"])
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_reference_to_elsewhere_is_never_fetched(
+    keyword: str, trusted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr("urllib.request.urlopen", asked.append)
+    check = validator({keyword: "http://169.254.169.254/x"}, trusted)
+    assert "cannot be checked" in (complaint(check, "x") or "")
+    assert asked == []
+
+
+def test_expressions_of_strangers_do_not_run() -> None:
+    endless = "^(a+)+$"
+    text = "a" * 40 + "!"
+    for schema in (
+        {"pattern": endless},
+        {"allOf": [{"not": {"type": "null"}, "pattern": endless}]},
+        {"patternProperties": {endless: False}, "additionalProperties": False},
+        {"patternProperties": {endless: True}, "unevaluatedProperties": False},
+    ):
+        for value in (text, {text: 1}):
+            assert complaint(validator(schema, trusted=False), value) is None
+    assert complaint(validator({"type": "string"}, trusted=False), 5) is not None

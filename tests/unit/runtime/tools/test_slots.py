@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -199,3 +200,18 @@ def test_a_long_message_is_cut_to_what_is_allowed() -> None:
     filled = SLOTS.fill(TICKET, message, [], TODAY)
     assert len(filled.arguments["description"]) == 5000
     assert len(filled.arguments["subject"]) <= 80
+
+
+def test_an_expression_of_a_clients_function_is_not_run() -> None:
+    endless: dict[str, Any] = {"type": "string", "pattern": "^(a+)+$"}
+    text = "the code is " + "a" * 40 + "$"
+    for schema in (endless, {**STRING, "allOf": [endless]}, {"anyOf": [endless, {"type": "null"}]}):
+        brought = replace(spec(("code",), code=schema), client=True)
+        assert SLOTS.fill(brought, text, [], TODAY).missing == ("code",)
+        assert SLOTS.fill(brought, "code X-20391", [], TODAY).arguments == {"code": "X-20391"}
+
+
+def test_a_number_that_no_number_can_hold_is_none() -> None:
+    for kind in ("integer", "number"):
+        counted = spec(("count",), count={"type": kind})
+        assert SLOTS.fill(counted, "count " + "9" * 400, [], TODAY).missing == ("count",)
