@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
@@ -31,7 +32,10 @@ class Origins:
             InvalidConfigError: one of them cannot be; the message names it.
         """
         self._environment = environment
-        self._client = httpx.AsyncClient(timeout=httpx.Timeout(None, connect=10.0))
+        # One client calls for all users: what an API sets for one must not be sent for another.
+        none_kept = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+        timeout = httpx.Timeout(None, connect=10.0)
+        self._client = httpx.AsyncClient(timeout=timeout, cookies=none_kept)
         self._shared: dict[object, Origin] = {}
         self.tools: tuple[Tool, ...] = tuple(
             self._named(index, config) for index, config in enumerate(configs)
