@@ -29,6 +29,8 @@ GROUP = "agent_runtime.tools"
 """Entry points under which packages offer tools."""
 THREADS = 8
 """Calls of one tool that run at once. A tool that hangs keeps only itself busy."""
+PATIENCE = 0.9
+"""Share of its time limit that a call waits for a place, so that it can say what it waited for."""
 _ARGUMENTS = re.compile(r"^\s*(?:Args|Arguments|Parameters):\s*$", re.MULTILINE)
 _ARGUMENT = re.compile(r"^\s+\*{0,2}(\w+)(?:\s*\([^)]*\))?:\s*(.+)$")
 
@@ -41,6 +43,7 @@ class PythonTool:
         self._function = function
         self._arguments, self._caller = _model(function, config.name)
         self._free = asyncio.Semaphore(THREADS)
+        self._patience = PATIENCE * config.timeout_seconds
         self.spec = ToolSpec(
             config.name,
             config.description or _summary(function) or config.name,
@@ -74,18 +77,31 @@ class PythonTool:
     async def _run(self, named: Mapping[str, Any]) -> Any:
         if inspect.iscoroutinefunction(self._function):
             return await self._function(**named)
-        async with self._free:
-            result = await _in_thread(self._function, named)
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._free.acquire()
+        except TimeoutError:
+            raise ToolFailedError(
+                f"all {THREADS} calls of it that may run at once have hung for "
+                f"{self._patience:.3g} seconds"
+            ) from None
+        result = await _in_thread(self._function, named, self._free.release)
         return await result if inspect.isawaitable(result) else result
 
 
-async def _in_thread(function: Callable[..., Any], named: Mapping[str, Any]) -> Any:
-    """Call it in a daemon thread: one that never returns must not keep the process from ending."""
+async def _in_thread(
+    function: Callable[..., Any], named: Mapping[str, Any], ended: Callable[[], None]
+) -> Any:
+    """Call it in a daemon thread: one that never returns must not keep the process from ending.
+
+    `ended` is told when the function returns, however long nobody has waited for it by then.
+    """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Any] = loop.create_future()
     context = contextvars.copy_context()
 
     def settle(result: Any, error: BaseException | None) -> None:
+        ended()
         if not done.done():
             done.set_exception(error) if error else done.set_result(result)
 
@@ -100,7 +116,11 @@ async def _in_thread(function: Callable[..., Any], named: Mapping[str, Any]) -> 
         if not loop.is_closed():
             loop.call_soon_threadsafe(settle, result, failed)
 
-    threading.Thread(target=work, name=f"tool {function.__name__}", daemon=True).start()
+    try:
+        threading.Thread(target=work, name=f"tool {function.__name__}", daemon=True).start()
+    except BaseException:
+        ended()
+        raise
     return await done
 
 

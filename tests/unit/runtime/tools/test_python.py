@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -103,18 +102,36 @@ async def test_a_tool_that_hangs_keeps_only_itself_busy() -> None:
     end = threading.Event()
 
     def hang() -> None:
-        end.wait(30)
+        end.wait()
 
     stuck = tool(hang)
     calls = [asyncio.create_task(stuck.call({}, NOBODY)) for _ in range(THREADS + 3)]
-    before = time.monotonic()
-    assert await asyncio.wait_for(tool(lambda: 1).call({}, NOBODY), 5) == 1
-    assert time.monotonic() - before < 5
+    assert await asyncio.wait_for(tool(lambda: 1).call({}, NOBODY), 60) == 1
+    assert not any(each.done() for each in calls)
     running = [each for each in threading.enumerate() if each.name == "tool hang"]
     assert len(running) == THREADS
     assert all(each.daemon for each in running)  # none keeps the process from ending
     end.set()
     await asyncio.gather(*calls)
+
+
+async def test_a_call_that_hangs_keeps_its_place_when_nobody_waits_any_more() -> None:
+    end = threading.Event()
+
+    def linger() -> str:
+        end.wait(30)
+        return "done"
+
+    stuck = tool(linger, timeout_seconds=0.2)
+    for _ in range(2):
+        calls = [stuck.call({}, NOBODY) for _ in range(THREADS)]
+        with pytest.raises((TimeoutError, ToolFailedError)):
+            await asyncio.wait_for(asyncio.gather(*calls), 0.05)
+    assert sum(each.name == "tool linger" for each in threading.enumerate()) == THREADS
+    with pytest.raises(ToolFailedError, match=f"all {THREADS} calls of it .* have hung"):
+        await stuck.call({}, NOBODY)
+    end.set()
+    assert await stuck.call({}, NOBODY) == "done"
 
 
 def test_functions_are_found_by_place_or_say_why_not() -> None:
