@@ -98,7 +98,9 @@ class Admission:
         most = max(self._queues.values(), key=len, default=None)
         if most is None or len(most) <= own + 1:
             return False
-        most.pop().set_exception(self._overloaded("others wait with fewer turns"))
+        newest = most.pop()
+        if not newest.done():  # its client may have left just now
+            newest.set_exception(self._overloaded("others wait with fewer turns"))
         return True
 
     def _withdraw(self, caller: str, mine: asyncio.Future[None]) -> None:
