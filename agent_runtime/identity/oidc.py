@@ -33,7 +33,7 @@ class OidcAuthenticator:
         if header is None:
             return None
         algorithm = header.get("alg")
-        if algorithm not in _ALGORITHMS:
+        if not isinstance(algorithm, str) or algorithm not in _ALGORITHMS:
             log.info("a token of %s is signed with %.20r", self._issuer.issuer, algorithm)
             return None
         for key in await self._keys.matching(header.get("kid"), algorithm):
