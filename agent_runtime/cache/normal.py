@@ -7,7 +7,7 @@ import unicodedata
 
 _SMALL = re.compile("([\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u209f\u2150-\u215f\u2189]+)")
 """Powers, indices and fractions: NFKC would make 10² the number 102."""
-_END = re.compile(r"[\s.,;:!?…~。，；：！？～]+$")
+_END = " .,;:!?…~。，；：！？～"
 
 
 def folded(text: str) -> str:
@@ -21,4 +21,4 @@ def folded(text: str) -> str:
 def normal(question: str) -> str:
     """Return what two questions have in common that are the same word for word."""
     text = " ".join(folded(question).casefold().split())
-    return _END.sub("", text) or text
+    return text.rstrip(_END) or text

@@ -26,9 +26,9 @@ _LEAD = re.compile(
 _BEFORE = re.compile(
     r"^(?:(?:for|with|about|in|on|to|from|at|by|of|if it(?:'s| is)?)\s+)?(?:(?:an?|the)\s+)?", re.I
 )
-_TAIL = re.compile(
-    r"\s*(?:then|too|as well|instead|please|呢|吗|的话)*\s*[?？!！.。]*\s*$", re.IGNORECASE
-)
+_TAIL = re.compile(r" ?(?:then|too|as well|instead|please|呢|吗|的话){0,4}$", re.I)
+"""Bounded: it is tried at every place of a message, which may be long and made to be slow."""
+_MARKS = " ?？!！.。"
 _POINTS_BACK = re.compile(
     r"\b(?:it|its|that|this|those|these|they|them|their|there|one|ones|same|he|she|him|her)\b"
     r"|它|他们|她们|这个|那个|这些|那些|这样|那样|这种|那种|这里|那里|同样|上面|刚才|前面",
@@ -60,7 +60,8 @@ def leans_back(question: str, history: Sequence[Turn]) -> bool:
 
 def focus(question: str) -> str | None:
     """Return the other thing that a question names, or None where it asks something of its own."""
-    rest = _TAIL.sub("", _LEAD.sub("", _LEAD.sub("", question)))
+    rest = " ".join(_LEAD.sub("", _LEAD.sub("", question)).split())
+    rest = _TAIL.sub("", rest.rstrip(_MARKS)).rstrip()
     rest = _BEFORE.sub("", rest)
     if not rest or _ASKS.search(rest) or _POINTS_BACK.search(rest):
         return None

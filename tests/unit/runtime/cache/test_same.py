@@ -219,6 +219,12 @@ def test_what_is_normal_stays_so(text: str) -> None:
     assert normal(normal(text)) == normal(text)
 
 
+@pytest.mark.timeout(60)
+def test_end_marks_without_an_end_cost_no_more_than_other_characters() -> None:
+    dots = "." * 300_000
+    assert normal(f"{dots}b{dots}") == f"{dots}b"
+
+
 def test_what_exact_does_not_see() -> None:
     assert normal("  Where  IS my\norder ?! ") == normal("where is my order")
     assert normal("ＷＨＥＲＥ？") == "where"

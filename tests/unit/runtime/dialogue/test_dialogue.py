@@ -56,12 +56,19 @@ def test_a_question_with_a_subject_of_its_own_stands_alone(question: str) -> Non
         ("And for furniture?", "furniture"),
         ("what about PayPal then?", "PayPal"),
         ("那家具呢？", "家具"),
+        ("And for  the red\nsofa instead ? ", "red sofa"),
         ("And how long does it take?", None),
         ("它要多少钱？", None),
     ],
 )
 def test_another_thing_is_told_from_another_question(question: str, thing: str | None) -> None:
     assert focus(question) == thing
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("padding", [" ", "? ", "?", "呢", "then", "then ", "\n"])
+def test_a_message_made_to_be_slow_is_not(padding: str) -> None:
+    focus(f"and a{padding * (7_990 // len(padding))}b")
 
 
 async def test_another_thing_takes_the_place_of_the_one_it_is_like() -> None:
