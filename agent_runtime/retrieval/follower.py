@@ -46,6 +46,7 @@ class IndexFollower:
         self._snapshot: Snapshot | None = None
         self._error: AgentError | None = NotReadyError("loading the index")
         self._failing_since: float | None = None
+        self._turn = asyncio.Lock()
 
     def ready(self) -> Snapshot:
         """Return the snapshot. Raises the AgentError that says why there is none to be used."""
@@ -66,9 +67,13 @@ class IndexFollower:
             await asyncio.sleep(POLL_SECONDS)
 
     async def follow(self) -> None:
-        """Do one round. Never raises an AgentError: it is kept for `ready`."""
+        """Do one round. Never raises an AgentError: it is kept for `ready`.
+
+        One at a time: who waits here while another loads a version finds it loaded.
+        """
         try:
-            await self._refresh()
+            async with self._turn:
+                await self._refresh()
         except VectorStoreUnavailableError as error:
             now = self._clock()
             if self._failing_since is None:
@@ -97,7 +102,7 @@ class IndexFollower:
                 f"collection {info.collection!r} was built with {info.embedding_model!r}, "
                 f"not with {self._vectors.model!r}"
             )
-        if self._snapshot is None or _identity(info) != _identity(self._snapshot.info):
+        if self._snapshot is None or _follows(info, self._snapshot.info):
             await self._load(info)
 
     async def _load(self, info: IndexInfo) -> None:
@@ -116,8 +121,9 @@ class IndexFollower:
         self._error = error
 
 
-def _identity(info: IndexInfo) -> tuple[str, int]:
-    return info.collection_id, info.version
+def _follows(info: IndexInfo, loaded: IndexInfo) -> bool:
+    """Tell whether to load this. Never an older version, which holds what was deleted since."""
+    return info.collection_id != loaded.collection_id or info.version > loaded.version
 
 
 def _described(info: IndexInfo) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 
-from agent_runtime.errors import UnreadableDocumentError
+from agent_runtime.errors import UnavailableError, UnreadableDocumentError
 from agent_runtime.knowledge.ingest import Ingestion
 from agent_runtime.knowledge.scope import uploads
 from agent_runtime.knowledge.sources import UPLOADS, Original, original
@@ -13,6 +14,8 @@ from agent_runtime.retrieval.follower import IndexFollower
 from agent_runtime.stores import Index
 
 POLL_SECONDS = 0.02
+PATIENCE_SECONDS = 60.0
+"""How long a change may take to come into use, once it is written."""
 
 
 class ServedDocuments:
@@ -24,6 +27,8 @@ class ServedDocuments:
         ingestion: Callable[[Index], Ingestion],
         recipe: str,
         follower: IndexFollower,
+        patience: float = PATIENCE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """
         Args:
@@ -31,11 +36,15 @@ class ServedDocuments:
             ingestion: what changes it.
             recipe: what chunks depend on besides the document.
             follower: tells which version is in use.
+            patience: how many seconds `in_use` waits. A load that has begun is waited for.
+            clock: tells the seconds.
         """
         self._opened = opened
         self._ingestion = ingestion
         self._recipe = recipe
         self._follower = follower
+        self._patience = patience
+        self._clock = clock
 
     async def add(self, path: str, content: bytes) -> int:
         """Index a document. Raises UnreadableDocumentError, AgentError."""
@@ -46,9 +55,19 @@ class ServedDocuments:
         return await self._run(path, [])
 
     async def in_use(self, version: int) -> None:
-        """Wait until questions are answered from this version or a later one."""
+        """Wait until questions are answered from this version or a later one.
+
+        Raises UnavailableError where they are not in time, and AgentError where none can be.
+        """
+        deadline = self._clock() + self._patience
         await self._follower.follow()
-        while self._follower.loaded().info.version < version:
+        while (used := self._follower.loaded().info.version) < version:
+            if self._clock() >= deadline:
+                raise UnavailableError(
+                    f"the change was written as version {version} of the index, but questions are "
+                    f"still answered from version {used}, without it, after {self._patience:g} s: "
+                    "the vector store does not answer, or its collection was made anew"
+                )
             await asyncio.sleep(POLL_SECONDS)
             await self._follower.follow()
 

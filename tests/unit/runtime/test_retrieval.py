@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from agent_runtime.config import RetrievalConfig
-from agent_runtime.domain import EmbeddedChunk, IndexInfo
+from agent_runtime.domain import EmbeddedChunk, IndexedChunk, IndexInfo
 from agent_runtime.errors import AgentError
 from agent_runtime.retrieval.follower import GRACE_SECONDS, IndexFollower
 from agent_runtime.retrieval.fusion import fuse
@@ -74,10 +75,10 @@ def test_half_written_documents_are_left_out() -> None:
 class Story:
     """A follower with a store and a clock in the test's hands."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: MemoryStore | None = None) -> None:
         self.now = 0.0
         self.versions: list[int] = []
-        self.store = MemoryStore()
+        self.store = store or MemoryStore()
         self.vectors = HashingVectors()
         self.embedder = self.vectors.embedder
         self.follower = IndexFollower(self.store, self.vectors, self._noted, clock=lambda: self.now)
@@ -143,6 +144,52 @@ async def test_a_new_version_or_a_new_collection_is_loaded_as_a_whole_once() -> 
     story.publish(2, "recreated", id="2")
     await story.reason()
     assert story.versions == [1, 2, 2]
+
+
+class SlowStore(MemoryStore):
+    """A collection that is read as slowly as a test wants."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = 0
+        self.go_on = asyncio.Event()
+
+    async def read(self) -> AsyncIterator[list[IndexedChunk]]:
+        self.reads += 1
+        chunks = [IndexedChunk(each.chunk, each.sentence_vectors) for each in self.chunks.values()]
+        await self.go_on.wait()
+        yield chunks
+
+
+async def test_who_asks_while_a_version_is_loaded_waits_for_it_and_finds_it_loaded() -> None:
+    store = SlowStore()
+    story = Story(store)
+    story.publish(1, "text")
+    rounds = [asyncio.create_task(story.follower.follow()) for _ in range(5)]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    store.go_on.set()
+    await asyncio.gather(*rounds)
+    assert (store.reads, story.versions) == (1, [1])
+    assert story.follower.ready().info.version == 1
+
+
+async def test_a_slow_load_does_not_bring_back_what_was_deleted_since() -> None:
+    store = SlowStore()
+    story = Story(store)
+    story.publish(5, "deleted")
+    slow = asyncio.create_task(story.follower.follow())
+    while not store.reads:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    story.publish(6, "left")
+    waiting = asyncio.create_task(story.follower.follow())
+    await asyncio.sleep(0)
+    store.go_on.set()
+    await asyncio.gather(slow, waiting)
+    assert story.versions == [5, 6]
+    story.publish(5, "deleted")  # as a copy of the store says that lags behind
+    assert await story.reason() == "Ready"
+    assert [each.chunk.text for each in story.follower.loaded().chunks.values()] == ["left"]
 
 
 async def test_retrieval_leaves_out_what_the_snapshot_does_not_know() -> None:
