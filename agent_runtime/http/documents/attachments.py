@@ -7,6 +7,7 @@ starts next finds it. Doing it twice changes nothing.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -49,7 +50,10 @@ class Documents(Protocol):
         ...
 
     async def in_use(self, version: int) -> None:
-        """Wait until questions are answered from this version or a later one."""
+        """Wait until questions are answered from this version or a later one.
+
+        Raises UnavailableError where that takes too long.
+        """
         ...
 
 
@@ -92,15 +96,13 @@ class Attachments:
     async def resume(self) -> None:
         """Go on with what another process left behind."""
         try:
-            jobs = await self._records.list(JOBS, "", MOST)
+            for id, tenant in await self._records.list(JOBS, "", MOST):
+                raw = await self._records.get(KIND, tenant.decode(), id)
+                attachment = _read(raw) if raw else None
+                if attachment is not None and attachment.status == "in_progress":
+                    self._start(attachment)
         except UnavailableError as error:
-            log.warning("files that wait to be indexed are not known: %s", error)
-            return
-        for id, tenant in jobs:
-            raw = await self._records.get(KIND, tenant.decode(), id)
-            attachment = _read(raw) if raw else None
-            if attachment is not None and attachment.status == "in_progress":
-                self._start(attachment)
+            log.warning("not all files that wait to be indexed are known: %s", error)
 
     async def close(self) -> None:
         """Stop; what is not done is done by whoever starts next."""
@@ -161,8 +163,7 @@ class Attachments:
     async def _index(self, attachment: Attachment) -> Attachment:
         done = replace(attachment, status="completed")
         try:
-            content = await self._files.content(attachment.file)
-            await self._documents.in_use(await self._added(attachment.file.path, content))
+            await self._bring_in(attachment.file)
         except UnreadableDocumentError as error:
             done = _failed(attachment, Failure("unsupported_file", str(error)))
         except NotFoundError as error:
@@ -172,22 +173,41 @@ class Attachments:
         except Exception as error:
             log.exception("indexing %s failed", attachment.file.id)
             done = _failed(attachment, Failure("server_error", type(error).__name__))
-        await self._save(done)
-        await self._records.delete(JOBS, "", attachment.file.id)
+        await self._finish(done)
         return done
 
-    async def _added(self, path: str, content: bytes) -> int:
-        """Index a document, again where the store was away. Raises what Documents.add raises."""
+    async def _bring_in(self, file: File) -> None:
+        """Index a file until it is in use, again where something was away.
+
+        Raises NotFoundError, and what Documents.add raises.
+        """
         for attempt in range(ATTEMPTS):
             try:
                 async with self._turn:
-                    return await self._documents.add(path, content)
+                    # The content of one file is in memory, not of all that wait.
+                    version = await self._documents.add(file.path, await self._files.content(file))
+                await self._documents.in_use(version)
+                return
             except (UnavailableError, ConflictError) as error:
                 if attempt + 1 == ATTEMPTS:
                     raise
                 log.warning("indexing is tried again: %s", error)
-                await asyncio.sleep(min(LONGEST_PAUSE, self._pause * 2**attempt))
-        raise AssertionError
+            # Not above, where the error still holds the content.
+            await self._rest(attempt)
+
+    async def _finish(self, done: Attachment) -> None:
+        """Note how it ended, for as long as it takes: nobody else would before the next start."""
+        for attempt in itertools.count():
+            try:
+                await self._save(done)
+                await self._records.delete(JOBS, "", done.file.id)
+                return
+            except UnavailableError as error:
+                log.warning("the state of %s is not saved yet: %s", done.file.id, error)
+            await self._rest(attempt)
+
+    async def _rest(self, attempt: int) -> None:
+        await asyncio.sleep(min(LONGEST_PAUSE, self._pause * 2 ** min(attempt, ATTEMPTS)))
 
     async def _save(self, attachment: Attachment) -> None:
         file = attachment.file

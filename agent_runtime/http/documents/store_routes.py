@@ -215,9 +215,10 @@ def shown(attachment: Attachment, store_id: str) -> VectorStoreFile:
 
 
 def best(passages: Sequence[Passage]) -> list[Found]:
-    """Return each passage once, the best first."""
-    ordered = sorted(passages, key=lambda passage: -passage.score)
-    once = {passage.indexed.chunk.key.id: passage for passage in reversed(ordered)}
+    """Return each passage once, by its best score, the best first."""
+    once: dict[str, Passage] = {}
+    for passage in sorted(passages, key=lambda passage: -passage.score):
+        once.setdefault(passage.indexed.chunk.key.id, passage)
     return [
         {
             "file_id": file_of(passage.indexed.chunk),
@@ -226,5 +227,5 @@ def best(passages: Sequence[Passage]) -> list[Found]:
             "attributes": {},
             "content": [{"type": "text", "text": passage.indexed.chunk.text}],
         }
-        for passage in reversed(once.values())
+        for passage in once.values()
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -10,16 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_runtime.config import LimitsConfig
-from agent_runtime.domain import Principal
+from agent_runtime.domain import Passage, Principal
 from agent_runtime.errors import (
     IndexMismatchError,
     StateUnavailableError,
     VectorStoreUnavailableError,
 )
-from agent_runtime.http.documents.attachments import Attachments
-from agent_runtime.http.documents.files import Files
+from agent_runtime.http.documents.attachments import ATTEMPTS, Attachments
+from agent_runtime.http.documents.files import File, Files
+from agent_runtime.http.documents.store_routes import best
 from agent_runtime.http.documents.uploads import MAX_NAME, clean
 from agent_runtime.http.middleware import MAX_UPLOAD
+from tests.unit.runtime.fakes import indexed
 from tests.unit.runtime.http.harness import ALICE, BOB, QUOTE, PaperDocuments, Runtime
 
 FILES, STORE = "/v1/files", "/v1/vector_stores/shop"
@@ -141,6 +144,108 @@ async def test_a_store_that_is_away_is_tried_again(runtime: Runtime) -> None:
     assert runtime.documents.errors == []
 
 
+async def test_a_change_that_does_not_come_into_use_is_made_again(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, file = await stored(runtime)
+    away = [VectorStoreUnavailableError("away")]
+    used: list[int] = []
+
+    async def in_use(version: int) -> None:
+        if away:
+            raise away.pop()
+        used.append(version)
+
+    monkeypatch.setattr(runtime.documents, "in_use", in_use)
+    attachments = Attachments(runtime.records, files, runtime.documents, pause=0.001)
+    begun = await attachments.attach(file, {}, 1)
+    assert (await attachments.wait(begun, 10)).status == "completed"
+    assert used == [2]
+
+
+async def test_files_that_wait_are_not_in_memory(runtime: Runtime) -> None:
+    files = [await stored(runtime) for _ in range(3)]
+    turn, go_on = asyncio.Semaphore(0), asyncio.Event()
+    read: list[str] = []
+
+    class Counted(Files):
+        async def content(self, file: File) -> bytes:
+            read.append(file.id)
+            return await super().content(file)
+
+    class Slow(PaperDocuments):
+        async def add(self, path: str, content: bytes) -> int:
+            turn.release()
+            await go_on.wait()
+            return await super().add(path, content)
+
+    attachments = Attachments(runtime.records, Counted(runtime.records), Slow())
+    begun = [await attachments.attach(file, {}, 1) for _, file in files]
+    await turn.acquire()
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert len(read) == 1
+    go_on.set()
+    done = await asyncio.gather(*(attachments.wait(each, 10) for each in begun))
+    assert [each.status for each in done] == ["completed"] * 3
+
+
+class Blinking:
+    """Fails so many times, then does what it was made for."""
+
+    def __init__(self, works: Callable[..., Awaitable[Any]], times: int, of: str) -> None:
+        self._works = works
+        self.times = times
+        self._of = of
+
+    async def __call__(self, kind: str, *more: Any) -> Any:
+        if self.times and kind == self._of and self._counts(more):
+            self.times -= 1
+            raise StateUnavailableError("away")
+        return await self._works(kind, *more)
+
+    @staticmethod
+    def _counts(more: tuple[Any, ...]) -> bool:
+        return b"in_progress" not in more[-1] if isinstance(more[-1], bytes) else True
+
+
+@pytest.mark.parametrize(
+    ("method", "kind", "times"),
+    [
+        ("get", "file_content", 2),
+        ("put", "vector_store_file", ATTEMPTS + 2),
+        ("delete", "vector_store_job", 2),
+    ],
+)
+async def test_records_that_are_away_are_tried_again(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, method: str, kind: str, times: int
+) -> None:
+    files, file = await stored(runtime)
+    blinking = Blinking(getattr(runtime.records, method), times, kind)
+    monkeypatch.setattr(runtime.records, method, blinking)
+    attachments = Attachments(runtime.records, files, runtime.documents, pause=0.0001)
+    begun = await attachments.attach(file, {}, 1)
+    done = await attachments.wait(begun, 10)
+    assert (done.status, blinking.times) == ("completed", 0)
+    assert await attachments.get(file.id, Principal("alice")) == done
+    assert await runtime.records.list("vector_store_job", "") == []
+
+
+async def test_what_cannot_be_saved_does_not_keep_it_from_stopping(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, file = await stored(runtime)
+    blinking = Blinking(runtime.records.put, 1_000_000, "vector_store_file")
+    monkeypatch.setattr(runtime.records, "put", blinking)
+    attachments = Attachments(runtime.records, files, runtime.documents)
+    begun = await attachments.attach(file, {}, 1)
+    while blinking.times == 1_000_000:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    assert await attachments.wait(begun, 0) == begun
+    await attachments.close()
+    assert await runtime.records.list("vector_store_job", "")
+
+
 async def test_what_will_never_work_is_not_tried_again(runtime: Runtime) -> None:
     files, file = await stored(runtime)
     runtime.documents.errors = [IndexMismatchError("another model")]
@@ -166,15 +271,18 @@ async def test_what_a_process_leaves_behind_the_next_one_does(runtime: Runtime) 
     assert await third.wait(begun, 0) == begun  # nothing to do
 
 
+@pytest.mark.parametrize("method", ["list", "get"])
 async def test_a_record_store_that_is_away_does_not_keep_it_from_starting(
-    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     async def away(*args: object) -> None:
         raise StateUnavailableError("away")
 
-    monkeypatch.setattr(runtime.records, "list", away)
+    await runtime.records.put("vector_store_job", "", "file-1", b"")
+    monkeypatch.setattr(runtime.records, method, away)
     await Attachments(runtime.records, Files(runtime.records), runtime.documents).resume()
-    assert (await runtime.client.get(FILES)).status_code == 503
+    one = FILES if method == "list" else f"{FILES}/file-1"
+    assert (await runtime.client.get(one)).status_code == 503
 
 
 async def test_where_callers_are_known_only_they_change_documents(keyed: Runtime) -> None:
@@ -207,6 +315,13 @@ async def test_a_search_finds_passages_with_their_files(runtime: Runtime) -> Non
         }],
         "has_more": False, "next_page": None,
     }  # fmt: skip
+
+
+def test_each_passage_counts_by_its_best_score() -> None:
+    p, q = indexed("P."), indexed("Q.", path="q.md")
+    found = best([Passage(p, 0.1), Passage(q, 0.5), Passage(p, 0.9)])
+    shown = [(each["content"][0]["text"], each["score"]) for each in found]
+    assert shown == [("P.", 0.9), ("Q.", 0.5)]
 
 
 @pytest.mark.parametrize(
