@@ -22,7 +22,13 @@ def merged(session: Session, stored: Session | None, keep: int) -> Session:
     pending = session.pending
     if stored is not None and pending == (session.loaded.pending if session.loaded else None):
         pending = stored.pending
-    return replace(session, turns=turns[-keep:] if keep else (), pending=pending, loaded=None)
+    return replace(
+        session,
+        turns=turns[-keep:] if keep else (),
+        pending=pending,
+        grounded=session.grounded or (stored is not None and stored.grounded),
+        loaded=None,
+    )
 
 
 def _overlap(before: tuple[Turn, ...], turns: tuple[Turn, ...]) -> int:

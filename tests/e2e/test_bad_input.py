@@ -133,6 +133,29 @@ def test_model_that_is_not_in_the_image(shop: AgentUnderTest) -> None:
     assert shop.status["phase"] == "Ready"
 
 
+def test_spec_that_cannot_be_read_in_mid_rollout(shop: AgentUnderTest) -> None:
+    rollout = {"steps": [{"setWeight": 50}, {"pause": {}}]}
+    with_documents(shop).apply(rollout=rollout)
+    shop.await_condition("Ready")
+    stable = shop.status["stableRevision"]
+    shop.apply(rollout=rollout, pipeline={"retrieval": {"topK": 7}})
+    shop.await_weight(50)
+    canary = shop.status["canaryRevision"]
+    shop.apply(rollout=rollout, pipeline={"llm": {"promptTemplate": "It asks nothing."}})
+    found = shop.await_condition("Accepted", "False", "InvalidSpec", SECONDS)
+    assert "pipeline.llm" in found["message"]
+    assert "{question}" in found["message"]
+    assert shop.status["rollout"]["weight"] == 50, "what was accepted goes on"
+    aborted = shop.kubectl.plugin("abort", shop.name)
+    assert aborted.returncode == 0, aborted.stderr
+    assert shop.status["failedRevision"] == canary
+    until(shop.in_force, "the abort in force", SECONDS)
+    assert shop.ask("Can I return a lamp?").revision == stable
+    shop.apply(rollout=rollout)
+    shop.await_condition("Accepted")
+    assert shop.status["stableRevision"] == stable
+
+
 def test_object_that_the_api_server_refuses(shop: AgentUnderTest) -> None:
     with_documents(shop).apply(pod={"affinity": {"nodeAffinity": "here"}})
     found = shop.await_condition("Degraded", "True", "Rejected", SECONDS)

@@ -258,10 +258,10 @@ def plan(
 def last_readable(
     spec: Mapping[str, Any], previous: ChatAgentStatus, observed: Observed
 ) -> ChatAgentSpec | None:
-    """The spec in place of one that cannot be read: with the revision that goes out or serves, and
-    where that is not enough, with a rollout that stands still. What was accepted goes on, and can
-    still be taken back. None: there is none."""
-    name = previous.canary_revision or previous.stable_revision
+    """The spec in place of one that cannot be read: with the revision that was asked for before,
+    and where that is not enough, with a rollout that stands still. What was accepted goes on, and
+    can still be taken back. None: there is none."""
+    name = previous.canary_revision or previous.failed_revision or previous.stable_revision
     present = _known(observed).get(name or "")
     if present is None:
         return None

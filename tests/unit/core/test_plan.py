@@ -476,6 +476,11 @@ def test_what_was_accepted_goes_on_beside_a_spec_that_cannot_be_read() -> None:
     read = last_readable(wrong, cluster.status, cluster.observed())
     assert read is not None
     assert read.rollout.paused
+    cluster.command = Command("id-1", "abort")
+    cluster.settle()
+    read = last_readable(wrong, cluster.status, cluster.observed())
+    assert read is not None
+    assert revision.of(read.versioned()).name == two, "it stays out"
     assert last_readable({"image": ""}, cluster.status, cluster.observed()) is None
     assert last_readable(wrong, ChatAgentStatus(), cluster.observed()) is None
 

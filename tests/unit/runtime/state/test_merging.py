@@ -67,3 +67,9 @@ def test_a_turn_that_had_nothing_to_do_with_a_pending_call_leaves_it() -> None:
 
 def test_only_the_newest_are_kept() -> None:
     assert merged(added(EMPTY, "a", "b", "c"), None, 2).turns == said("c")
+
+
+def test_documents_that_another_turn_showed_stay_in_view() -> None:
+    first = replace(merged(added(EMPTY, "a"), None, 100), grounded=True)
+    assert merged(added(EMPTY, "b"), first, 100).grounded
+    assert not merged(added(EMPTY, "b"), None, 100).grounded
