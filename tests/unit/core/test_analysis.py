@@ -110,6 +110,58 @@ def test_latency(limit: dict[str, float], slow: int, verdict: str) -> None:
     assert one({"measure": "latency", **limit}, reading(ours, theirs))[0] == verdict
 
 
+def ended(end: float, slow: int, quick: int = 880) -> Tally:
+    """So many turns in 0.1 s, and some above the end of the histogram."""
+    all_ = float(quick + slow)
+    histogram = Histogram(((0.1, float(quick)), (end, float(quick)), (math.inf, all_)))
+    return Tally(turns=quick + slow, latency=histogram)
+
+
+@pytest.mark.parametrize(
+    ("limit", "canary", "stable", "verdict"),
+    [
+        ({"maxRatio": 1.5}, ended(300, 120), ended(300, 120), "Inconclusive"),
+        ({"maxRatio": 1.0}, ended(300, 120), ended(300, 120), "Inconclusive"),
+        ({"maxIncrease": 0.0}, ended(300, 120), ended(300, 120), "Inconclusive"),
+        ({"maxIncrease": 400.0}, ended(300, 120), ended(300, 0), "Inconclusive"),
+        ({"max": 600}, ended(300, 120), Tally(), "Inconclusive"),
+        # All that is above the end is too little to matter, whatever it took.
+        ({"maxRatio": 1.5}, ended(300, 40), ended(300, 120), "Passed"),
+        ({"max": 600}, ended(300, 40), Tally(), "Passed"),
+        # The limit is within: what is above the end is above the limit too.
+        ({"max": 300}, ended(300, 120), Tally(), "Failed"),
+        ({"max": 200}, ended(300, 120), Tally(), "Failed"),
+        ({"maxRatio": 1.5}, ended(300, 120), ended(300, 0), "Failed"),
+        ({"maxRatio": 1.5, "max": 200}, ended(300, 120), ended(300, 120), "Failed"),
+        # A stable revision of before, whose histogram ends earlier.
+        ({"maxRatio": 1.5}, ended(300, 120), ended(30, 120), "Inconclusive"),
+    ],
+)
+def test_of_turns_above_the_end_of_a_histogram_nothing_is_proved(
+    limit: dict[str, float], canary: Tally, stable: Tally, verdict: str
+) -> None:
+    assert one({"measure": "latency", **limit}, reading(canary, stable))[0] == verdict
+
+
+@pytest.mark.parametrize(
+    ("limit", "stable", "said"),
+    [
+        ({"max": 600}, Tally(), "300: perhaps more than max 600 s: the histogram ends at 300 s"),
+        (
+            {"maxRatio": 1.5},
+            ended(30, 120),
+            "300, the stable revision 30: perhaps more than 1.5 times the stable revision's: "
+            "the histogram ends at 30 s",
+        ),
+    ],
+)
+def test_it_is_said_where_a_histogram_ends(
+    limit: dict[str, float], stable: Tally, said: str
+) -> None:
+    found = reading(ended(300, 120), stable)
+    assert one({"measure": "latency", **limit}, found) == ("Inconclusive", said)
+
+
 def test_a_revision_that_knows_most_answers_need_not_make_many() -> None:
     theirs = Tally(turns=2000, latency=took((0.1, 2000)))
     metric = {"measure": "latency", "maxRatio": 1.5}
