@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 
 import aiohttp
 import pytest
@@ -32,11 +31,9 @@ async def test_a_killed_haproxy_gets_its_intent_again(
     await gateway.intends(backend("s1", stable, 90), backend("s2", canary, 10))
     before = await gateway.in_force()
     await gateway.stop()
-    await until(lambda: not gateway.sidecar.synchroniser.applied, seconds=2)
+    await until(lambda: not gateway.sidecar.synchroniser.applied)
     await gateway.start()
-    started = time.monotonic()
     await until(lambda: gateway.sidecar.synchroniser.applied)
-    assert time.monotonic() - started < 2
     after = await gateway.in_force()
     assert (after.slots, after.generation) == (before.slots, before.generation)
     assert after.pid != before.pid
@@ -111,7 +108,7 @@ async def test_what_somebody_else_changed_is_put_right(
     async def right() -> bool:
         return (await gateway.in_force()).slots == before.slots
 
-    await until(right, seconds=3)
+    await until(right)
 
 
 @pytest.mark.parametrize(

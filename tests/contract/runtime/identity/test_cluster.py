@@ -9,7 +9,6 @@ import asyncio
 import base64
 import json
 import logging
-import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -192,10 +191,9 @@ async def test_an_api_server_that_is_away(cluster: Cluster, closing: Closing) ->
         await reviewer(away).authenticate("token")
     async with half_open() as port:
         silent = closing(ApiServer(f"http://127.0.0.1:{port}", None, lambda: "t"))
-        start = time.monotonic()
-        with pytest.raises(IdentityUnavailableError):
-            await reviewer(silent).authenticate("token")
-        assert time.monotonic() - start < 8
+        async with asyncio.timeout(60):
+            with pytest.raises(IdentityUnavailableError):
+                await reviewer(silent).authenticate("token")
         await silent.aclose()
 
 
@@ -203,12 +201,17 @@ async def test_no_answer_is_a_no_for_which_a_turn_waits_once(
     cluster: Cluster, closing: Closing
 ) -> None:
     async with half_open() as port:
-        silent = closing(ApiServer(f"http://127.0.0.1:{port}", None, lambda: "t", Clock()))
+        requests: list[int] = []
+
+        def token() -> str:
+            requests.append(1)
+            return "t"
+
+        silent = closing(ApiServer(f"http://127.0.0.1:{port}", None, token, Clock()))
         decides = authorizer(silent, cluster)
-        start = time.monotonic()
         for n in range(20):
             assert not await decides.allowed(Principal("carol"), f"tool-{n}")
-        assert time.monotonic() - start < 8
+        assert len(requests) == 2  # for the user and for the agent, side by side
         await silent.aclose()
 
 

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,9 +45,13 @@ def percentiles(seconds: list[float]) -> tuple[float, float]:
     return 1000 * ordered[len(ordered) // 2], 1000 * ordered[len(ordered) * 95 // 100]
 
 
-@pytest.mark.parametrize("mode", ["exact", "semantic"])
+@pytest.mark.parametrize(("mode", "calls_of_a_hit"), [("exact", 1), ("semantic", 3)])
 async def test_what_a_hit_costs(
-    state: RedisState, mode: str, record_property: Callable[[str, object], None]
+    state: RedisState,
+    mode: str,
+    calls_of_a_hit: int,
+    record_property: Callable[[str, object], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     counted: list[Outcome] = []
     config = CacheConfig.model_validate({"mode": mode})
@@ -55,6 +60,14 @@ async def test_what_a_hit_costs(
         question = f"Where is my order number {n}?"
         await cache.put("scope", question, unit(n) if cache.semantic else None, answer(n))
     took: list[float] = []
+    calls, call = 0, state.call
+
+    async def counting(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return await call(*arguments, **named)
+
+    monkeypatch.setattr(state, "call", counting)
     for n in range(1000):
         number = n % 256
         asked = f"where is my order number {number}"
@@ -71,7 +84,7 @@ async def test_what_a_hit_costs(
     record_property("p50_ms", round(p50, 3))
     record_property("p95_ms", round(p95, 3))
     print(f"{mode}: 1,000 hits, p50 {p50:.2f} ms, p95 {p95:.2f} ms")
-    assert p95 < 50
+    assert calls == 1000 * calls_of_a_hit
 
 
 async def test_two_processes_share_answers(state: RedisState, server: RedisServer) -> None:
@@ -100,9 +113,8 @@ async def test_redis_goes_and_comes(tmp_path: Path) -> None:
     await eventually(kept)
     server.stop()
     counted.clear()
-    start = time.perf_counter()
-    assert await asyncio.gather(*(cache.get("s", "q", None) for _ in range(50))) == [None] * 50
-    assert time.perf_counter() - start < 1
+    async with asyncio.timeout(60):
+        assert await asyncio.gather(*(cache.get("s", "q", None) for _ in range(50))) == [None] * 50
     assert counted == ["error"] * 50
     server.start()
     try:

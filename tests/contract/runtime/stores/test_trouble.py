@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import httpx
 import pytest
 
 from agent_runtime.errors import IndexMismatchError, VectorStoreUnavailableError
-from agent_runtime.stores import Index, chroma, open_index, weaviate
+from agent_runtime.stores import Index, chroma, open_index, weaviate, weaviate_connection
 from agent_runtime.stores.address import parse
 from tests.contract.runtime.processes import Chroma, free_port
 from tests.contract.runtime.stores.chunks import chunks, published, read, unit
@@ -32,6 +31,18 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Chroma | 
     own.stop()
 
 
+def without_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on, whoever waits for a limit waits longer than a test does."""
+    for module, name in (
+        (chroma, "CALL_SECONDS"),
+        (weaviate, "CALL_SECONDS"),
+        (weaviate, "SEARCH_SECONDS"),
+        (weaviate_connection, "CALL_SECONDS"),
+        (weaviate_connection, "CONNECT_SECONDS"),
+    ):
+        monkeypatch.setattr(module, name, 600)
+
+
 @pytest.fixture
 async def connect() -> AsyncIterator[Connect]:
     """Open a collection by its address."""
@@ -47,22 +58,21 @@ async def connect() -> AsyncIterator[Connect]:
 
 
 async def test_a_server_that_was_away_is_found_again(
-    server: Chroma | Weaviate, connect: Connect
+    server: Chroma | Weaviate, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index = connect(server.url("blinking"))
     await published(index, chunks(unit(3)))
     server.stop()
-    began = time.monotonic()
-    with pytest.raises(VectorStoreUnavailableError, match=r"127\.0\.0\.1"):
-        await index.search(QUESTION, 3)
-    assert time.monotonic() - began < 5
-    began = time.monotonic()
-    for _ in range(3):  # known to be away: said at once
+    async with asyncio.timeout(60):
         with pytest.raises(VectorStoreUnavailableError, match=r"127\.0\.0\.1"):
             await index.search(QUESTION, 3)
-        with pytest.raises(VectorStoreUnavailableError):
-            await index.describe()
-    assert time.monotonic() - began < 2
+    without_limits(monkeypatch)
+    async with asyncio.timeout(60):
+        for _ in range(3):  # known to be away: said at once
+            with pytest.raises(VectorStoreUnavailableError, match=r"127\.0\.0\.1"):
+                await index.search(QUESTION, 3)
+            with pytest.raises(VectorStoreUnavailableError):
+                await index.describe()
     with pytest.raises(VectorStoreUnavailableError):
         await index.upsert(chunks(unit(1)))
     server.start()
@@ -77,17 +87,17 @@ async def test_a_server_that_was_away_is_found_again(
 async def test_a_server_that_is_frozen_is_not_waited_for(
     server: Chroma | Weaviate, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    without_limits(monkeypatch)
     index = connect(server.url("frozen"))
     await published(index, chunks(unit(3)))
     for module, name in ((chroma, "CALL_SECONDS"), (weaviate, "SEARCH_SECONDS")):
         monkeypatch.setattr(module, name, 0.5)
     server.signal(signal.SIGSTOP)
     try:
-        asked = (index.search(QUESTION, 3) for _ in range(8))
-        began = time.monotonic()
-        failed = await asyncio.gather(*asked, return_exceptions=True)
+        asked = (index.search(QUESTION, 3) for _ in range(200))
+        async with asyncio.timeout(60):  # one after another would take 100 s
+            failed = await asyncio.gather(*asked, return_exceptions=True)
         assert {type(each) for each in failed} == {VectorStoreUnavailableError}
-        assert time.monotonic() - began < 3
     finally:
         server.signal(signal.SIGCONT)
     monkeypatch.undo()

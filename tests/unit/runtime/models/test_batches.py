@@ -115,11 +115,12 @@ async def test_closing_waits_for_the_batch_and_ends_the_thread(engine: Counting)
     before = set(threading.enumerate())
     batcher = Batcher("m", engine, 64)
     tasks = await _started(batcher, _job(7))
-    assert set(threading.enumerate()) > before
+    begun = set(threading.enumerate()) - before
+    assert begun
     engine.gate.release()
     await batcher.aclose()
     assert await tasks[0] == [1, 2, 3]
-    assert set(threading.enumerate()) <= before
+    assert not any(thread.is_alive() for thread in begun)
 
 
 class Metered:

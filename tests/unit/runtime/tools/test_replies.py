@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from agent_runtime.tools.replies import verdict
@@ -43,8 +41,8 @@ def test_verdicts(message: str, said: str | None) -> None:
     assert verdict(message) == said
 
 
+@pytest.mark.timeout(60)
 def test_no_message_takes_long() -> None:
-    begun = time.monotonic()
+    """With time that grows faster than the message it would be hours."""
     for message in ("嗯" * 59 + "x", "yes " * 14 + "x", "a" * 1_000_000):
         assert verdict(message) is None
-    assert time.monotonic() - begun < 1
