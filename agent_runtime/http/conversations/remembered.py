@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import TypeAdapter, ValidationError
 
+from agent_runtime.dialogue.memory import Readable
 from agent_runtime.domain import Principal, Session, Turn
 from agent_runtime.errors import ConflictError, NotFoundError
 from agent_runtime.http.access import own
@@ -46,7 +47,15 @@ class Conversations:
     """Conversations of all owners, each seen by its own only. Methods raise
     StateUnavailableError."""
 
-    def __init__(self, sessions: Sessions, records: Records, revision: str) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        records: Records,
+        revision: str,
+        readable: Readable | None = None,
+    ) -> None:
+        """`readable` leaves out what a caller may not see any more."""
+        self._readable = readable
         self._sessions = sessions
         self._records = records
         self._revision = revision
@@ -84,30 +93,42 @@ class Conversations:
         await self._sessions.delete(id)
         await self._records.delete(KIND, principal.tenant, id)
 
+    async def items(self, id: str, principal: Principal) -> list[Item]:
+        """Return the items that the caller may see. Raises NotFoundError."""
+        found = await self.get(id, principal)
+        seen = await self._seen(found.session.turns, principal)
+        return [item for _, item in items_of(seen)]
+
     async def add(self, id: str, principal: Principal, turns: tuple[Turn, ...]) -> list[Item]:
         """Add turns and return them as items. Raises NotFoundError."""
         found = (await self.get(id, principal)).session
         session = replace(found, turns=found.turns + turns)
         await self._sessions.save(session)
-        first = len(found.turns)
-        return [item for number, item in items_of(session.turns) if number >= first]
+        first = len(await self._seen(found.turns, principal))
+        seen = await self._seen(session.turns, principal)
+        return [item for number, item in items_of(seen) if number >= first]
 
     async def remove(self, id: str, principal: Principal, item: str) -> Conversation:
         """Forget an item. Raises NotFoundError, or ConflictError where a turn came meanwhile."""
         found = await self.get(id, principal)
         turns = found.session.turns
-        numbers = {number for number, each in items_of(turns) if each["id"] == item}
-        if not numbers:
+        seen = await self._seen(turns, principal)
+        gone = [seen[number] for number, each in items_of(seen) if each["id"] == item]
+        if not gone:
             raise NotFoundError(f"there is no item {item[:200]!r} in this conversation")
-        left = tuple(turn for number, turn in enumerate(turns) if number not in numbers)
+        left = tuple(turn for turn in turns if not any(_is_of(each, turn) for each in gone))
         await self._sessions.save(replace(found.session, turns=left))
-        if await self._has(id, item):
+        if await self._has(id, item, principal):
             raise ConflictError("the conversation went on meanwhile; try again")
         return replace(found, session=replace(found.session, turns=left))
 
-    async def _has(self, id: str, item: str) -> bool:
+    async def _has(self, id: str, item: str, principal: Principal) -> bool:
         session = await self._sessions.load(id)
-        return session is not None and item in {each["id"] for _, each in items_of(session.turns)}
+        seen = await self._seen(session.turns, principal) if session else ()
+        return item in {each["id"] for _, each in items_of(seen)}
+
+    async def _seen(self, turns: tuple[Turn, ...], principal: Principal) -> tuple[Turn, ...]:
+        return await self._readable(turns, principal) if self._readable else turns
 
     async def _noted(self, id: str, principal: Principal) -> Noted | None:
         raw = await self._records.get(KIND, principal.tenant, id)
@@ -116,3 +137,8 @@ class Conversations:
         except ValidationError:
             return None
         return noted if noted and noted.owner == principal.user else None
+
+
+def _is_of(seen: Turn, turn: Turn) -> bool:
+    """Tell whether a turn is what its owner sees of another, of which calls may be hidden."""
+    return seen is turn or any(call in turn.tool_calls for call in seen.tool_calls)

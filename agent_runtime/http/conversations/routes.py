@@ -18,7 +18,7 @@ from agent_runtime.http.chat.envelope import ChatCompletion
 from agent_runtime.http.chat.routes import Chat
 from agent_runtime.http.conversations.remembered import Conversation, Conversations
 from agent_runtime.http.fields import Body, Metadata, issued_at
-from agent_runtime.http.items import InputItem, items_of, turns_of
+from agent_runtime.http.items import InputItem, turns_of
 from agent_runtime.http.openapi import gives, takes
 from agent_runtime.http.pages import Page, PageQuery, page
 from agent_runtime.http.wire import read, reply
@@ -144,8 +144,8 @@ class ConversationRoutes:
         self, conversation_id: str, request: Request, query: Annotated[PageQuery, Query()]
     ) -> Response:
         """The turns that the agent remembers."""
-        found = await self._conversations.get(conversation_id, principal_of(request))
-        return reply(page([item for _, item in items_of(found.session.turns)], query))
+        found = await self._conversations.items(conversation_id, principal_of(request))
+        return reply(page(found, query))
 
     async def add(self, conversation_id: str, request: Request) -> Response:
         """At its end."""
@@ -156,8 +156,7 @@ class ConversationRoutes:
 
     async def item(self, conversation_id: str, item_id: str, request: Request) -> Response:
         """By its id."""
-        found = await self._conversations.get(conversation_id, principal_of(request))
-        for _, item in items_of(found.session.turns):
+        for item in await self._conversations.items(conversation_id, principal_of(request)):
             if item["id"] == item_id:
                 return reply(item)
         raise NotFoundError(f"there is no item {item_id[:200]!r} in this conversation")

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from typing_extensions import TypedDict
 
+from agent_runtime.dialogue.memory import Readable
 from agent_runtime.domain import Principal, Turn
 from agent_runtime.domain import Request as DomainRequest
 from agent_runtime.errors import ConflictError, InvalidRequestError, NotFoundError
@@ -39,10 +40,13 @@ class DeletedResponse(TypedDict):
 class Responses:
     """The endpoints of responses."""
 
-    def __init__(self, turns: Turns, names: Names, records: Records) -> None:
+    def __init__(
+        self, turns: Turns, names: Names, records: Records, readable: Readable | None = None
+    ) -> None:
+        """`readable` leaves out what a caller may not see any more."""
         self._turns = turns
         self._names = names
-        self._stored = StoredResponses(records)
+        self._stored = StoredResponses(records, readable)
 
     def install(self, router: APIRouter) -> None:
         """Add the routes."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from agent_runtime.domain import Principal, Turn
+from agent_runtime.dialogue.memory import Readable
+from agent_runtime.domain import Principal, ToolCall, Turn
 from agent_runtime.errors import StateUnavailableError
 from agent_runtime.http.access import own
+from agent_runtime.http.items import Item
 from agent_runtime.ports import Records
 
 log = logging.getLogger(__name__)
@@ -41,17 +44,31 @@ _RECORD = TypeAdapter(StoredResponse)
 class StoredResponses:
     """Responses of all owners, each seen by its own only."""
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Records, readable: Readable | None = None) -> None:
+        """`readable` leaves out what a caller may not see any more."""
         self._records = records
+        self._readable = readable
 
     async def get(self, id: str, principal: Principal) -> StoredResponse:
-        """Return a response. Raises NotFoundError, StateUnavailableError."""
+        """Return what the caller may see of a response. Raises NotFoundError,
+        StateUnavailableError."""
         raw = await self._records.get(KIND, principal.tenant, id)
         try:
             found = _RECORD.validate_json(raw) if raw else None
         except ValidationError:
             found = None  # written by a version that is too old or too new
-        return own(found, principal, f"response {id[:200]!r}")
+        stored = own(found, principal, f"response {id[:200]!r}")
+        if self._readable is None:
+            return stored
+        return replace(
+            stored,
+            turns=await self._readable(stored.turns, principal),
+            input=tuple(await visible(stored.input, principal, self._readable)),
+            response={
+                **stored.response,
+                "output": await visible(stored.response["output"], principal, self._readable),
+            },
+        )
 
     async def keep(self, id: str, stored: StoredResponse) -> bool:
         """Store a response, and tell whether that was possible: the answer is given anyway."""
@@ -67,3 +84,18 @@ class StoredResponses:
         """Forget a response. Raises NotFoundError, StateUnavailableError."""
         await self.get(id, principal)
         await self._records.delete(KIND, principal.tenant, id)
+
+
+async def visible(items: Sequence[Item], caller: Principal, readable: Readable) -> list[Item]:
+    """Return items without the agent's calls of tools that a caller may not use (any more), and
+    then without what the agent said beside them."""
+    calls = [item for item in items if item["type"] == "mcp_call"]
+    turns = [Turn("assistant", "", (ToolCall(item["id"], item["name"], {}),)) for item in calls]
+    seen = {call.name for turn in await readable(turns, caller) for call in turn.tool_calls}
+    hidden = {item["name"] for item in calls} - seen
+    return [
+        item
+        for item in items
+        if not (item["type"] == "mcp_call" and item["name"] in hidden)
+        and not (hidden and item.get("role") == "assistant")
+    ]

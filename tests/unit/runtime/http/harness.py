@@ -12,6 +12,7 @@ import httpx
 from starlette.types import ASGIApp
 
 from agent_runtime.config import LimitsConfig
+from agent_runtime.dialogue.memory import Readable
 from agent_runtime.domain import (
     Citation,
     Event,
@@ -24,6 +25,7 @@ from agent_runtime.domain import (
     Question,
     Request,
     ToolSpec,
+    Turn,
     Usage,
 )
 from agent_runtime.errors import NotReadyError, UnreadableDocumentError
@@ -34,6 +36,7 @@ from agent_runtime.pipeline import Reply
 from agent_runtime.retrieval.follower import IndexFollower
 from agent_runtime.state.memory import MemoryRecords, MemorySessions
 from agent_runtime.telemetry import Telemetry
+from agent_runtime.tools.results import without
 from tests.unit.runtime.fakes import HashingEmbedder, HashingVectors, MemoryStore, indexed
 
 CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
@@ -191,6 +194,15 @@ class Runtime:
         return await self.client.post(
             RESPONSES, json={"input": "How long?", **body}, headers=headers
         )
+
+
+def hiding(*names: str) -> Readable:
+    """Leaves out what came of these tools."""
+
+    async def readable(turns: Sequence[Turn], caller: Principal) -> tuple[Turn, ...]:
+        return without(turns, names)
+
+    return readable
 
 
 def events_of(reply: httpx.Response) -> list[Any]:

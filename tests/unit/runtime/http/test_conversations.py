@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_runtime.domain import Approval, Pending, Session, ToolCall, Turn
+from agent_runtime.errors import NotFoundError
+from agent_runtime.http.conversations.remembered import Conversations
 from agent_runtime.http.items import items_of
-from tests.unit.runtime.http.harness import ALICE, BOB, Runtime, events_of
+from tests.unit.runtime.http.harness import ALICE, BOB, KEYS, Runtime, events_of, hiding
 
 PATH = "/v1/conversations"
 HELLO = {"role": "user", "content": "Hello"}
@@ -159,3 +161,31 @@ def test_an_item_keeps_its_id_when_another_one_goes(turns: list[Turn], data: st.
         left = [id for n, id in enumerate(ids) if n != same[-1]]
         fewer = [turn for n, turn in enumerate(turns) if n != same[-1]]
         assert [item["id"] for _, item in items_of(fewer)] == left
+
+
+async def test_results_are_not_seen_without_the_right_to_their_tool(runtime: Runtime) -> None:
+    alice, secret, open_ = KEYS["alice-key"], ToolCall("1", "secret", {}), ToolCall("2", "open", {})
+    turns = (
+        Turn("user", "Both?"), Turn("assistant", "", (secret, open_)),
+        Turn("tool", "hush", tool_call_id="1"), Turn("tool", "loud", tool_call_id="2"),
+        Turn("assistant", "Done."), Turn("user", "And?"), Turn("assistant", "Done."),
+    )  # fmt: skip
+    parts = runtime.sessions, runtime.records, "r1"
+    made = await Conversations(*parts).create(alice, turns, {})
+    hidden = Conversations(*parts, hiding("secret"))
+    items = await hidden.items(made.id, alice)
+    assert [each["type"] for each in items] == [
+        "message", "function_call", "function_call_output", "message", "message"
+    ]  # fmt: skip
+    assert "hush" not in str(items)
+    added = await hidden.add(made.id, alice, (Turn("user", "Bye"),))
+    assert added == (await hidden.items(made.id, alice))[5:]
+    full = await Conversations(*parts).items(made.id, alice)
+    (unseen,) = [each["id"] for each in full if each.get("output") == "hush"]
+    with pytest.raises(NotFoundError):
+        await hidden.remove(made.id, alice, unseen)
+    # Of two that say the same, the one that is seen goes.
+    left = await hidden.remove(made.id, alice, items[-1]["id"])
+    assert left.session.turns == (*turns[:-1], Turn("user", "Bye"))
+    left = await hidden.remove(made.id, alice, items[1]["id"])
+    assert all(open_ not in turn.tool_calls for turn in left.session.turns)

@@ -17,7 +17,17 @@ from agent_runtime.domain import (
     Usage,
 )
 from agent_runtime.errors import GeneratorTimeoutError, StateUnavailableError
-from tests.unit.runtime.http.harness import ALICE, BOB, QUOTE, RESPONSES, Runtime, events_of
+from agent_runtime.http.responses.stored import StoredResponses
+from tests.unit.runtime.http.harness import (
+    ALICE,
+    BOB,
+    KEYS,
+    QUOTE,
+    RESPONSES,
+    Runtime,
+    events_of,
+    hiding,
+)
 
 CALL = ToolCall("call-1", "get_weather", {"city": "昆山"})
 FUNCTION = {"type": "function", "name": "get_weather", "parameters": {"type": "object"}}
@@ -237,3 +247,25 @@ async def test_what_cannot_be_answered_is_refused_by_field(
 ) -> None:
     reply = await runtime.respond(**body)
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, param), reply.text
+
+
+@pytest.mark.parametrize("hidden", ["get_order", "other"])
+async def test_results_are_not_seen_without_the_right_to_their_tool(
+    keyed: Runtime, hidden: str
+) -> None:
+    keyed.agent.events = [each for each in EVERYTHING if each is not CALL]
+    given = (await keyed.respond(ALICE)).json()
+    again = [{"role": "user", "content": "Where?"}, *given["output"][:3]]
+    second = (await keyed.respond(ALICE, input=again, previous_response_id=given["id"])).json()
+    alice = KEYS["alice-key"]
+    whole = await StoredResponses(keyed.records).get(second["id"], alice)
+    stored = await StoredResponses(keyed.records, hiding(hidden)).get(second["id"], alice)
+    if hidden == "other":
+        assert stored == whole
+        return
+    kinds = [each["type"] for each in stored.response["output"]]
+    assert kinds == ["mcp_approval_request"]
+    assert [each["type"] for each in stored.input] == ["message"]
+    assert "sent" in str(whole)
+    assert "sent" not in str(stored)
+    assert stored.turns[0] == Turn("user", "How long?")
