@@ -194,7 +194,9 @@ async def test_what_an_api_may_say(bad: Served, originating: Originating) -> Non
 async def test_a_slow_api_delays_only_its_caller(bad: Served, originating: Originating) -> None:
     names = ("slow", "text")
     slow, text = (
-        await originating(*(operation(each, bad.base, url=bad.base) for each in names))
+        await originating(
+            *(operation(each, bad.base, url=bad.base) | {"timeout_seconds": 600} for each in names)
+        )
     ).tools
     waiting = [asyncio.create_task(slow.call({}, NOBODY)) for _ in range(20)]
     async with asyncio.timeout(60):

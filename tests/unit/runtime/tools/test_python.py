@@ -104,7 +104,7 @@ async def test_a_tool_that_hangs_keeps_only_itself_busy() -> None:
     def hang() -> None:
         end.wait()
 
-    stuck = tool(hang)
+    stuck = tool(hang, timeout_seconds=600)
     calls = [asyncio.create_task(stuck.call({}, NOBODY)) for _ in range(THREADS + 3)]
     assert await asyncio.wait_for(tool(lambda: 1).call({}, NOBODY), 60) == 1
     assert not any(each.done() for each in calls)
