@@ -16,7 +16,10 @@ _ASKING = (
     r"|(?:你|您)知道"
 )
 _OPENING = re.compile(rf"^{_PAUSE}(?:{_ASKING}){_PAUSE}")
-_THANKS = re.compile(r"[\s,.!?，。！？]+(?:谢谢|多谢|感谢)(?:你|您|了)?[\s.!。！]*$")
+# From the first of a run of marks: one that begins anew at each of them takes for ever.
+_THANKS = re.compile(
+    r"(?<![\s,.!?，。！？])[\s,.!?，。！？]++(?:谢谢|多谢|感谢)(?:你|您|了)?[\s.!。！]*$"
+)
 _PARTICLE = re.compile(r"(?:[吗啊呀]|(?<![毛花])呢)[\s.!?。！？]*$")
 _PIECE = re.compile(rf"[{HAN}]|[^{HAN}]+")
 MOST_OPENINGS = 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _BEFORE = re.compile(r"^[\"'“‘(\[{«¿¡《（「【]+")
-_AFTER = re.compile(r"[.,;:!?…。，；：！？、~]*[\"'”’)\]}»》）」】.,;:!?…。，；：！？、~]*$")
+_AFTER = "\"'”’)]}»》）」】.,;:!?…。，；：！？、~"
 _AFTER_DIGIT = re.compile(r"(?<=\d)[.,;:!?…。，；：！？、)\]}”»》）」】]+$")
 """Without quotes, which are feet and inches behind a number."""
 
@@ -19,4 +19,4 @@ def tokens(text: str) -> list[str]:
 def _bare(word: str) -> str:
     word = _BEFORE.sub("", word)
     ends_in_number = re.search(r"\d[\"'”’]*[.,;:!?…。，；：！？、)]*$", word)
-    return (_AFTER_DIGIT if ends_in_number else _AFTER).sub("", word)
+    return _AFTER_DIGIT.sub("", word) if ends_in_number else word.rstrip(_AFTER)

@@ -10,7 +10,12 @@ import re
 
 from agent_runtime.domain import Span
 
-_END = re.compile(r"[。！？]+[”’」』）)]*|[.!?…]+[\"'”’)\]*_`]*(?=\s+[\"'“‘(\[*_`]*[^\W_a-z]|\s*$)")
+# From the first of a run of marks, without trying again with fewer of them: a line of dots would
+# take for ever.
+_END = re.compile(
+    r"[。！？]+[”’」』）)]*"
+    r"|(?<![.!?…])[.!?…]++[\"'”’)\]*_`]*+(?=\s+[\"'“‘(\[*_`]*[^\W_a-z]|\s*$)"
+)
 _ABBREVIATION = re.compile(
     r"(?:\b(?:e\.g|i\.e|etc|cf|vs|approx|no|fig|mr|mrs|ms|dr|prof|inc|ltd|st|dept|est)|\b[A-Z])\.$",
     re.IGNORECASE,
