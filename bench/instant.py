@@ -101,6 +101,9 @@ class NoTools:
     async def visible(self, caller: object) -> tuple[ToolSpec, ...]:
         return ()
 
+    async def readable(self, turns: Sequence[Any], caller: object) -> tuple[Any, ...]:
+        return tuple(turns)
+
     async def execute_all(self, calls: Sequence[object], state: object) -> list[Any]:
         return []
 

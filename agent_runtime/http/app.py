@@ -73,7 +73,8 @@ def build_app(parts: Parts) -> ASGIApp:
     files = Files(parts.records)
     attachments = Attachments(parts.records, files, parts.documents)
     chat = Chat(turns, parts.names)
-    conversations = Conversations(parts.sessions, parts.records, parts.names.revision)
+    readable = parts.toolbox.readable
+    conversations = Conversations(parts.sessions, parts.records, parts.names.revision, readable)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
@@ -96,7 +97,7 @@ def build_app(parts: Parts) -> ASGIApp:
     )
     for routes in (
         chat,
-        Responses(turns, parts.names, parts.records),
+        Responses(turns, parts.names, parts.records, readable),
         ConversationRoutes(conversations, chat),
         Models(parts.names),
         Embeddings(parts.embedding, parts.vectors, parts.names, admission),

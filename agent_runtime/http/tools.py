@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from typing_extensions import TypedDict
 
-from agent_runtime.domain import Json, Principal, ToolSpec
+from agent_runtime.domain import Json, Principal, ToolSpec, Turn
 from agent_runtime.http.access import principal_of
 from agent_runtime.http.openapi import gives
 from agent_runtime.http.wire import reply
@@ -38,6 +39,8 @@ class Toolbox(Protocol):
     """The agent's tools."""
 
     async def visible(self, caller: Principal) -> tuple[ToolSpec, ...]: ...
+
+    async def readable(self, turns: Sequence[Turn], caller: Principal) -> tuple[Turn, ...]: ...
 
 
 class Tools:

@@ -28,6 +28,11 @@ LARGEST = 10_000
 """Objects and lists that references may be written out to: few of them can say a lot."""
 EXPRESSIONS = ("pattern", "patternProperties", "additionalProperties", "unevaluatedProperties")
 """Keywords that run regular expressions."""
+MOST_REPEATED = 40
+_LONGEST = 200
+_ONE = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]")
+"""An escape or a class: one character of the text."""
+_VARIABLE = re.compile(r"[*+?]|\{\d*,\d*\}")
 KEPT = 1000
 """Schemas whose validators are kept."""
 
@@ -131,6 +136,23 @@ def _validator(written: bytes, trusted: bool) -> Validator:
 @lru_cache
 def _tolerant(kind: type[Validator]) -> type[Validator]:
     return extend(kind, {"pattern": _pattern})
+
+
+def is_simple(pattern: str) -> bool:
+    """Tell whether an expression of a stranger may run over a word: it is a row of characters and
+    classes with at most two that vary in number, one of them without a limit, so that it ends."""
+    if len(pattern) > _LONGEST or re.search(r"\\[1-9]", pattern):
+        return False
+    bare = _ONE.sub("x", pattern)
+    varying = _VARIABLE.findall(bare)
+    endless = [each for each in varying if each in ("*", "+") or each.endswith(",}")]
+    limits = [int(number) for number in re.findall(r"\d+(?=\})", bare)]
+    return (
+        not set("(|") & set(bare)
+        and len(varying) <= 2
+        and len(endless) <= 1
+        and max(limits, default=0) <= MOST_REPEATED
+    )
 
 
 @lru_cache

@@ -18,7 +18,7 @@ from agent_runtime.text.language import HAN, Language
 from agent_runtime.text.sentences import sentence_spans
 from agent_runtime.text.synonyms import is_concept
 from agent_runtime.text.terms import Analyzer
-from agent_runtime.tools.schema import Schema, plain, properties, required
+from agent_runtime.tools.schema import Schema, is_simple, plain, properties, required
 from agent_runtime.tools.values import CODE, Found, example_of, find, kind_of
 from agent_runtime.tools.wording import CHINESE, chinese, english, words_of
 
@@ -204,9 +204,11 @@ def _in_order(spec: ToolSpec) -> list[tuple[str, Schema]]:
 
 
 def _schema(spec: ToolSpec, name: str) -> Schema:
-    """Return an argument's schema, without the regular expression where a client brought it."""
+    """Return an argument's schema, without a regular expression of a client's that may not end."""
     found = plain(properties(spec.parameters).get(name, {}))
-    return {k: v for k, v in found.items() if k != "pattern"} if spec.client else found
+    if spec.client and not is_simple(str(found.get("pattern", ""))):
+        return {k: v for k, v in found.items() if k != "pattern"}
+    return found
 
 
 def _value(

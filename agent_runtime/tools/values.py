@@ -36,6 +36,8 @@ CODE = re.compile(
 )
 TOKEN = re.compile(rf"[^\s,;!?，。；！？、“”\"'（）(){HAN}]+")
 QUOTED = re.compile(r"\"([^\"]+)\"|“([^”]+)”|「([^」]+)」|『([^』]+)』|《([^》]+)》")
+LONGEST_CODE = 100
+"""Characters of a word that a schema's expression is tried on."""
 NEAR = 24
 """How far before a code the word for it may stand, in characters."""
 NEGATIONS = re.compile(
@@ -221,7 +223,7 @@ def _patterns(schema: Schema, text: str) -> Iterator[Found]:
     for match in TOKEN.finditer(text):
         token = match[0].strip(".:#")
         for value in (token, token.upper(), token.lower()):
-            if token and form.search(value):
+            if 0 < len(token) <= LONGEST_CODE and form.search(value):
                 yield Found(value, match.span())
                 break
 

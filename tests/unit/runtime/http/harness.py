@@ -105,6 +105,9 @@ class OneTool:
         write = ToolSpec("cancel_order", "Cancels an order", schema, effect="write")
         return (read,) if caller.anonymous else (read, write)
 
+    async def readable(self, turns: Sequence[Turn], caller: Principal) -> tuple[Turn, ...]:
+        return tuple(turns)
+
 
 class PaperDocuments:
     """A collection of which a test says when it is in use."""

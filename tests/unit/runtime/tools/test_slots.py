@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agent_runtime.domain import ToolSpec
+from agent_runtime.tools.schema import is_simple
 from agent_runtime.tools.slots import Slots, question
 from tests.unit.runtime.tools.shop import ORDER, STATUS, TICKET, TODAY, spec
 
@@ -209,6 +210,33 @@ def test_an_expression_of_a_clients_function_is_not_run() -> None:
         brought = replace(spec(("code",), code=schema), client=True)
         assert SLOTS.fill(brought, text, [], TODAY).missing == ("code",)
         assert SLOTS.fill(brought, "code X-20391", [], TODAY).arguments == {"code": "X-20391"}
+
+
+def test_an_expression_of_a_clients_function_that_ends_is_run() -> None:
+    order = {"type": "string", "pattern": "^A-[0-9]{4}$"}
+    brought = replace(spec(("order",), order=order), client=True)
+    filled = SLOTS.fill(brought, "Where is the parcel of order A-1042?", [], TODAY)
+    assert filled.arguments == {"order": "A-1042"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "simple"),
+    [
+        (r"^A-[0-9]{4}$", True),
+        (r"^[A-Z]{2,3}-\d+$", True),
+        (r"^[(|)*+]\(\*$", True),
+        (r"^(a+)+$", False),
+        (r"^a|b$", False),
+        (r"a*b*$", False),
+        (r"a?b?c?$", False),
+        (r"(?=a)", False),
+        (r"^[a-z]{5000}$", False),
+        (r"x\1", False),
+        ("a" * 201, False),
+    ],
+)
+def test_which_expressions_of_strangers_are_run(pattern: str, simple: bool) -> None:
+    assert is_simple(pattern) is simple
 
 
 def test_a_number_that_no_number_can_hold_is_none() -> None:
