@@ -35,7 +35,7 @@ DEFINITIONS = ("config/crd/experimental/gateway*.yaml", "examples/contour/01-crd
 """The CustomResourceDefinitions in each module. Contour watches experimental kinds too."""
 READY_HOST = "ready.invalid"
 """Envoy answers it by itself. With no route at all, Contour has it listen to nothing."""
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 def add_parser(commands: Any) -> None:
