@@ -37,6 +37,7 @@ from agent_runtime.stores.address import parse
 from agent_runtime.telemetry import Telemetry
 from agent_runtime.wiring.models import load_model
 from bench import corpus
+from bench.pace import at_rate
 from bench.stores import DIMENSION, clustered, running
 from tests.contract.runtime.images import MODEL, converted
 
@@ -87,21 +88,9 @@ async def filled(index: Index, count: int) -> None:
     await index.publish(1, count // 5)
 
 
-async def at_rate(name: str, ask: Ask, asked: Sequence[str], rate: float) -> Row:
-    """Ask, whether or not those before are answered."""
-    latencies: list[float] = []
-
-    async def one(due: float, question: str) -> None:
-        await ask(question)
-        latencies.append(time.perf_counter() - due)
-
+async def timed(name: str, ask: Ask, asked: Sequence[str], rate: float) -> Row:
     used = time.process_time()
-    async with asyncio.TaskGroup() as group:
-        began = time.perf_counter()
-        for number, question in enumerate(asked):
-            due = began + number / rate
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            group.create_task(one(due, question))
+    latencies = await at_rate(ask, asked, rate)
     return Row(name, latencies, (time.process_time() - used) / len(asked))
 
 
@@ -129,10 +118,10 @@ async def measured(store: str, url: str, options: argparse.Namespace) -> list[Ro
         for question in asked[:100]:
             await hybrid.retrieve(question)
         return [
-            await at_rate(
+            await timed(
                 f"{store}, embed and search", dense, asked[100 : 100 + count], options.rate
             ),
-            await at_rate(
+            await timed(
                 f"{store}, and lexical search, fused",
                 hybrid.retrieve,
                 asked[100 + count :],

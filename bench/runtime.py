@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
+from functools import partial
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -23,6 +24,7 @@ import aiohttp
 import numpy as np
 
 from agent_runtime.models.catalogue import find
+from bench import pace
 from bench.corpus import questions
 from tests.contract.runtime.images import converted
 from tests.contract.runtime.processes import KNOWLEDGE, REPOSITORY, Agent, Chroma, Ingestion
@@ -40,19 +42,8 @@ async def ask(session: aiohttp.ClientSession, url: str, question: str) -> None:
 
 async def at_rate(url: str, asked: Sequence[str], rate: float) -> list[float]:
     """Return the latency of each answer, in seconds, at `rate` requests a second."""
-    latencies: list[float] = []
-
-    async def one(session: aiohttp.ClientSession, due: float, question: str) -> None:
-        await ask(session, url, question)
-        latencies.append(time.perf_counter() - due)
-
-    async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
-        began = time.perf_counter()
-        for number, question in enumerate(asked):
-            due = began + number / rate
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            group.create_task(one(session, due, question))
-    return latencies
+    async with aiohttp.ClientSession() as session:
+        return await pace.at_rate(partial(ask, session, url), asked, rate)
 
 
 async def at_full_speed(url: str, asked: Iterator[str], clients: int, seconds: float) -> float:

@@ -205,8 +205,7 @@ def degraded(
             "add a node, or set spec.rollout.strategy to recreate"
         )
         return Finding(aspect, "True", "InsufficientCapacity", message)
-    ended_at = state.history[0].ended_at if state.history else None
-    makes_room = is_making_room(agent, ended_at, now)
+    makes_room = is_making_room(agent, state.ended_at, now)
     for name in decision.live:
         trouble = trouble_of_revision(agent, name, observed)
         if trouble and trouble.is_no_room and (name == state.canary or makes_room):

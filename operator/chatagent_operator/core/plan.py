@@ -395,8 +395,7 @@ def _lags(agent: Agent, state: State, now: str, observed: Observed) -> tuple[str
     present = _present_routes(agent, observed)
     if applied.generation in (None, present.generation) and not applied.silent:
         return ()
-    ended = state.history[0].ended_at if state.history else None
-    changed = max((when for when in (state.weighted_at, ended) if when), default=None)
+    changed = max((when for when in (state.weighted_at, state.ended_at) if when), default=None)
     if changed is None or elapsed(changed, now) < LAG_SECONDS:
         return ()
     return applied.silent or applied.slowest

@@ -66,6 +66,11 @@ class State:
     last_command_id: str | None = None
     last_command_result: str | None = None
 
+    @property
+    def ended_at(self) -> str | None:
+        """When the last rollout ended."""
+        return self.history[0].ended_at if self.history else None
+
 
 @dataclass(frozen=True)
 class Seen:
