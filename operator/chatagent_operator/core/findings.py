@@ -286,6 +286,6 @@ def _troubles(observed: Observed, *roles: str) -> Iterator[Trouble]:
 
 
 def _trouble(pod_name: str, pod: PodFacts, observed: Observed) -> Trouble | None:
-    if pod.ready:
-        return None
-    return pod.trouble or observed.unready.get(pod_name)
+    if pod.trouble:
+        return pod.trouble
+    return None if pod.ready else observed.unready.get(pod_name)

@@ -6,7 +6,7 @@ A stored object has tens of kilobytes; what a decision needs of it has a few hun
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -139,16 +139,21 @@ class Observed:
 
     def without_passing_trouble(self, now: str) -> Observed:
         """Leaves out what began less than a moment ago and often passes by itself: a pod that
-        waits for its volume claim to be made, for instance."""
+        waits for its volume claim to be made, for instance. And what has passed."""
+        return self.without(lambda trouble: not _is_present(trouble, now))
+
+    def without(self, is_left_out: Callable[[Trouble], bool]) -> Observed:
+        """All but some troubles."""
         children = {
             key: replace(child, facts=replace(child.facts, trouble=None))
             if isinstance(child.facts, PodFacts)
             and child.facts.trouble
-            and _is_young(child.facts.trouble, now)
+            and is_left_out(child.facts.trouble)
             else child
             for key, child in self.children.items()
         }
-        return replace(self, children=children)
+        unready = {pod: found for pod, found in self.unready.items() if not is_left_out(found)}
+        return replace(self, children=children, unready=unready)
 
     def workload(self, kind: str, name: str) -> WorkloadFacts | None:
         """Facts of a Deployment or StatefulSet."""
@@ -188,10 +193,11 @@ def content_digest(body: Body) -> str:
     return names.digest([body.get("data") or {}, body.get("binaryData") or {}], 16)
 
 
-def _is_young(trouble: Trouble, now: str) -> bool:
-    if not trouble.since:
+def _is_present(trouble: Trouble, now: str) -> bool:
+    seen = datetime.fromisoformat(now)
+    if trouble.until and seen > datetime.fromisoformat(trouble.until):
         return False
-    return datetime.fromisoformat(now) - datetime.fromisoformat(trouble.since) < PASSING
+    return not trouble.since or seen - datetime.fromisoformat(trouble.since) >= PASSING
 
 
 def _facts(kind: str, body: Body) -> Facts:

@@ -652,4 +652,7 @@ def _next_look(
 
 
 def _is_waiting(observed: Observed) -> bool:
-    return any(pod.running and not pod.ready for _, pod in observed.pods(names.ROLE_AGENT))
+    if any(pod.running and not pod.ready for _, pod in observed.pods(names.ROLE_AGENT)):
+        return True
+    # What an earlier try failed of is taken to have passed after a while.
+    return any(pod.running and pod.trouble for _, pod in observed.pods(names.ROLE_INGESTION))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from chatagent_operator.api.conditions import ConditionType, Finding, merge
 from chatagent_operator.api.status import (
@@ -18,11 +17,14 @@ from chatagent_operator.core.agent import Agent
 from chatagent_operator.core.commands import Command, Unreadable
 from chatagent_operator.core.knowledge import Ingestion
 from chatagent_operator.core.observed import Observed
-from chatagent_operator.core.rollout import Decision, Notice, path
+from chatagent_operator.core.rollout import Decision, Notice, elapsed, path
 from chatagent_operator.core.routes import Routes
 
 _TOLD = frozenset({"PausedAtStep", "PausedBySpec", "PausedByCommand"})
 """What of a rollout's waits a person should read as an Event; the rest tells itself."""
+
+_NOTICED_SECONDS = 10.0
+"""Within which a pod that waits for the vector store has asked it again."""
 
 
 def after(
@@ -43,12 +45,9 @@ def after(
     state = decision.state
     serving = state.stable or state.canary or ""
     store = findings.store(agent, observed)
-    if vector_store.managed(agent) and not store.is_true:
+    if vector_store.managed(agent) and not (store.is_true and _is_known(previous, store, now)):
         # that they wait for it goes without saying
-        unready = {
-            pod: trouble for pod, trouble in observed.unready.items() if not trouble.is_store
-        }
-        observed = replace(observed, unready=unready)
+        observed = observed.without(lambda trouble: trouble.is_store)
     index = findings.index(agent, indexing, observed)
     workload = observed.workload("Deployment", names.of_revision(agent.name, serving))
     workloads = findings.workloads(agent, serving, observed)
@@ -108,6 +107,14 @@ def after(
         selector=_selector(agent, serving),
         conditions=merge(previous.conditions, found, agent.generation, now),
     )
+
+
+def _is_known(previous: ChatAgentStatus, store: Finding, now: str) -> bool:
+    """The store has been up for long enough that its pods must have noticed."""
+    before = next((c for c in previous.conditions if c.type == store.type), None)
+    if before is None or before.status != store.status:
+        return False
+    return elapsed(before.last_transition_time, now) > _NOTICED_SECONDS
 
 
 def _url(agent: Agent, observed: Observed) -> str | None:

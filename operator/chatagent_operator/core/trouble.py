@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 Body = Mapping[str, Any]
 
 _PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
+_MARGIN = timedelta(seconds=5)
 _REFERENCES = {"secret": "SecretNotFound", "configmap": "ConfigMapNotFound"}
 
 
@@ -25,6 +27,9 @@ class Trouble:
     message: str
     since: str = ""
     """When it began, where that is known: a trouble that is younger than a moment may pass."""
+
+    until: str = ""
+    """When it has passed, unless it is told again by then."""
 
     @property
     def is_reference(self) -> bool:
@@ -47,8 +52,9 @@ def of_pod(body: Body) -> Trouble | None:
     status: Body = body.get("status") or {}
     if status.get("phase") in {"Failed", "Succeeded"}:
         return None  # it is over, evicted for instance, and another one has taken its place
+    is_task = (body.get("spec") or {}).get("restartPolicy") == "OnFailure"
     for container in _containers(status):
-        if found := _of_container(container):
+        if found := _of_container(container, is_task):
             return found
     for condition in status.get("conditions") or []:
         # a SchedulerError passes by itself: two writers met
@@ -69,7 +75,7 @@ def _containers(status: Body) -> Iterator[Body]:
     yield from status.get("containerStatuses") or []
 
 
-def _of_container(container: Body) -> Trouble | None:
+def _of_container(container: Body, is_task: bool) -> Trouble | None:
     state: Body = container.get("state") or {}
     ended: Body = (
         state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
@@ -81,10 +87,17 @@ def _of_container(container: Body) -> Trouble | None:
         return Trouble("ImagePullFailed", f"image {container.get('image')!r}: {text}")
     if reason in {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}:
         return _of_configuration(waiting.get("message", reason))
-    if "running" in state and container.get("started", True):
+    running: Body | None = state.get("running")
+    # While one that failed starts again, nothing is known to be better.
+    if running is not None and container.get("started", True) and not is_task:
         return None
     if ended.get("exitCode", 0) == 0:
-        return None  # while one that failed starts again, nothing is known to be better
+        return None
+    found = _of_end(container, ended)
+    return replace(found, until=_passed_by(running, ended)) if running else found
+
+
+def _of_end(container: Body, ended: Body) -> Trouble:
     return _own_words(ended) or Trouble(
         "ContainerFailed",
         f"container {container['name']!r} ended with exit code {ended.get('exitCode')} "
@@ -99,6 +112,15 @@ def _of_configuration(message: str) -> Trouble:
     if "couldn't find key" in message:
         return Trouble("ReferenceNotFound", message)
     return Trouble("ContainerFailed", message)
+
+
+def _passed_by(running: Body, ended: Body) -> str:
+    """When a container runs for so much longer than the one before it that it has come further."""
+    times = running.get("startedAt"), ended.get("startedAt"), ended.get("finishedAt")
+    if not all(times):
+        return ""
+    again, began, failed = (datetime.fromisoformat(str(when)) for when in times)
+    return (again + 2 * (failed - began) + _MARGIN).isoformat()
 
 
 def _own_words(ended: Body) -> Trouble | None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from chatagent_operator.api.status import ChatAgentStatus
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core import names, revision
 from chatagent_operator.core.commands import Command, parse_command
-from chatagent_operator.core.plan import Apply, last_readable
+from chatagent_operator.core.plan import POLL_SECONDS, Apply, last_readable
 from chatagent_operator.core.status import invalid
+from chatagent_operator.core.trouble import Trouble
 from tests.unit.core.simulation import Cluster, counted, spec
 
 
@@ -497,3 +500,51 @@ def test_a_spec_that_cannot_be_read_is_said_beside_the_rollout() -> None:
     reasons = {each.type: each.reason for each in told.conditions}
     assert (reasons["Accepted"], reasons["Degraded"]) == ("InvalidSpec", "GatewayLags")
     assert told == invalid(told, 2, "spec.image: wrong", cluster.now(), looked=looked)
+
+
+def test_a_new_store_is_no_trouble_before_its_pods_have_asked_it_again() -> None:
+    cluster = Cluster()
+    cluster.look()
+    cluster.unready = {"shop-1": Trouble("VectorStoreUnavailable", "the store does not answer")}
+    pod = {
+        "metadata": {
+            "name": "shop-1",
+            "labels": names.labels("shop", names.ROLE_AGENT)
+            | {names.REVISION_LABEL: name_of("runtime:1")},
+        },
+        "status": {"containerStatuses": [{"name": "agent", "state": {"running": {}}}]},
+    }
+    cluster.objects["Pod", "shop-1"] = pod
+    cluster.settle()
+    assert cluster.condition("VectorStoreReady") == ("True", "Available")
+    assert cluster.condition("Degraded")[0] == "False", "it waits for what has just come up"
+    cluster.clock += 15
+    cluster.look()
+    assert cluster.condition("Degraded") == ("True", "VectorStoreUnavailable")
+
+
+def test_an_ingestion_that_starts_again_has_still_failed() -> None:
+    cluster = serving()
+    words = '{"reason": "ModelNotFound", "message": "acme/other is not in this image"}'
+    failed = {"exitCode": 1, "message": words} | {
+        "startedAt": cluster.now(),
+        "finishedAt": cluster.now(),
+    }
+    container: dict[str, Any] = {"name": "ingest", "state": {"terminated": failed}}
+    pod: dict[str, Any] = {
+        "metadata": {"name": "shop-2", "labels": names.labels("shop", names.ROLE_INGESTION)},
+        "spec": {"restartPolicy": "OnFailure"},
+        "status": {"containerStatuses": [container]},
+    }
+    cluster.objects["Pod", "shop-2"] = pod
+    cluster.look()
+    assert cluster.condition("Degraded") == ("True", "ModelNotFound")
+    container["state"] = {"running": {"startedAt": cluster.now()}}
+    container["lastState"] = {"terminated": failed}
+    pod["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+    made = cluster.look()
+    assert cluster.condition("Degraded") == ("True", "ModelNotFound")
+    assert made.requeue_after == POLL_SECONDS, "nothing else would tell that it has passed"
+    cluster.clock += 10
+    cluster.look()
+    assert cluster.condition("Degraded")[0] == "False"

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from chatagent_operator.core import names
+from chatagent_operator.core.observed import Observed, PodFacts, project
 from chatagent_operator.core.trouble import of_pod
 
 
@@ -85,6 +87,33 @@ def test_trouble_lasts_while_the_container_starts_again() -> None:
     found = of_pod(pod(state={"running": {}}, started=False, lastState=ended(words)))
     assert found is not None
     assert found.reason == "ModelNotFound"
+
+
+def test_trouble_of_a_task_lasts_until_it_runs_for_longer_than_before() -> None:
+    words = '{"reason": "ModelNotFound", "message": "acme/other is not in the image"}'
+    times = {"startedAt": "2026-01-01T10:00:00Z", "finishedAt": "2026-01-01T10:00:20Z"}
+    body = pod(
+        state={"running": {"startedAt": "2026-01-01T10:01:00Z"}},
+        started=True,
+        lastState={"terminated": ended(words)["terminated"] | times},
+    )
+    body["spec"] = {"restartPolicy": "OnFailure"}
+    body["metadata"] = {
+        "name": "shop-ingest-1",
+        "labels": {names.AGENT_LABEL: "shop", names.MANAGED_BY_LABEL: names.MANAGED_BY},
+    }
+    child = project("Pod", body)
+    assert child is not None
+    observed = Observed({("Pod", child.name): child})
+
+    def told(now: str) -> str | None:
+        facts = observed.without_passing_trouble(now).children["Pod", child.name].facts
+        assert isinstance(facts, PodFacts)
+        return facts.trouble and facts.trouble.reason
+
+    assert told("2026-01-01T10:01:01Z") == "ModelNotFound", "starting again makes nothing better"
+    assert told("2026-01-01T10:01:45Z") == "ModelNotFound"
+    assert told("2026-01-01T10:01:46Z") is None, "twice as long as before, and a margin"
 
 
 @pytest.mark.parametrize(
