@@ -32,6 +32,11 @@ STREAM_HEADERS = [
     (b"x-accel-buffering", b"no"),
 ]
 
+SILENCE_SECONDS = 15.0
+"""After which a stream says that it is still there. Proxies' own limits begin at 30 s."""
+COMMENT = b": still there\n\n"
+"""What clients of server-sent events ignore."""
+
 
 class Agent(Protocol):
     """What answers: the pipeline."""
@@ -122,8 +127,28 @@ class EventStream(Response):
 
     async def _send(self, send: Send, state: dict[str, Any]) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        async for part in self._parts(state):
+        clock = asyncio.get_running_loop().time
+        sent = clock()
+
+        async def body(part: bytes) -> None:
+            nonlocal sent
+            sent = clock()
             await send({"type": "http.response.body", "body": part, "more_body": True})
+
+        async def keep_alive() -> None:
+            while True:
+                await asyncio.sleep(sent + SILENCE_SECONDS - clock())
+                if clock() >= sent + SILENCE_SECONDS:
+                    await body(COMMENT)
+
+        # Proxies between here and the client cut what says nothing for a while.
+        keeping = asyncio.create_task(keep_alive())
+        try:
+            async for part in self._parts(state):
+                await body(part)
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _parts(self, state: dict[str, Any]) -> AsyncGenerator[bytes]:

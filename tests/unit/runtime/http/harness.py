@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -224,6 +224,7 @@ class Connection:
         self._gone = asyncio.Event()
         self.messages: list[Any] = []
         self.began = asyncio.Event()
+        self._news = asyncio.Event()
         self._scope = {
             "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": "1.1", "method": "POST", "scheme": "http", "path": path,
@@ -238,6 +239,17 @@ class Connection:
     def leave(self) -> None:
         self._gone.set()
 
+    async def until(self, met: Callable[[], bool]) -> None:
+        """Wait for what comes of the body."""
+        while not met():
+            self._news.clear()
+            await self._news.wait()
+
+    @property
+    def parts(self) -> list[bytes]:
+        """What came of the body."""
+        return [each["body"] for each in self.messages if "body" in each]
+
     async def _receive(self) -> Any:
         if not self._sent:
             self._sent = True
@@ -247,5 +259,6 @@ class Connection:
 
     async def _send(self, message: Any) -> None:
         self.messages.append(message)
+        self._news.set()
         if message.get("body"):
             self.began.set()

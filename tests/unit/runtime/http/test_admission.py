@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from agent_runtime.config import LimitsConfig
 from agent_runtime.errors import OverloadedError
+from agent_runtime.http import turns
 from agent_runtime.http.admission import Admission
+from agent_runtime.http.wire import DONE
 from tests.unit.runtime.http.harness import CHAT, RESPONSES, Connection, Runtime
 
 
@@ -214,3 +216,20 @@ async def test_a_client_that_goes_away_while_it_waits_leaves_the_queue() -> None
     runtime.agent.hold.set()
     await running
     assert len(runtime.agent.requests) == 1
+
+
+async def test_a_silent_stream_says_that_it_is_still_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "SILENCE_SECONDS", 0.01)
+    runtime = Runtime()
+    runtime.agent.hold = asyncio.Event()
+    body = {"messages": [{"role": "user", "content": "x"}], "stream": True}
+    connection = Connection(runtime.app, CHAT, body)
+    task = connection.start()
+    async with asyncio.timeout(10):
+        await connection.until(lambda: connection.parts.count(turns.COMMENT) >= 2)
+    runtime.agent.hold.set()
+    await task
+    assert connection.parts[-2:] == [DONE, b""]
+    whole = await Runtime().ask(stream=True)
+    said = b"".join(part for part in connection.parts if part != turns.COMMENT)
+    assert [said.count(b"data: "), said.count(b"\n\n")] == [whole.text.count("data: ")] * 2
