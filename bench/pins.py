@@ -1,15 +1,15 @@
 """Whether conversations stay on their revision: 20,000 of them, two gateways, nothing left out.
 
 `python -m bench.pins` has two real HAProxy on loopback, which tell each other their conversations,
-and two revisions behind them, which name the conversations as the runtime does. The conversations
-are begun at both gateways, and the second turn of each follows the first answer at once, at the
-other gateway, which may not have been told of it. Then they go on, at one gateway and the other,
-while the weights change, and while one gateway after the other is stopped and started again. Each
-answer that comes from another revision than the first is a flip. Then an abort, which must let the
-canary's conversations go everywhere at once, to the stable revision.
+and two revisions behind them. The conversations are begun at both gateways, and the second turn of
+each follows the first answer at once, at the other gateway, which may not have been told of it.
+Then they go on, at one gateway and the other, while the weights change, and while one gateway after
+the other is stopped and started again. Each answer that comes from another revision than the first
+is a flip. Then an abort, which must let the canary's conversations go everywhere at once, to the
+stable revision.
 
-The same second turns with names of the clients' own show what only the table can know, and how soon
-the other gateway is told.
+All of it twice: with names that the revisions give, as the runtime does, and with clients' own, of
+which the gateways know nothing but what they have seen. And how soon the other gateway is told.
 
 It also fills a table, to see what it takes of HAProxy's memory.
 """
@@ -112,10 +112,10 @@ class Story:
         await asyncio.gather(*(client(number) for number in range(CLIENTS)))
         return first, second
 
-    async def begin(self, count: int) -> None:
+    async def begin(self, names: Iterable[str]) -> None:
         await self.weigh(30)
         await self.gateways.ready(self.http)
-        self.first, second = await self.at_once([""] * count)
+        self.first, second = await self.at_once(names)
         self.turns.append(turn("begun at both, 30 % canary", self.first, self.first))
         self.turns.append(turn("at once, at the other one", second, self.first))
         await self.gateways.have(len(self.first))
@@ -136,9 +136,9 @@ class Story:
         self.turns.append(turn(what, answers, self.first))
 
 
-async def told(story: Story, count: int) -> tuple[list[float], int]:
+async def tell(story: Story, names: Iterable[str]) -> tuple[list[float], int]:
     """The whole story; how long restarted gateways took to be ready, and canary pins left."""
-    await story.begin(count)
+    await story.begin(names)
     both = list(story.gateways.running)
     for weight in WEIGHTS:
         await story.weigh(weight)
@@ -207,53 +207,69 @@ async def filled(folder: Path, entries: int) -> tuple[float, float, float]:
         await gateways.stop()
 
 
-async def measured(count: int, entries: int) -> str:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What came of a story."""
+
+    turns: list[Turn]
+    readiness: list[float]
+    left: int
+    lags: list[float]
+    seconds: float
+
+    def section(self, title: str) -> str:
+        flips = sum(each.flips for each in self.turns)
+        failed = sum(each.failed for each in self.turns)
+        requests = sum(sum(each.answered.values()) for each in self.turns)
+        ready = " and ".join(f"{each:.1f}" for each in self.readiness)
+        return f"""## {title}
+
+**{flips} flips, {failed} failed requests** of {requests}, in {self.seconds:.0f} s. After an abort
+{self.left} conversations of the canary were left in the tables. A gateway that came back was ready,
+with all conversations, after {ready} s.
+
+| | stable | canary | failed | flips |
+|---|---|---|---|---|
+{chr(10).join(each.row() for each in self.turns)}
+"""
+
+
+async def told(folder: Path, names: Iterable[str]) -> Told:
+    """One story, with gateways of its own. Empty names are given by the revisions."""
     async with contextlib.AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-")))
-        for name in ("story", "full"):
-            (folder / name).mkdir()
         stable = await stack.enter_async_context(running(STABLE, "127.0.0.2"))
         canary = await stack.enter_async_context(running(CANARY, "127.0.0.3"))
         http = await stack.enter_async_context(aiohttp.ClientSession())
-        gateways = Gateways(folder / "story", 2)
+        gateways = Gateways(folder, 2)
         await gateways.start()
         stack.push_async_callback(gateways.stop)
         story = Story(gateways, http, stable, canary, {}, [])
         started = time.perf_counter()
-        readiness, left = await told(story, count)
+        readiness, left = await tell(story, names)
         seconds = time.perf_counter() - started
         await story.weigh(50)
-        own_first, own_second = await story.at_once(f"c{number}" for number in range(count))
-        own = turn("names of the clients' own", own_second, own_first)
-        lags = await lag(story)
-        empty, teller, listener = await filled(folder / "full", entries)
-    requests = sum(sum(each.answered.values()) for each in story.turns)
-    flips = sum(each.flips for each in story.turns)
-    failed = sum(each.failed for each in story.turns)
-    ready = " and ".join(f"{each:.1f}" for each in readiness)
+        return Told(story.turns, readiness, left, await lag(story), seconds)
+
+
+async def measured(count: int, entries: int) -> str:
+    with tempfile.TemporaryDirectory(prefix="gateway-") as name:
+        folders = [Path(name) / kind for kind in ("given", "own", "full")]
+        for folder in folders:
+            folder.mkdir()
+        given = await told(folders[0], [""] * count)
+        own = await told(folders[1], [f"c{number}" for number in range(count)])
+        empty, teller, listener = await filled(folders[2], entries)
+    lags = own.lags
     return f"""# Conversations that stay on their revision
 
 {date.today()}, `python -m bench.pins --conversations {count}`, {platform.machine()},
 {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} at the end. Two HAProxy that tell each
-other their conversations, all on loopback; {requests} requests in {seconds:.0f} s.
+other their conversations, all on loopback. The second turn follows the first answer at once, at the
+other gateway.
 
-The second turn follows the first answer at once, at the other gateway. The runtime names the
-conversations:
-
-**{flips} flips, {failed} failed requests.** After an abort {left} conversations of the canary were
-left in the tables. A gateway that came back was ready, with all conversations, after {ready} s.
-
-| | stable | canary | failed | flips |
-|---|---|---|---|---|
-{chr(10).join(each.row() for each in story.turns)}
-
-Clients' own names, of which only the table knows where they are, {len(own_second)} at 50 %:
-
-| | stable | canary | failed | flips |
-|---|---|---|---|---|
-{own.row()}
-
-Such a conversation was in the other gateway's table {statistics.median(lags):.1f} ms after the
+{given.section("The runtime names the conversations")}
+{own.section("Clients name them")}
+A conversation was in the other gateway's table {statistics.median(lags):.1f} ms after the
 first answer in the median of {LAGS}, {lags[int(LAGS * 0.99)]:.1f} ms at p99, {lags[-1]:.1f} ms at
 most. They began one at a time; {lags[0]:.1f} ms is as short as a look takes.
 

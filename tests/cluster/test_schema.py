@@ -11,6 +11,7 @@ from tests.cluster.kubectl import Kubectl, KubectlError, manifest
 MANAGED_AND_EXTERNAL = {"managed": {}, "external": {"url": "http://chroma:8000"}}
 ROUTED = {"provider": "gateway-api", "parentRefs": [{"name": "public"}]}
 SLOW = {"storage": {"size": "1Gi", "storageClassName": "slow"}}
+TOOL = {"name": "a", "http": {"url": "http://orders"}}
 WEIGH = {"setWeight": 20}
 SAME_NAME = [{"name": "a", "configMap": {"name": "x"}}, {"name": "a", "configMap": {"name": "y"}}]
 
@@ -34,6 +35,11 @@ SAME_NAME = [{"name": "a", "configMap": {"name": "x"}}, {"name": "a", "configMap
         ({"rollout": {"steps": [WEIGH, WEIGH]}}, "spec.rollout", "must rise"),
         ({"rollout": {"steps": [{}]}}, "spec.rollout.steps[0]", "exactly one of"),
         ({"rollout": {"steps": [{"analysis": {}}, WEIGH]}}, "spec.rollout", "before it"),
+        (
+            {"rollout": {"steps": [{"pause": {}}, {"analysis": {}}, WEIGH]}},
+            "spec.rollout",
+            "before it",
+        ),
         (
             {"rollout": {"steps": [WEIGH, {"analysis": {}}], "analysis": {"metrics": []}}},
             "spec.rollout",
@@ -67,6 +73,27 @@ SAME_NAME = [{"name": "a", "configMap": {"name": "x"}}, {"name": "a", "configMap
             {"pipeline": {"retrieval": {"vectorStore": "chroma://x"}}},
             "spec.pipeline",
             "is in spec.vectorStore",
+        ),
+        (
+            {"pipeline": {"llm": {"promptTemplate": "It asks nothing."}}},
+            "spec.pipeline",
+            "{question} has to stand in it",
+        ),
+        ({"pipeline": {"tools": [TOOL, TOOL]}}, "spec.pipeline.tools[1]", "Duplicate value"),
+        (
+            {"pipeline": {"tools": [TOOL | {"mcp": {"url": "http://m"}}]}},
+            "spec.pipeline",
+            "exclude each other",
+        ),
+        (
+            {"pipeline": {"tools": [{"name": "a", "http": {}}]}},
+            "spec.pipeline",
+            "needs openapi or url",
+        ),
+        (
+            {"pipeline": {"tools": [{"name": "a", "mcp": {}}]}},
+            "spec.pipeline",
+            "either url or command",
         ),
         (
             {"vectorStore": {"external": {"url": "chroma:8000"}}},

@@ -141,10 +141,11 @@ def test_spec_that_cannot_be_read_in_mid_rollout(shop: AgentUnderTest) -> None:
     shop.apply(rollout=rollout, pipeline={"retrieval": {"topK": 7}})
     shop.await_weight(50)
     canary = shop.status["canaryRevision"]
-    shop.apply(rollout=rollout, pipeline={"llm": {"promptTemplate": "It asks nothing."}})
+    # What the API server takes as well formed.
+    shop.apply(rollout=rollout | {"analysis": {"interval": "0s"}}, pipeline={})
     found = shop.await_condition("Accepted", "False", "InvalidSpec", SECONDS)
-    assert "pipeline.llm" in found["message"]
-    assert "{question}" in found["message"]
+    assert "rollout.analysis.interval" in found["message"]
+    assert "longer than 0s" in found["message"]
     assert shop.status["rollout"]["weight"] == 50, "what was accepted goes on"
     aborted = shop.kubectl.plugin("abort", shop.name)
     assert aborted.returncode == 0, aborted.stderr

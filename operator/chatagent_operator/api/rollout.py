@@ -331,7 +331,8 @@ class Rollout(ConfigModel):
             "the weights of steps must rise",
         ),
         (
-            "!has(self.steps) || self.steps.size() == 0 || !has(self.steps[0].analysis)",
+            "!has(self.steps) || self.steps.filter(s, !has(s.pause)).size() == 0 || "
+            "!has(self.steps.filter(s, !has(s.pause))[0].analysis)",
             "an analysis needs a setWeight before it",
         ),
         (

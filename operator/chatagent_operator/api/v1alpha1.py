@@ -54,7 +54,27 @@ class VersionedSpec(ConfigModel):
                     {
                         "rule": "!has(self.retrieval) || !has(self.retrieval.vectorStore)",
                         "message": "the address of the vector store is in spec.vectorStore",
-                    }
+                    },
+                    {
+                        "rule": "!has(self.llm) || !has(self.llm.promptTemplate) || "
+                        "self.llm.promptTemplate.contains('{question}')",
+                        "message": "llm.promptTemplate: {question} has to stand in it",
+                    },
+                    {
+                        "rule": "!has(self.tools) || self.tools.all(t, "
+                        "[has(t.http), has(t.mcp), has(t.python)].filter(x, x).size() <= 1)",
+                        "message": "http, mcp and python of a tool exclude each other",
+                    },
+                    {
+                        "rule": "!has(self.tools) || self.tools.all(t, "
+                        "!has(t.http) || has(t.http.openapi) || has(t.http.url))",
+                        "message": "http of a tool needs openapi or url",
+                    },
+                    {
+                        "rule": "!has(self.tools) || self.tools.all(t, "
+                        "!has(t.mcp) || has(t.mcp.url) != has(t.mcp.command))",
+                        "message": "mcp of a tool needs either url or command",
+                    },
                 ]
             }
         ),

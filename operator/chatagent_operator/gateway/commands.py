@@ -93,6 +93,8 @@ def _more(backend: Backend, slot: SlotInForce) -> Iterator[str]:
 def _less(backend: Backend, slot: SlotInForce) -> Iterator[str]:
     if backend.state == "ready" and slot.state == "ready" and backend.weight < slot.weight:
         yield _weight(backend)
+    if backend.state == "drain" and slot.weight > 0:
+        yield _weight(backend)
     if backend.state == "drain" and slot.state == "ready":
         yield f"set server {BACKEND}/{backend.slot} state drain"
 
@@ -114,4 +116,6 @@ def _clear(slot: Slot) -> str:
 
 
 def _weight(backend: Backend) -> str:
-    return f"set server {BACKEND}/{backend.slot} weight {backend.weight}"
+    # HAProxy draws by the weights of all that are open, a slot that drains among them.
+    weight = backend.weight if backend.state == "ready" else 0
+    return f"set server {BACKEND}/{backend.slot} weight {weight}"

@@ -1,11 +1,14 @@
 """Next turns that come to another gateway at once, before it can have heard of the conversation.
 
-The revisions name the conversations, as the runtime does, so every gateway knows where they belong.
+Where the revisions name the conversations, as the runtime does, every gateway knows where they
+belong. Clients' own names are drawn, by all gateways alike.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+import math
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +16,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from chatagent_operator.core.routes import BackendState
+from chatagent_operator.core.routes import SLOTS, BackendState, Slot
 from tests.contract.gateway.behaviour import (
     CANARY,
     NEXT,
@@ -242,3 +245,64 @@ async def test_names_that_only_look_alike_are_remembered(
     assert set((await clients.ask_all(alike)).values()) == {STABLE}
     await gateway.intends(stable.takes("s1", 0), canary.takes("s2", 100), stable=CANARY)
     assert set((await clients.ask_all(alike)).values()) == {STABLE}
+
+
+OWN = [f"customer-{number}" for number in range(CONVERSATIONS)]
+
+
+async def test_gateways_draw_alike_for_clients_own_names(
+    strangers: list[Gateway], http: aiohttp.ClientSession, stable: Revision, canary: Revision
+) -> None:
+    for gateway in strangers:
+        await gateway.intends(stable.takes("s1", 70), canary.takes("s2", 30))
+    first, second = [await at(gateway, http).ask_all(OWN) for gateway in strangers]
+    assert first == second
+    deviation = math.sqrt(CONVERSATIONS * 0.3 * 0.7)
+    assert abs(len(only(first, CANARY)) - CONVERSATIONS * 0.3) <= 3.29 * deviation
+
+
+async def test_not_the_same_names_try_every_revision(
+    strangers: list[Gateway], http: aiohttp.ClientSession, stable: Revision, canary: Revision
+) -> None:
+    drawn: list[set[str]] = []
+    for gateway, before in zip(strangers, (STABLE, NEXT), strict=True):
+        await gateway.intends(stable.takes("s1", 70), canary.takes("s2", 30), stable=before)
+        drawn.append(set(only(await at(gateway, http).ask_all(OWN), CANARY)))
+    both = len(drawn[0] & drawn[1])
+    deviation = math.sqrt(CONVERSATIONS * 0.09 * 0.91)
+    assert abs(both - CONVERSATIONS * 0.09) <= 3.29 * deviation, (
+        "one does not follow from the other"
+    )
+
+
+@pytest.mark.parametrize("slots", list(itertools.permutations(SLOTS[:3])))
+async def test_who_was_drawn_for_a_canary_is_drawn_for_it_while_its_weight_rises(
+    strangers: list[Gateway],
+    http: aiohttp.ClientSession,
+    stable: Revision,
+    canary: Revision,
+    slots: tuple[Slot, Slot, Slot],
+) -> None:
+    # Who only holds conversations is drawn by nobody, whatever its weight was.
+    former, now, coming = slots
+    async with running(NEXT, "127.0.0.4") as ending:
+        drawn: list[set[str]] = []
+        for gateway, weight in zip(strangers, (5, 50), strict=True):
+            await gateway.intends(ending.takes(former, 100))
+            drains = ending.takes(former, 0, "drain")
+            await gateway.intends(
+                drains, stable.takes(now, 100 - weight), canary.takes(coming, weight)
+            )
+            answers = await at(gateway, http).ask_all(OWN)
+            assert set(answers.values()) == {STABLE, CANARY}
+            drawn.append(set(only(answers, CANARY)))
+    assert drawn[0] < drawn[1]
+
+
+async def test_an_abort_draws_nobody_for_the_canary(
+    gateway: Gateway, http: aiohttp.ClientSession, stable: Revision, canary: Revision
+) -> None:
+    await gateway.intends(stable.takes("s1", 50), canary.takes("s2", 50))
+    await gateway.intends(stable.takes("s1", 100), canary.takes("s2", 0, "maint"))
+    assert set((await at(gateway, http).ask_all(OWN)).values()) == {STABLE}
+    assert canary.asked == []

@@ -127,6 +127,8 @@ def test_every_pass_arrives_and_the_next_has_nothing_to_do(story: list[Routes]) 
                 assert (server.revision, server.address) == (backend.revision, backend.address)
             if backend and backend.state == "ready":
                 assert server.weight == backend.weight
+            if backend and backend.state == "drain":
+                assert server.weight == 0, "else names would be drawn for it"
 
 
 @UNHURRIED
