@@ -189,8 +189,8 @@ async def test_an_api_server_that_is_away(cluster: Cluster, closing: Closing) ->
     away = closing(ApiServer(f"https://127.0.0.1:{free_port()}", cluster.authority, lambda: "t"))
     with pytest.raises(IdentityUnavailableError):
         await reviewer(away).authenticate("token")
-    async with half_open() as port:
-        silent = closing(ApiServer(f"http://127.0.0.1:{port}", None, lambda: "t"))
+    async with half_open() as there:
+        silent = closing(ApiServer(f"http://127.0.0.1:{there.port}", None, lambda: "t"))
         async with asyncio.timeout(60):
             with pytest.raises(IdentityUnavailableError):
                 await reviewer(silent).authenticate("token")
@@ -200,14 +200,14 @@ async def test_an_api_server_that_is_away(cluster: Cluster, closing: Closing) ->
 async def test_no_answer_is_a_no_for_which_a_turn_waits_once(
     cluster: Cluster, closing: Closing
 ) -> None:
-    async with half_open() as port:
+    async with half_open() as there:
         requests: list[int] = []
 
         def token() -> str:
             requests.append(1)
             return "t"
 
-        silent = closing(ApiServer(f"http://127.0.0.1:{port}", None, token, Clock()))
+        silent = closing(ApiServer(f"http://127.0.0.1:{there.port}", None, token, Clock()))
         decides = authorizer(silent, cluster)
         for n in range(20):
             assert not await decides.allowed(Principal("carol"), f"tool-{n}")

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import redis
@@ -48,20 +49,29 @@ class RedisServer(Program):
             return None
 
 
+@dataclass(frozen=True)
+class HalfOpen:
+    """Who never says a word."""
+
+    port: int
+    connections: list[asyncio.StreamWriter]
+    """All that were ever made."""
+
+
 @asynccontextmanager
-async def half_open() -> AsyncGenerator[int]:
+async def half_open() -> AsyncGenerator[HalfOpen]:
     """A port where somebody accepts connections and never says a word."""
-    writers: list[asyncio.StreamWriter] = []
+    connections: list[asyncio.StreamWriter] = []
 
     async def accept(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
+        connections.append(writer)
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
     try:
-        yield server.sockets[0].getsockname()[1]
+        yield HalfOpen(server.sockets[0].getsockname()[1], connections)
     finally:
         server.close()
-        for writer in writers:
+        for writer in connections:
             writer.close()
         await server.wait_closed()
 
