@@ -57,7 +57,7 @@ async def evaluate(cluster: Cluster, arguments: argparse.Namespace) -> Result:
         told += ["", f"{len(changed)} of {shown} questions came out otherwise"]
         told += [line for each in changed for line in _told(each)]
     if left_out:
-        told.append(f"  {left_out} lines are left out")
+        told.append(f"  {left_out} more questions did not fit into the report")
     if log is not None:
         told += ["", "The Job left no report, but its log:"]
         told += [f"  {line}" for line in log.splitlines()]
