@@ -276,6 +276,12 @@ def trouble_of_revision(agent: Agent, name: str, observed: Observed) -> Trouble 
     )
 
 
+def trouble_of_index(revision: str, observed: Observed) -> Trouble | None:
+    """What keeps the documents of a revision from being indexed, if anything is known."""
+    pods = observed.pods(names.ROLE_INGESTION, revision)
+    return next((pod.trouble for _, pod in pods if pod.trouble), None)
+
+
 def _troubles(observed: Observed, *roles: str) -> Iterator[Trouble]:
     return (
         trouble

@@ -174,12 +174,14 @@ def plan(
     )
     asked = _evaluation(agent, before, target, stable, observed)
     quality = _quality(agent, before, target.name, asked, previous, command, observed)
-    trouble = findings.trouble_of_revision(agent, target.name, observed)
+    stuck = findings.trouble_of_index(target.name, observed)
+    trouble = findings.trouble_of_revision(agent, target.name, observed) or stuck
     seen_now = Seen(
         target=target.name,
         now=now,
         ready=ready,
         is_indexed=_is_indexed(agent, target, indexing, place, observed),
+        is_stuck=stuck is not None,
         carries=capacity.carries(
             _available(agent, target.name, observed),
             before,

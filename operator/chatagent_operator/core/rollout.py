@@ -84,10 +84,12 @@ class Seen:
     """Revisions that could serve: a pod is available, the index is built, the address is known."""
     is_indexed: bool = True
     """The target's documents are searchable, so that nothing but its pods is waited for."""
+    is_stuck: bool = False
+    """Indexing them has failed, and goes on failing. It may else take as long as it takes."""
     carries: int = 100
     """Percent of all conversations that the target's available pods can carry."""
     trouble: str = ""
-    """Why the target's pods are not ready, in a sentence."""
+    """Why the target is not ready, in a sentence."""
     is_crowded: bool = False
     """The target's pods find no room, and none can be made for them."""
     is_reached: bool = True
@@ -288,7 +290,7 @@ class _Look:
         quality = seen.evaluation
         if quality and quality.verdict == "Failed" and not state.weight and not state.full:
             self._fail("EvaluationFailed", quality.message)
-        elif state.waiting_since and seen.is_indexed:
+        elif state.waiting_since and (seen.is_indexed or seen.is_stuck):
             limit = self.rollout.progress_deadline_seconds
             lacks = self._lacks_pods()
             if lacks and elapsed(state.waiting_since, seen.now) > limit:
@@ -358,13 +360,14 @@ class _Look:
         if lacks is None:
             self.state = replace(self.state, waiting_since=None)
             return None
-        if not self.seen.is_indexed:
+        if not self.seen.is_indexed and not self.seen.is_stuck:
             self.state = replace(self.state, waiting_since=None)
             return Waiting("WaitingForIndex", f"{lacks}: its documents are being indexed")
         since = self.state.waiting_since or self.seen.now
         self.state = replace(self.state, waiting_since=since)
         left = self.rollout.progress_deadline_seconds - elapsed(since, self.seen.now) + 1
-        return Waiting("WaitingForRevision", lacks, due=left if left > 0 else None)
+        reason = "WaitingForRevision" if self.seen.is_indexed else "WaitingForIndex"
+        return Waiting(reason, lacks, due=left if left > 0 else None)
 
     def waits_to_be_reached(self) -> Waiting | None:
         """Some gateway pod does not reach the canary, or does not know it yet."""

@@ -523,28 +523,78 @@ def test_a_new_store_is_no_trouble_before_its_pods_have_asked_it_again() -> None
     assert cluster.condition("Degraded") == ("True", "VectorStoreUnavailable")
 
 
-def test_an_ingestion_that_starts_again_has_still_failed() -> None:
-    cluster = serving()
+def failing(cluster: Cluster, revision: str | None = None) -> dict[str, Any]:
+    """The container of a pod that indexes, and has just failed."""
     words = '{"reason": "ModelNotFound", "message": "acme/other is not in this image"}'
     failed = {"exitCode": 1, "message": words} | {
         "startedAt": cluster.now(),
         "finishedAt": cluster.now(),
     }
     container: dict[str, Any] = {"name": "ingest", "state": {"terminated": failed}}
-    pod: dict[str, Any] = {
-        "metadata": {"name": "shop-2", "labels": names.labels("shop", names.ROLE_INGESTION)},
+    labels = names.labels("shop", names.ROLE_INGESTION, revision)
+    cluster.objects["Pod", "shop-2"] = {
+        "metadata": {"name": "shop-2", "labels": labels},
         "spec": {"restartPolicy": "OnFailure"},
-        "status": {"containerStatuses": [container]},
+        "status": {
+            "containerStatuses": [container],
+            "conditions": [{"type": "Ready", "status": "True"}],
+        },
     }
-    cluster.objects["Pod", "shop-2"] = pod
+    return container
+
+
+def test_an_ingestion_that_starts_again_has_still_failed() -> None:
+    cluster = serving()
+    container = failing(cluster)
     cluster.look()
     assert cluster.condition("Degraded") == ("True", "ModelNotFound")
+    container["lastState"] = container["state"]
     container["state"] = {"running": {"startedAt": cluster.now()}}
-    container["lastState"] = {"terminated": failed}
-    pod["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
     made = cluster.look()
     assert cluster.condition("Degraded") == ("True", "ModelNotFound")
     assert made.requeue_after == POLL_SECONDS, "nothing else would tell that it has passed"
     cluster.clock += 10
     cluster.look()
     assert cluster.condition("Degraded")[0] == "False"
+
+
+@pytest.mark.parametrize("strategy", ["canary", "recreate"])
+def test_a_revision_whose_documents_cannot_be_indexed_is_taken_back(strategy: str) -> None:
+    cluster = serving()
+    one = cluster.status.stable_revision
+    cluster.broken_images = {"runtime:2"}
+    pipeline = {"retrieval": {"chunking": {"maxTokens": 64}}}
+    cluster.spec = spec("runtime:2", pipeline=pipeline, rollout={"strategy": strategy})
+    cluster.wait(1000)
+    assert cluster.condition("Progressing") == ("True", "WaitingForIndex")
+    assert cluster.status.canary_revision, "indexing takes as long as it takes"
+    failing(cluster, cluster.status.canary_revision)
+    made = cluster.settle()
+    assert cluster.condition("Progressing") == ("True", "WaitingForIndex")
+    assert made.requeue_after
+    cluster.wait(590)
+    assert cluster.status.canary_revision
+    assert cluster.pods()["runtime:1"] == 1, "it makes way for nothing that cannot serve"
+    cluster.wait(30)
+    assert cluster.status.failed_reason == "ProgressDeadlineExceeded"
+    assert "acme/other is not in this image" in (cluster.status.failed_message or "")
+    assert cluster.weights() == {one: 100}
+
+
+def test_a_revision_may_be_indexed_after_all() -> None:
+    cluster = serving()
+    cluster.broken_images = {"runtime:2"}
+    pipeline = {"retrieval": {"chunking": {"maxTokens": 64}}}
+    cluster.spec = spec("runtime:2", pipeline=pipeline)
+    cluster.settle()
+    failing(cluster, cluster.status.canary_revision)
+    cluster.wait(400)
+    del cluster.objects["Pod", "shop-2"]
+    cluster.wait(400)
+    failing(cluster, cluster.status.canary_revision)
+    cluster.wait(400)
+    assert cluster.status.canary_revision, "the time begins anew"
+    del cluster.objects["Pod", "shop-2"]
+    cluster.broken_images = set()
+    cluster.settle()
+    assert cluster.status.rollout.weight == 5
