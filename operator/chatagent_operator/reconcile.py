@@ -19,6 +19,7 @@ from chatagent_operator.core import status as core_status
 from chatagent_operator.core.agent import Agent, Platform
 from chatagent_operator.core.applied import Applied
 from chatagent_operator.core.commands import Command, Unreadable, parse_command
+from chatagent_operator.core.evaluation import Unread, report_config_map
 from chatagent_operator.core.observed import Child, Observed, project
 from chatagent_operator.core.plan import (
     Apply,
@@ -45,10 +46,12 @@ from chatagent_operator.signals import http_route
 from chatagent_operator.signals.analyst import Analyst, Wanted
 from chatagent_operator.signals.gateway import Gateways
 from chatagent_operator.signals.readiness import Readiness
-from chatagent_operator.signals.reports import collect
 
 REJECTED_RETRY_SECONDS = 30.0
 """When an object that the API server refused is tried again: a quota may have grown."""
+
+REPORT_RETRY_SECONDS = 5.0
+"""When a log that could not be read is tried again."""
 
 PASSWORD_BYTES = 24
 
@@ -143,11 +146,10 @@ class Reconciler:
             raise written.failure
         if written.rejected:
             return REJECTED_RETRY_SECONDS  # nothing is taken away while its successor is refused
-        kept = await self._keep_report(key, agent, observed, made)
         for deletion in made.deletions:
-            if not kept and made.evaluation and deletion.name == made.evaluation.job:
-                continue  # the next look reads it
             await self._write(key, deletion)
+        if made.unread and not await self._keep(key, agent, made.unread):
+            return REPORT_RETRY_SECONDS
         return made.requeue_after
 
     async def _observe(self, key: Key, agent: Agent, previous: ChatAgentStatus) -> Observed:
@@ -213,18 +215,16 @@ class Reconciler:
                 key, Wanted(canary, stable, made.window, interval, addresses, analysis, *key)
             )
 
-    async def _keep_report(self, key: Key, agent: Agent, observed: Observed, made: Plan) -> bool:
-        """Store what an evaluation found, before its Job goes. The verdict does not need it."""
-        if made.evaluation is None:
-            return True
+    async def _keep(self, key: Key, agent: Agent, unread: Unread) -> bool:
+        """Store what an evaluation found. The verdict does not need it, and waits for none."""
         try:
-            report = await collect(self._kube, agent, made.evaluation, observed)
-            if report:
-                body = await self._kube.apply(report, names.digest(report["data"]), force=True)
-                self._store.wrote_child(key, body)
+            log = await self._kube.log(agent.namespace, unread.pod)
+            report = report_config_map(agent, unread, log)
+            body = await self._kube.apply(report, names.digest(report["data"]), force=True)
         except ApiError as error:
-            _log.warning("%s: no report of %s: %s", key, made.evaluation.job, error)
-            return isinstance(error, NotFoundError)
+            _log.warning("%s: no report of %s yet: %s", key, unread.job, error)
+            return False
+        self._store.wrote_child(key, body)
         return True
 
     def _plan(

@@ -17,7 +17,7 @@ from chatagent_operator.core import names
 from chatagent_operator.core.agent import PORT, Agent, Manifest, Platform, Servers, pod_template
 from chatagent_operator.core.observed import JobFacts, Observed, PodFacts
 from chatagent_operator.core.quality import Summary, judge, shares
-from chatagent_operator.core.questions import report
+from chatagent_operator.core.questions import report as summed_up
 from chatagent_operator.core.revision import Revision
 from chatagent_operator.core.trouble import of_report
 
@@ -51,6 +51,18 @@ class Evaluation:
     settings: rollout.Evaluation
     missing: str | None = None
     """What it cannot run without, in a sentence for people. The Job is not made then."""
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A report that is nowhere but in the log of a pod, which goes some day."""
+
+    job: str
+    """Name of the Job, and of the ConfigMap to be."""
+
+    canary: str | None
+    pod: str
+    """The one that finished, or of a Job that failed the last one."""
 
 
 def wanted(
@@ -161,7 +173,7 @@ def result(
     Args:
         previous: as last written; what was decided holds when the Job's pod is gone.
     """
-    pods = dict(_pods(evaluation, observed))
+    pods = dict(_pods(evaluation.job, observed))
     for facts in pods.values():
         if "measures" in facts.report:
             return _judged(evaluation, facts.report)
@@ -177,29 +189,33 @@ def result(
         return EvaluationStatus(
             verdict="Failed",
             message=f"the evaluation failed ({_origin(evaluation)}): {why}",
-            report=evaluation.job if finished_pod(evaluation, observed) else None,
+            report=evaluation.job if _finished_pod(evaluation.job, observed) else None,
         )
     return EvaluationStatus(verdict="Running", message=_progress(evaluation, facts, pods))
 
 
-def finished_pod(evaluation: Evaluation, observed: Observed) -> str | None:
-    """Name of the pod whose log is the report, once it is written."""
-    ended = [(name, facts) for name, facts in _pods(evaluation, observed) if facts.report]
+def unread(status: EvaluationStatus, observed: Observed) -> Unread | None:
+    """The report that a status names, while it is in a log only."""
+    job = status.report or ""
+    child, pod = observed.get("Job", job), _finished_pod(job, observed)
+    if child is None or pod is None or observed.get("ConfigMap", job):
+        return None
+    return Unread(job, child.revision, pod)
+
+
+def report_config_map(agent: Agent, report: Unread, log: str) -> Manifest:
+    """The report from the log of the Job's pod; of a pod that failed, the log itself."""
+    text = summed_up(log)
+    data = {REPORT_KEY: text} if text else {LOG_KEY: log[-LOG_CHARACTERS:]}
+    return agent.child(
+        "v1", "ConfigMap", report.job, names.ROLE_EVALUATION, report.canary, data=data
+    )
+
+
+def _finished_pod(job: str, observed: Observed) -> str | None:
+    ended = [(name, facts) for name, facts in _pods(job, observed) if facts.report]
     whole = [name for name, facts in ended if "measures" in facts.report]
     return next(iter([*whole, *(name for name, _ in reversed(ended))]), None)
-
-
-def report_config_map(agent: Agent, evaluation: Evaluation, log: str) -> Manifest:
-    """The report from the log of the Job's pod; of a pod that failed, the log itself."""
-    data = {REPORT_KEY: text} if (text := report(log)) else {LOG_KEY: log[-LOG_CHARACTERS:]}
-    return agent.child(
-        "v1",
-        "ConfigMap",
-        evaluation.job,
-        names.ROLE_EVALUATION,
-        evaluation.canary,
-        data=data,
-    )
 
 
 def _judged(evaluation: Evaluation, message: Mapping[str, object]) -> EvaluationStatus:
@@ -272,8 +288,8 @@ def _address(agent: Agent, revision: str, platform: Platform) -> str:
     return f"http://{service}.{agent.namespace}.svc.{platform.cluster_domain}:{PORT}"
 
 
-def _pods(evaluation: Evaluation, observed: Observed) -> Iterator[tuple[str, PodFacts]]:
+def _pods(job: str, observed: Observed) -> Iterator[tuple[str, PodFacts]]:
     """Pods of the Job, which are named after it."""
     for child, facts in observed.pods(names.ROLE_EVALUATION):
-        if child.name.startswith(f"{evaluation.job}-"):
+        if child.name.startswith(f"{job}-"):
             yield child.name, facts

@@ -30,7 +30,7 @@ from chatagent_operator.core.agent import PORT, Agent, Manifest, Platform
 from chatagent_operator.core.analysis import Measurement, judge
 from chatagent_operator.core.commands import Command, Unreadable
 from chatagent_operator.core.desired import Desired, objects
-from chatagent_operator.core.evaluation import Evaluation
+from chatagent_operator.core.evaluation import Evaluation, Unread
 from chatagent_operator.core.knowledge import Ingestion, ingestions, missing_sources
 from chatagent_operator.core.observed import DataFacts, Observed, ServiceFacts, WorkloadFacts
 from chatagent_operator.core.revision import Revision
@@ -126,8 +126,8 @@ class Plan:
     is_in_force: bool = False
     """The gateway does what this look says."""
 
-    evaluation: Evaluation | None = None
-    """The questions that are asked now, or were before the canary had traffic."""
+    unread: Unread | None = None
+    """An evaluation's report that is to be kept. Its Job goes only then."""
 
     requeue_after: float | None = None
     """Look again after so many seconds even if nothing is reported."""
@@ -215,8 +215,10 @@ def plan(
     numbers = _numbers(live, observed)
     questions = asked if _can_be_asked(agent, decision.state, asked, ready, observed) else None
     wanted = objects(agent, live, pods, indexing, questions, routes, numbers, platform)
-    report = (quality or previous.evaluation).report
-    deletions = _deletions(agent, decision, wanted, report, observed)
+    evaluated = quality or previous.evaluation
+    unread = evaluation.unread(evaluated, observed)
+    deletions = _deletions(agent, decision, wanted, evaluated.report, observed)
+    deletions = [gone for gone in deletions if not (unread and gone.name == unread.job)]
     is_measured = agent.spec.rollout.strategy == "canary"
     in_force = routes.generation == observed.applied.generation
     routed = before.stable is not None and not in_force
@@ -246,7 +248,7 @@ def plan(
         decision.notices + status.notices(previous, written),
         window=decision.state.weighted_at if decision.weight and is_measured else None,
         is_in_force=in_force,
-        evaluation=asked,
+        unread=unread,
         requeue_after=_next_look(
             agent,
             decision,

@@ -22,8 +22,7 @@ from chatagent_operator.cli.printing import age, cut, width
 from chatagent_operator.cli.result import Result
 from chatagent_operator.core import questions
 from chatagent_operator.core.agent import Agent
-from chatagent_operator.core.evaluation import Evaluation, report_config_map
-from chatagent_operator.core.revision import of as of_spec
+from chatagent_operator.core.evaluation import Unread, report_config_map
 from chatagent_operator.kube.errors import ApiError
 from tests.conftest import Golden
 from tests.unit.cli.stories import CANARY, CANARY_STATUS, FAILED_STATUS, NOW, STABLE, server
@@ -118,7 +117,7 @@ async def test_a_revision_that_is_not_there(word: str) -> None:
 def kept(log: str) -> dict[str, Any]:
     """The ConfigMap that the operator makes of a Job's log."""
     model = ChatAgentSpec.model_validate(spec())
-    of = Evaluation(REPORT.rpartition("/")[2], CANARY, of_spec(model.versioned()), EVALUATION)
+    of = Unread(REPORT.rpartition("/")[2], CANARY, "a-pod")
     return report_config_map(Agent("demo", "shop", "uid-1", 7, model), of, log)
 
 

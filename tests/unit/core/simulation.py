@@ -18,6 +18,7 @@ from chatagent_operator.core.agent import Agent, Platform
 from chatagent_operator.core.analysis import Histogram, Reading, Tally
 from chatagent_operator.core.applied import Applied
 from chatagent_operator.core.commands import Command, Unreadable
+from chatagent_operator.core.evaluation import report_config_map
 from chatagent_operator.core.observed import Observed, project
 from chatagent_operator.core.plan import Apply, Delete, Make, Plan, Scale, plan
 from chatagent_operator.core.trouble import Trouble
@@ -54,6 +55,8 @@ class Cluster:
     """What each image's pods have counted, by image. None: there is nothing to read."""
     lost: int | None = None
     """Facts of 20 that the new revision's answers lack. None: the questions are still asked."""
+    has_logs: bool = True
+    """The API server reads them to whoever asks."""
     story: list[str] = field(default_factory=list[str])
     clock: int = 0
     version: int = 0
@@ -66,15 +69,23 @@ class Cluster:
         for notice in made.notices:
             self.story.append(f"{notice.type} {notice.reason}: {notice.message}")
         self.status = made.status
+        if made.unread and self.has_logs:
+            body = report_config_map(self.agent, made.unread, self._report())
+            body["metadata"]["resourceVersion"] = "1"
+            self.objects["ConfigMap", made.unread.job] = body
         return made
 
     def plan(self) -> Plan:
         """What a reconcile would do now."""
-        agent = Agent("demo", "shop", "uid-1", 1, ChatAgentSpec.model_validate(self.spec))
         self.clock += 1
         now = self.now()
         observed = self.observed()
-        return plan(agent, self.status, observed, self.command, PLATFORM, now)
+        return plan(self.agent, self.status, observed, self.command, PLATFORM, now)
+
+    @property
+    def agent(self) -> Agent:
+        """As the operator reads it."""
+        return Agent("demo", "shop", "uid-1", 1, ChatAgentSpec.model_validate(self.spec))
 
     def observed(self) -> Observed:
         """What a reconcile would see now."""

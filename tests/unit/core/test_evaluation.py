@@ -12,14 +12,14 @@ from chatagent_operator.api.status import EvaluationStatus
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core import evaluation, quality, revision
 from chatagent_operator.core.agent import Agent, Redis, Servers, Store
-from chatagent_operator.core.evaluation import Evaluation
+from chatagent_operator.core.evaluation import Evaluation, Unread
 from chatagent_operator.core.observed import Observed, project
-from chatagent_operator.signals import reports
 from tests.conftest import Golden
 from tests.unit.core.simulation import PLATFORM, spec
 
 SOURCES = {"help": "c0ffee", "questions": "abc"}
 SERVERS = Servers(Store("chroma://chroma:8000"), Redis("redis://redis:6379/0"))
+UNREAD = Unread("shop-eval-1", "bbbbbbbb", "shop-eval-1-x")
 GPU = {"limits": {"nvidia.com/gpu": 1}}
 
 
@@ -72,6 +72,7 @@ def observed(
         "app.kubernetes.io/managed-by": "chatagent-operator",
         "chatagent.dev/agent": "shop",
         "chatagent.dev/role": "evaluation",
+        "chatagent.dev/revision": "bbbbbbbb",
     }
     found = {"type": condition, "status": "True", "reason": condition, "message": message}
     bodies: list[tuple[str, dict[str, Any]]] = [
@@ -279,8 +280,8 @@ def test_a_report_has_what_changed_and_what_did_not_and_no_log() -> None:
     of = agent()
     printed = [line(1, lost=["facts"]), line(2, gained=["facts"]), line(3, "a\u2028b")]
     log = "\n".join(['{"level": "info"}', *printed, json.dumps(report()), "bye", ""])
-    made = evaluation.report_config_map(of, asked(of), log)
-    assert made["metadata"]["name"] == asked(of).job
+    made = evaluation.report_config_map(of, UNREAD, log)
+    assert made["metadata"]["name"] == UNREAD.job
     read = json.loads(made["data"]["report.json"])
     assert read["summary"] == report()
     assert [each["id"] for each in read["changed"]] == ["q1", "q2"]
@@ -299,7 +300,7 @@ def test_a_report_has_what_changed_and_what_did_not_and_no_log() -> None:
 def test_a_report_that_does_not_fit_is_cut_and_says_so() -> None:
     of = agent()
     log = "\n".join([*(line(at, "问" * 100) for at in range(5000)), json.dumps(report())])
-    text = evaluation.report_config_map(of, asked(of), log)["data"]["report.json"]
+    text = evaluation.report_config_map(of, UNREAD, log)["data"]["report.json"]
     assert len(text.encode()) < 1024 * 1024
     read = json.loads(text)
     assert read["same"][0]["id"] == "q0"
@@ -308,34 +309,23 @@ def test_a_report_that_does_not_fit_is_cut_and_says_so() -> None:
 
 def test_of_a_job_that_failed_the_log_is_kept() -> None:
     of = agent()
-    made = evaluation.report_config_map(of, asked(of), "x" * 2_000_000 + "the end")
+    made = evaluation.report_config_map(of, UNREAD, "x" * 2_000_000 + "the end")
     assert made["data"]["log.txt"].endswith("the end")
     assert len(made["data"]["log.txt"]) < 1_000_000
 
 
-class Log:
-    """Gives what a pod is said to have written."""
-
-    def __init__(self) -> None:
-        self.read: list[str] = []
-
-    async def log(self, namespace: str, pod: str) -> str:
-        self.read.append(f"{namespace}/{pod}")
-        return json.dumps(report())
-
-
-async def test_a_report_is_collected_once_there_is_a_verdict() -> None:
-    of = agent()
-    wanted, log = asked(of), Log()
+def test_a_report_is_to_be_kept_once_there_is_a_verdict() -> None:
+    wanted = asked(agent())
     trying = observed(wanted, BROKEN)
-    assert await reports.collect(log, of, wanted, trying) is None
-    assert log.read == []
+    assert evaluation.unread(evaluation.result(wanted, trying), trying) is None
     ended = observed(wanted, BROKEN, report(), condition="Complete")
-    made = await reports.collect(log, of, wanted, ended)
-    assert log.read == [f"demo/{wanted.job}-1"]
-    assert made is not None
-    body = made | {"metadata": made["metadata"] | {"resourceVersion": "1"}}
+    status = evaluation.result(wanted, ended)
+    assert evaluation.unread(status, ended) == Unread(wanted.job, "bbbbbbbb", f"{wanted.job}-1")
+    kept = evaluation.report_config_map(agent(), UNREAD, "")
+    body = kept | {"metadata": kept["metadata"] | {"name": wanted.job, "resourceVersion": "1"}}
     stored = project("ConfigMap", body)
     assert stored is not None
     there = Observed({**ended.children, ("ConfigMap", wanted.job): stored}, SOURCES)
-    assert await reports.collect(log, of, wanted, there) is None
+    assert evaluation.unread(status, there) is None
+    gone = Observed({("Job", wanted.job): ended.children["Job", wanted.job]}, SOURCES)
+    assert evaluation.unread(status, gone) is None, "nobody can read it any more"

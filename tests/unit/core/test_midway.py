@@ -129,3 +129,20 @@ def test_other_answers_are_judged_after_a_canary_with_traffic() -> None:
     bump(cluster, "runtime:1", [at(5), WAIT], rollout=drain)
     assert cluster.status.failed_reason == "EvaluationFailed"
     assert cluster.status.rollout.weight == 0
+
+
+def test_a_report_that_cannot_be_read_yet_is_not_lost() -> None:
+    asked = {"analysis": {"evaluation": {"configMap": {"name": "questions"}}}}
+    cluster = Cluster(spec=spec(rollout=asked), lost=9, has_logs=False)
+    cluster.sources["questions"] = "beef"
+    cluster.settle()
+    bump(cluster, "runtime:2", [], rollout=asked)
+    assert cluster.status.failed_reason == "EvaluationFailed", "the verdict waits for no report"
+    report = cluster.status.evaluation.report
+    assert report
+    cluster.wait(600)
+    assert ("Job", report) in cluster.objects, "its log is all that there is"
+    cluster.has_logs = True
+    cluster.settle()
+    assert ("ConfigMap", report) in cluster.objects
+    assert ("Job", report) not in cluster.objects
