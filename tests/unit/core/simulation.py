@@ -110,6 +110,7 @@ class Cluster:
             before = self.status
             made = self.look()
             moved = self._controllers()
+            moved |= made.unread is not None and self.has_logs
             if not made.writes and not made.deletions and not moved and self.status == before:
                 return made
         raise AssertionError("it never settles")
