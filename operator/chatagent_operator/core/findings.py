@@ -31,13 +31,12 @@ def references(agent: Agent, observed: Observed) -> Finding:
     return Finding(ConditionType.RESOLVED_REFS, "True", "Resolved")
 
 
-def workloads(agent: Agent, serving: str, observed: Observed) -> Finding:
-    """Enough pods of the serving revision are ready."""
+def workloads(agent: Agent, serving: str, pods: int, observed: Observed) -> Finding:
+    """Enough pods of the serving revision are ready: `pods`, or one, without which nothing answers.
+    All others may have made way for a canary."""
     workload = observed.workload("Deployment", names.of_revision(agent.name, serving))
     available = workload.available if workload else 0
-    usual = agent.spec.replicas
-    # All but one may have made way for a canary; with none, nothing answers.
-    wanted = max(1, min(workload.replicas, usual)) if workload else usual
+    wanted = max(1, pods)
     count = f"{available} of {wanted} pods of revision {serving} are ready"
     if available >= wanted:
         return Finding(ConditionType.WORKLOADS_READY, "True", "Available", count)

@@ -234,6 +234,7 @@ def plan(
         decision,
         indexing,
         routes,
+        pods,
         observed,
         rejected or {},
         now,

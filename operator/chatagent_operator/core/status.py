@@ -33,6 +33,7 @@ def after(
     decision: Decision,
     indexing: list[Ingestion],
     routes: Routes,
+    pods: Mapping[str, int],
     observed: Observed,
     rejected: Mapping[str, str],
     now: str,
@@ -41,7 +42,11 @@ def after(
     lags: tuple[str, ...],
     quality: EvaluationStatus | None,
 ) -> ChatAgentStatus:
-    """The status after a look."""
+    """The status after a look.
+
+    Args:
+        pods: how many each revision should have from now on.
+    """
     state = decision.state
     serving = state.stable or state.canary or ""
     store = findings.store(agent, observed)
@@ -50,7 +55,7 @@ def after(
         observed = observed.without(lambda trouble: trouble.is_store)
     index = findings.index(agent, indexing, observed)
     workload = observed.workload("Deployment", names.of_revision(agent.name, serving))
-    workloads = findings.workloads(agent, serving, observed)
+    workloads = findings.workloads(agent, serving, pods.get(serving, 0), observed)
     cache = findings.cache(agent, observed)
     gateway = findings.gateway(agent, routes, observed)
     degraded = findings.degraded(agent, decision, store, observed, rejected, now, is_crowded, lags)

@@ -421,6 +421,15 @@ def test_an_agent_without_a_pod_is_not_ready() -> None:
     assert cluster.condition("Ready")[0] == "False"
 
 
+def test_more_pods_are_not_ready_before_they_are_there() -> None:
+    cluster = serving()
+    cluster.spec = spec("runtime:1", replicas=2)
+    cluster.look()
+    assert cluster.condition("WorkloadsReady") == ("False", "Starting")
+    cluster.settle()
+    assert cluster.condition("WorkloadsReady") == ("True", "Available")
+
+
 def test_documents_that_change_leave_the_canary_its_conversations() -> None:
     cluster = with_canary()
     cluster.sources = {"help": "decade"}
