@@ -19,6 +19,8 @@ from agent_runtime.http.chat.routes import Chat
 from agent_runtime.http.conversations.remembered import Conversations
 from agent_runtime.http.conversations.routes import ConversationRoutes
 from agent_runtime.http.documents.attachments import Attachments, Documents
+from agent_runtime.http.documents.batch_routes import BatchRoutes
+from agent_runtime.http.documents.batches import Batches
 from agent_runtime.http.documents.file_routes import FileRoutes
 from agent_runtime.http.documents.files import Files
 from agent_runtime.http.documents.store_routes import StoreRoutes
@@ -72,6 +74,7 @@ def build_app(parts: Parts) -> ASGIApp:
     turns = Turns(parts.agent, admission, telemetry)
     files = Files(parts.records)
     attachments = Attachments(parts.records, files, parts.documents)
+    batches = Batches(parts.records, files, attachments)
     chat = Chat(turns, parts.names)
     readable = parts.toolbox.readable
     conversations = Conversations(parts.sessions, parts.records, parts.names.revision, readable)
@@ -80,7 +83,7 @@ def build_app(parts: Parts) -> ASGIApp:
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         if parts.starting:
             await parts.starting()
-        await attachments.resume()
+        await batches.resume()
         yield
         await attachments.close()
         if parts.stopping:
@@ -105,6 +108,7 @@ def build_app(parts: Parts) -> ASGIApp:
         Feedback(parts.sessions, telemetry),
         FileRoutes(files, attachments, known),
         StoreRoutes(parts.index, files, attachments, parts.retriever, admission, known),
+        BatchRoutes(parts.index, batches, known),
     ):
         routes.install(app.router)
     health_routes(parts.health, telemetry, app.router)

@@ -1,17 +1,17 @@
 """Files on their way into the collection, one after the other, beside the conversations.
 
 What was begun is done even if this process ends: a job is noted before it starts, and whoever
-starts next finds it. Doing it twice changes nothing.
+starts next finds it. Doing it twice changes nothing. Other processes may give up what this one
+brings in, or attach it anew: what the store holds of a file tells whose turn it is.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -32,6 +32,8 @@ KIND, JOBS = "vector_store_file", "vector_store_job"
 ATTEMPTS = 8
 LONGEST_PAUSE = 30.0
 Attribute = str | float | bool
+Status = Literal["in_progress", "completed", "failed", "cancelled"]
+T = TypeVar("T")
 
 
 class Documents(Protocol):
@@ -70,10 +72,14 @@ class Attachment:
     """A file of the collection."""
 
     file: File
-    status: Literal["in_progress", "completed", "failed"]
+    status: Status
     created_at: int
     attributes: Mapping[str, Attribute]
     failure: Failure | None = None
+    batch: str | None = None
+    """The batch that it came with."""
+    again: bool = False
+    """It was searchable before, too, and is until it is taken out."""
 
 
 _RECORD = TypeAdapter(Attachment)
@@ -91,15 +97,17 @@ class Attachments:
         self._documents = documents
         self._pause = pause
         self._turn = asyncio.Lock()
+        """Held while the collection is changed."""
+        self._noting = asyncio.Lock()
+        """Held while the records of a file are read and changed."""
         self._running: dict[str, asyncio.Task[Attachment]] = {}
 
     async def resume(self) -> None:
         """Go on with what another process left behind."""
         try:
             for id, tenant in await self._records.list(JOBS, "", MOST):
-                raw = await self._records.get(KIND, tenant.decode(), id)
-                attachment = _read(raw) if raw else None
-                if attachment is not None and attachment.status == "in_progress":
+                attachment = await self._stored(tenant.decode(), id)
+                if attachment is not None and attachment.status in ("in_progress", "cancelled"):
                     self._start(attachment)
         except UnavailableError as error:
             log.warning("not all files that wait to be indexed are known: %s", error)
@@ -111,13 +119,36 @@ class Attachments:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def attach(self, file: File, attributes: Mapping[str, Attribute], now: int) -> Attachment:
+    async def attach(
+        self,
+        file: File,
+        attributes: Mapping[str, Attribute],
+        now: int,
+        batch: str | None = None,
+    ) -> Attachment:
         """Begin to index a file."""
-        attachment = Attachment(file, "in_progress", now, attributes)
-        await self._save(attachment)
-        await self._records.put(JOBS, "", file.id, file.tenant.encode())
-        self._start(attachment)
+        async with self._noting:
+            before = await self._stored(file.tenant, file.id)
+            again = before is not None and (
+                before.status == "completed" or (before.status == "in_progress" and before.again)
+            )
+            attachment = Attachment(file, "in_progress", now, attributes, batch=batch, again=again)
+            # The job first: without one, what is in progress would be so for ever.
+            await self._records.put(JOBS, "", file.id, file.tenant.encode())
+            await self._save(attachment)
+            self._start(attachment)
         return attachment
+
+    async def cancel(self, attachment: Attachment) -> None:
+        """Give up a file that is in progress.
+
+        Its job is now to take out what may have been written of it.
+        """
+        async with self._noting:
+            if await self._stored(attachment.file.tenant, attachment.file.id) == attachment:
+                cancelled = replace(attachment, status="cancelled")
+                await self._save(cancelled)
+                self._start(cancelled)
 
     async def wait(self, attachment: Attachment, seconds: float) -> Attachment:
         """Wait until a file is searchable or has failed, for so long at most."""
@@ -129,8 +160,7 @@ class Attachments:
 
     async def get(self, file_id: str, principal: Principal) -> Attachment:
         """Return a file of the collection. Raises NotFoundError."""
-        raw = await self._records.get(KIND, principal.tenant, file_id)
-        found = _read(raw) if raw else None
+        found = await self._stored(principal.tenant, file_id)
         if found is None or found.file.owner != principal.user:
             raise NotFoundError(f"there is no file {file_id[:200]!r} in this vector store")
         return found
@@ -141,6 +171,13 @@ class Attachments:
         found = [each for _, raw in reversed(stored) if (each := _read(raw))]
         return [each for each in found if each.file.owner == principal.user]
 
+    async def among(self, tenant: str, ids: Iterable[str]) -> list[Attachment]:
+        """Return those of these files that are of the collection, in their order."""
+        # One call for nearly all, as it is made every second while a client waits.
+        stored = dict(await self._records.list(KIND, tenant, MOST))
+        raws = [stored.get(id) or await self._records.get(KIND, tenant, id) for id in ids]
+        return [found for raw in raws if raw and (found := _read(raw))]
+
     async def detach(self, file: File) -> None:
         """Take a file out of the collection; wait until no answer comes from it any more."""
         if (task := self._running.pop(file.id, None)) is not None:
@@ -148,22 +185,28 @@ class Attachments:
             await asyncio.gather(task, return_exceptions=True)
         async with self._turn:
             version = await self._documents.remove(file.path)
-        await self._records.delete(JOBS, "", file.id)
-        await self._records.delete(KIND, file.tenant, file.id)
+        async with self._noting:
+            await self._records.delete(JOBS, "", file.id)
+            await self._records.delete(KIND, file.tenant, file.id)
         await self._documents.in_use(version)
 
     def _start(self, attachment: Attachment) -> None:
         id = attachment.file.id
-        if id in self._running:
-            return
-        task = asyncio.create_task(self._index(attachment), name=f"index {id}")
+        if (before := self._running.get(id)) is not None:
+            before.cancel()
+        work = self._take_out if attachment.status == "cancelled" else self._index
+        task = asyncio.create_task(work(attachment), name=f"index {id}")
         self._running[id] = task
-        task.add_done_callback(lambda _: self._running.pop(id, None))
+        task.add_done_callback(lambda ended: self._forget(id, ended))
+
+    def _forget(self, id: str, ended: asyncio.Task[Attachment]) -> None:
+        if self._running.get(id) is ended:
+            del self._running[id]
 
     async def _index(self, attachment: Attachment) -> Attachment:
         done = replace(attachment, status="completed")
         try:
-            await self._bring_in(attachment.file)
+            await self._bring_in(attachment)
         except UnreadableDocumentError as error:
             done = _failed(attachment, Failure("unsupported_file", str(error)))
         except NotFoundError as error:
@@ -173,17 +216,23 @@ class Attachments:
         except Exception as error:
             log.exception("indexing %s failed", attachment.file.id)
             done = _failed(attachment, Failure("server_error", type(error).__name__))
-        await self._finish(done)
-        return done
+        stands = await self._insist(lambda: self._finish(attachment, done))
+        if stands is None or stands.status == "cancelled":
+            # Another process gave it up, maybe before this one wrote it.
+            return await self._take_out(stands or replace(attachment, status="cancelled"))
+        return stands
 
-    async def _bring_in(self, file: File) -> None:
+    async def _bring_in(self, attachment: Attachment) -> None:
         """Index a file until it is in use, again where something was away.
 
         Raises NotFoundError, and what Documents.add raises.
         """
+        file = attachment.file
         for attempt in range(ATTEMPTS):
             try:
                 async with self._turn:
+                    if await self._stored(file.tenant, file.id) != attachment:
+                        return
                     # The content of one file is in memory, not of all that wait.
                     version = await self._documents.add(file.path, await self._files.content(file))
                 await self._documents.in_use(version)
@@ -195,19 +244,50 @@ class Attachments:
             # Not above, where the error still holds the content.
             await self._rest(attempt)
 
-    async def _finish(self, done: Attachment) -> None:
-        """Note how it ended, for as long as it takes: nobody else would before the next start."""
-        for attempt in itertools.count():
+    async def _take_out(self, attachment: Attachment) -> Attachment:
+        """Take out what there may be of a file that was given up."""
+        file = attachment.file
+
+        async def remove() -> None:
+            async with self._turn:
+                if await self._stored(file.tenant, file.id) in (attachment, None):
+                    await self._documents.remove(file.path)
+
+        try:
+            await self._insist(remove)
+        except Exception:
+            log.exception("%s is taken out at the next start", file.id)
+            return attachment
+        return await self._insist(lambda: self._finish(attachment, attachment)) or attachment
+
+    async def _finish(self, begun: Attachment, done: Attachment) -> Attachment | None:
+        """Note how it ended, unless it is not this job's any more. Return how the file stands."""
+        file = begun.file
+        async with self._noting:
+            stands = await self._stored(file.tenant, file.id)
+            if stands not in (begun, done):
+                return stands
+            await self._save(done)
+            await self._records.delete(JOBS, "", file.id)
+            return done
+
+    async def _insist(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do something for as long as it takes: nobody else would before the next start."""
+        attempt = 0
+        while True:
             try:
-                await self._save(done)
-                await self._records.delete(JOBS, "", done.file.id)
-                return
-            except UnavailableError as error:
-                log.warning("the state of %s is not saved yet: %s", done.file.id, error)
+                return await work()
+            except (UnavailableError, ConflictError) as error:
+                log.warning("a file's job is not over yet: %s", error)
             await self._rest(attempt)
+            attempt += 1
 
     async def _rest(self, attempt: int) -> None:
         await asyncio.sleep(min(LONGEST_PAUSE, self._pause * 2 ** min(attempt, ATTEMPTS)))
+
+    async def _stored(self, tenant: str, id: str) -> Attachment | None:
+        raw = await self._records.get(KIND, tenant, id)
+        return _read(raw) if raw else None
 
     async def _save(self, attachment: Attachment) -> None:
         file = attachment.file

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -14,13 +14,14 @@ from agent_runtime.errors import AgentError, InvalidRequestError, NotFoundError
 from agent_runtime.http.access import caller_of, may_write, principal_of
 from agent_runtime.http.admission import Admission
 from agent_runtime.http.citations import file_of, filename_of
-from agent_runtime.http.documents.attachments import Attachment, Attachments
+from agent_runtime.http.documents.attachments import Attachment, Attachments, Status
 from agent_runtime.http.documents.file_routes import WAIT_SECONDS
 from agent_runtime.http.documents.files import Files
 from agent_runtime.http.documents.store_schemas import (
     ATTACH,
     SEARCH,
     DeletedStoreFile,
+    FileCounts,
     Found,
     FoundPage,
     VectorStore,
@@ -113,13 +114,12 @@ class StoreRoutes:
         store_id: str,
         request: Request,
         query: Annotated[PageQuery, Query()],
-        filter: Literal["in_progress", "completed", "failed", "cancelled"] | None = None,
+        filter: Status | None = None,
     ) -> Response:
         """Those that the caller attached."""
         self._check(store_id)
         found = await self._attachments.list(principal_of(request))
-        wanted = [each for each in found if filter in (None, each.status)]
-        return reply(page([shown(each, store_id) for each in wanted], query))
+        return listed(found, store_id, query, filter)
 
     async def file(self, store_id: str, file_id: str, request: Request) -> Response:
         """With how far it is."""
@@ -168,26 +168,22 @@ class StoreRoutes:
         return reply(found)
 
     def _check(self, store_id: str) -> None:
-        if store_id != self._info().collection:
-            raise NotFoundError(f"there is no vector store {store_id[:200]!r}")
+        check(store_id, self._info())
 
     async def _store(self, request: Request) -> VectorStore:
         info = self._info()
         own = await self._attachments.list(principal_of(request))
-        waiting = sum(each.status == "in_progress" for each in own)
-        failed = sum(each.status == "failed" for each in own)
+        counts = counted(own)
         return {
             "id": info.collection,
             "object": "vector_store",
             "name": info.collection,
             "created_at": 0,
-            "status": "in_progress" if waiting else "completed",
+            "status": "in_progress" if counts["in_progress"] else "completed",
             "file_counts": {
-                "in_progress": waiting,
+                **counts,
                 "completed": info.documents,
-                "failed": failed,
-                "cancelled": 0,
-                "total": info.documents + waiting + failed,
+                "total": counts["total"] - counts["completed"] + info.documents,
             },
             "usage_bytes": sum(each.file.bytes for each in own if each.status == "completed"),
             "metadata": {
@@ -197,6 +193,30 @@ class StoreRoutes:
             "last_active_at": None,
             "expires_at": None,
         }
+
+
+def check(store_id: str, info: IndexInfo) -> None:
+    """Raise NotFoundError where it is not the one store."""
+    if store_id != info.collection:
+        raise NotFoundError(f"there is no vector store {store_id[:200]!r}")
+
+
+def listed(
+    attachments: Sequence[Attachment], store_id: str, query: PageQuery, filter: Status | None
+) -> Response:
+    """Reply with a page of files, the oldest of which comes first here."""
+    wanted = [each for each in attachments if filter in (None, each.status)]
+    return reply(page([shown(each, store_id) for each in wanted], query))
+
+
+def counted(attachments: Sequence[Attachment]) -> FileCounts:
+    """Count files by how far they are."""
+    counts: FileCounts = {
+        "in_progress": 0, "completed": 0, "failed": 0, "cancelled": 0, "total": len(attachments)
+    }  # fmt: skip
+    for each in attachments:
+        counts[each.status] += 1
+    return counts
 
 
 def shown(attachment: Attachment, store_id: str) -> VectorStoreFile:

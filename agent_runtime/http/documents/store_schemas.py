@@ -2,31 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter
 from typing_extensions import TypedDict
 
-from agent_runtime.http.documents.attachments import Attribute
+from agent_runtime.errors import InvalidRequestError
+from agent_runtime.http.documents.attachments import Attribute, Status
 from agent_runtime.http.fields import MAX_QUESTION, Body, Identifier, MetadataKey, Text
 
 MAX_QUERIES = 10
+MAX_BATCH = 500
 
 
-class AttachRequest(Body):
+def _type(value: Any) -> str:
+    return {str: "<text>", bool: "<flag>"}.get(type(value), "<number>")
+
+
+_Value = Annotated[
+    Annotated[str, Field(max_length=512), Tag("<text>")]
+    | Annotated[bool, Tag("<flag>")]
+    | Annotated[float, Field(allow_inf_nan=False), Tag("<number>")],
+    Discriminator(_type),
+]
+Attributes = Annotated[dict[MetadataKey, _Value], Field(max_length=16)]
+
+
+class NamedFile(Body):
     """A file for the store."""
 
     file_id: Identifier
-    attributes: (
-        Annotated[
-            dict[MetadataKey, Annotated[str, Field(max_length=512)] | bool | float],
-            Field(max_length=16),
-        ]
-        | None
-    ) = None
+    attributes: Attributes | None = None
     """Notes of the client's."""
+
+
+class AttachRequest(NamedFile):
+    """A file for the store."""
+
     wait: bool | None = None
     """Reply once the file is searchable."""
+
+
+class BatchRequest(Body):
+    """Files for the store: `file_ids` or `files`."""
+
+    file_ids: Annotated[list[Identifier], Field(min_length=1, max_length=MAX_BATCH)] | None = None
+    attributes: Attributes | None = None
+    """Notes of the client's for each of `file_ids`."""
+    files: Annotated[list[NamedFile], Field(min_length=1, max_length=MAX_BATCH)] | None = None
+    """Files with notes of their own."""
+    wait: bool | None = None
+    """Reply once the files are searchable."""
+
+
+def wanted(body: BatchRequest) -> Mapping[str, Mapping[str, Attribute]]:
+    """Return the attributes of each file by its id. Raises InvalidRequestError."""
+    if body.files is not None and body.file_ids is not None:
+        raise InvalidRequestError("files: give either these or file_ids", "files")
+    if body.files is not None:
+        return {each.file_id: each.attributes or {} for each in body.files}
+    if body.file_ids is None:
+        raise InvalidRequestError("file_ids: these or files are needed", "file_ids")
+    return dict.fromkeys(body.file_ids, body.attributes or {})
 
 
 def _kind(query: Any) -> str:
@@ -91,10 +129,21 @@ class VectorStoreFile(TypedDict):
     object: Literal["vector_store.file"]
     created_at: int
     vector_store_id: str
-    status: Literal["in_progress", "completed", "failed"]
+    status: Status
     last_error: LastError | None
     usage_bytes: int
     attributes: dict[str, Attribute]
+
+
+class FileBatch(TypedDict):
+    """Files that were attached together."""
+
+    id: str
+    object: Literal["vector_store.files_batch"]
+    created_at: int
+    vector_store_id: str
+    status: Status
+    file_counts: FileCounts
 
 
 class DeletedStoreFile(TypedDict):
@@ -126,4 +175,5 @@ class FoundPage(TypedDict):
 
 
 ATTACH = TypeAdapter(AttachRequest)
+BATCH = TypeAdapter(BatchRequest)
 SEARCH = TypeAdapter(SearchRequest)

@@ -175,6 +175,67 @@ def test_an_upload_that_waits_is_searchable_at_once(client: openai.OpenAI) -> No
         )
 
 
+def test_files_are_attached_together(client: openai.OpenAI) -> None:
+    (store,) = client.vector_stores.list()
+    batches = client.vector_stores.file_batches
+    broken = b"\x89PNG\r\n\x1a\n" + bytes(99)
+    kept = client.files.create(file=("old.md", b"# Cellar\n\nCold.\n"), purpose="assistants")
+    done = batches.upload_and_poll(
+        store.id, files=[("umbrellas.md", NOTE), ("a.md", broken)], file_ids=[kept.id]
+    )
+    assert (done.status, done.object) == ("completed", "vector_store.files_batch")
+    assert (done.file_counts.completed, done.file_counts.failed, done.file_counts.total) == (
+        (2, 1, 3)
+    )
+    assert "12 yuan" in asked(client, UMBRELLA).choices[0].message.content
+    files = list(batches.list_files(done.id, vector_store_id=store.id, limit=1, order="asc"))
+    assert files[0].id == kept.id
+    assert sorted(each.status for each in files) == ["completed", "completed", "failed"]
+    (failed,) = batches.list_files(done.id, vector_store_id=store.id, filter="failed")
+    assert failed.last_error
+    assert failed.last_error.code == "unsupported_file"
+    assert batches.cancel(done.id, vector_store_id=store.id) == done  # nothing is left to do
+    again = batches.create_and_poll(
+        store.id, files=[{"file_id": kept.id, "attributes": {"floor": -1.0, "dry": False}}]
+    )
+    assert batches.retrieve(again.id, vector_store_id=store.id) == again
+    (file,) = batches.list_files(again.id, vector_store_id=store.id)
+    assert file.attributes == {"floor": -1.0, "dry": False}
+    with pytest.raises(openai.NotFoundError, match="file-lost"):
+        batches.create(store.id, file_ids=[kept.id, "file-lost"])
+    with pytest.raises(openai.BadRequestError) as wrong:
+        batches.create(store.id)
+    assert wrong.value.param == "file_ids"
+    for each in files:
+        client.files.delete(each.id)
+    assert batches.poll(done.id, vector_store_id=store.id).file_counts.total == 0
+
+
+def test_a_batch_is_cancelled_and_attached_again(client: openai.OpenAI) -> None:
+    (store,) = client.vector_stores.list()
+    batches = client.vector_stores.file_batches
+    before = client.vector_stores.retrieve(store.id).file_counts.completed
+    ids = [
+        client.files.create(file=(f"{place}.md", NOTE * 200), purpose="assistants").id
+        for place in range(8)
+    ]
+    begun = batches.create(store.id, file_ids=ids)
+    assert begun.status == "in_progress"
+    cancelled = batches.cancel(begun.id, vector_store_id=store.id)
+    assert (cancelled.status, cancelled.file_counts.in_progress) == ("cancelled", 0)
+    assert cancelled.file_counts.cancelled > 0
+    ended = batches.poll(begun.id, vector_store_id=store.id)
+    assert ended == cancelled
+    gone = batches.list_files(begun.id, vector_store_id=store.id, filter="cancelled")
+    assert len(list(gone)) == cancelled.file_counts.cancelled
+    done = batches.create_and_poll(store.id, file_ids=ids)
+    assert (done.status, done.file_counts.completed) == ("completed", 8)
+    assert client.vector_stores.retrieve(store.id).file_counts.completed == before + 8
+    for id in ids:
+        client.files.delete(id)
+    assert client.vector_stores.retrieve(store.id).file_counts.completed == before
+
+
 def test_errors_are_the_client_s_own(client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError) as unknown:
         client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "x"}])

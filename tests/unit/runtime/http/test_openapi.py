@@ -85,4 +85,9 @@ async def test_replies_are_what_the_document_says(runtime: Runtime, document: An
     matches(await client.get(store), "VectorStore")
     body = {"file_id": upload.json()["id"], "attributes": {"a": 1.5, "b": True}}
     matches(await client.post(f"{store}/files", json=body), "VectorStoreFile")
+    batch = await client.post(f"{store}/file_batches", json={"files": [body]})
+    matches(batch, "FileBatch")
+    one = f"{store}/file_batches/{batch.json()['id']}"
+    matches(await client.post(f"{one}/cancel"), "FileBatch")
+    matches(await client.get(f"{one}/files"), "Page")
     matches(await client.post(f"{store}/search", json={"query": "a"}), "FoundPage")
