@@ -15,9 +15,10 @@ import kopf
 from chatagent_operator.api.pods import SecretKeyRef
 from chatagent_operator.api.v1alpha1 import GROUP, PLURAL, VERSION
 from chatagent_operator.core import names
+from chatagent_operator.core.names import Key
 from chatagent_operator.core.observed import Child, content_digest, project
 from chatagent_operator.kube.client import Kube
-from chatagent_operator.kube.store import AgentRecord, Index, Key, Store, record
+from chatagent_operator.kube.store import AgentRecord, Index, Store, record
 from chatagent_operator.metrics import Metrics
 from chatagent_operator.queue import KeyedQueue
 from chatagent_operator.reconcile import Reconciler

@@ -20,6 +20,7 @@ from chatagent_operator.core.agent import Agent, Platform
 from chatagent_operator.core.applied import Applied
 from chatagent_operator.core.commands import Command, Unreadable, parse_command
 from chatagent_operator.core.evaluation import Unread, report_config_map
+from chatagent_operator.core.names import Key
 from chatagent_operator.core.observed import Child, Observed, project
 from chatagent_operator.core.plan import (
     Apply,
@@ -30,6 +31,7 @@ from chatagent_operator.core.plan import (
     Write,
     last_readable,
     plan,
+    present_routes,
 )
 from chatagent_operator.core.rollout import Notice
 from chatagent_operator.core.trouble import Trouble
@@ -40,7 +42,7 @@ from chatagent_operator.kube.errors import (
     NotFoundError,
     RejectedError,
 )
-from chatagent_operator.kube.store import AgentRecord, Key, Store
+from chatagent_operator.kube.store import AgentRecord, Store
 from chatagent_operator.metrics import Metrics
 from chatagent_operator.signals import http_route
 from chatagent_operator.signals.analyst import Analyst, Wanted
@@ -104,6 +106,7 @@ class Reconciler:
         seen = self._store.agent(key)
         if seen is None:
             self._analyst.want(key, None)
+            self._gateways.forget(key)
             return None
         with self._metrics.reconciling():
             try:
@@ -185,10 +188,12 @@ class Reconciler:
                 return Applied(), route  # it goes once the gateway works
             self._routeless.add(key)
         if not previous.canary_revision and len(known.revisions()) < 2:
+            self._gateways.forget(key)
             return Applied(), None  # nothing moves: no weight is waited for
         gateways = known.pods(names.ROLE_GATEWAY)
         pods = {child.name: pod.ip for child, pod in gateways if pod.ready}
-        return await self._gateways.in_force(pods), None
+        newest = present_routes(agent, known).generation
+        return await self._gateways.in_force(key, pods, newest), None
 
     async def _ask_route(self, agent: Agent, known: Observed) -> tuple[Applied, Child | None]:
         try:

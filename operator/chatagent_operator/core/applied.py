@@ -6,7 +6,7 @@ A rollout goes on only by this: that a weight was written says nothing of what t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from chatagent_operator.core.trouble import Trouble
@@ -31,29 +31,24 @@ class Applied:
     """The least generation in force. None where a ready pod does not say, or there is none."""
     reached: frozenset[str] = frozenset()
     """Revisions that every ready pod reaches."""
-    silent: tuple[str, ...] = ()
-    """Ready pods that do not say what is in force there."""
-    slowest: tuple[str, ...] = ()
-    """Ready pods with that generation; none is behind them."""
+    behind: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Ready pods that do not follow the newest routes, or do not say so, and for how many seconds
+    that has been seen."""
     trouble: Trouble | None = None
     """Why it does not follow. Only a Gateway of the cluster's own says so."""
     url: str | None = None
     """Where clients find it. Only of a Gateway of the cluster's own."""
 
 
-def common(answers: Mapping[str, PodAnswer | None]) -> Applied:
+def common(answers: Mapping[str, PodAnswer | None], behind: Mapping[str, float]) -> Applied:
     """What the answers of all ready pods, by name, come to. None: the pod did not answer."""
-    silent = tuple(sorted(name for name, answer in answers.items() if answer is None))
     given = [answer for answer in answers.values() if answer]
-    if silent or not given:
-        return Applied(silent=silent)
-    least = min(answer.generation for answer in given)
+    if not given or len(given) < len(answers):
+        return Applied(behind=behind)
     return Applied(
-        least,
+        min(answer.generation for answer in given),
         frozenset.intersection(*(answer.reached for answer in given)),
-        slowest=tuple(
-            sorted(n for n, answer in answers.items() if answer and answer.generation == least)
-        ),
+        behind,
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from chatagent_operator.core.http_route import API_VERSION, GENERATION_ANNOTATION
+from chatagent_operator.core.names import Key
 from chatagent_operator.core.trouble import Trouble
 
 UNANSWERED = "RouteUnanswered"
@@ -22,9 +23,6 @@ NOT_INSTALLED = Trouble(
 """There can be no HTTPRoute."""
 
 Body = Mapping[str, Any]
-Key = tuple[str, str]
-"""Namespace and name of a Gateway."""
-
 _WANTED = ("Accepted", "ResolvedRefs")
 
 

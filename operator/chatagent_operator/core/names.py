@@ -8,6 +8,9 @@ from typing import Any
 
 from chatagent_operator.api.v1alpha1 import GROUP
 
+Key = tuple[str, str]
+"""Namespace and name of an object."""
+
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGED_BY = "chatagent-operator"
 AGENT_LABEL = f"{GROUP}/agent"

@@ -34,7 +34,7 @@ from chatagent_operator.core.evaluation import Evaluation, Unread
 from chatagent_operator.core.knowledge import Ingestion, ingestions, missing_sources
 from chatagent_operator.core.observed import DataFacts, Observed, ServiceFacts, WorkloadFacts
 from chatagent_operator.core.revision import Revision
-from chatagent_operator.core.rollout import Decision, Notice, Seen, State, elapsed
+from chatagent_operator.core.rollout import Decision, Notice, Seen, State
 from chatagent_operator.core.routes import (
     ROUTES_KEY,
     Backend,
@@ -239,7 +239,9 @@ def plan(
         rejected or {},
         now,
         is_crowded=decision.state.canary is not None and seen_now.is_crowded,
-        lags=_lags(agent, before, now, observed),
+        lags=tuple(
+            pod for pod, seconds in observed.applied.behind.items() if seconds >= LAG_SECONDS
+        ),
         quality=quality,
     )
     return Plan(
@@ -279,6 +281,17 @@ def last_readable(
         # Another operator may have named it by other rules: then it would be a new revision.
         return read if revision.of(read.versioned()).name == name else None
     return None
+
+
+def present_routes(agent: Agent, observed: Observed) -> Routes:
+    """What the gateway was last told."""
+    child = observed.get("ConfigMap", names.routes(agent.name))
+    if child and isinstance(child.facts, DataFacts):
+        try:
+            return parse_routes(child.facts.data.get(ROUTES_KEY, ""))
+        except RoutesError:
+            pass  # somebody wrote into it: it is written anew
+    return Routes(generation=0)
 
 
 def state_of(previous: ChatAgentStatus) -> State:
@@ -387,23 +400,9 @@ def _is_scaling_down(agent: Agent, stable: str | None, observed: Observed) -> bo
 
 def _is_settled(agent: Agent, state: State, weight: int, observed: Observed) -> bool:
     """The gateway does what was last decided."""
-    present = _present_routes(agent, observed)
+    present = present_routes(agent, observed)
     wanted = _routes(agent, state, weight, observed)
     return wanted == present and present.generation == observed.applied.generation
-
-
-def _lags(agent: Agent, state: State, now: str, observed: Observed) -> tuple[str, ...]:
-    """Gateway pods that should have followed the routes for a while, and do not say so."""
-    if agent.spec.gateway.provider != "haproxy":
-        return ()
-    applied = observed.applied
-    present = _present_routes(agent, observed)
-    if applied.generation in (None, present.generation) and not applied.silent:
-        return ()
-    changed = max((when for when in (state.weighted_at, state.ended_at) if when), default=None)
-    if changed is None or elapsed(changed, now) < LAG_SECONDS:
-        return ()
-    return applied.silent or applied.slowest
 
 
 def _evaluation(
@@ -474,7 +473,7 @@ def _cluster_ip(observed: Observed, service: str) -> str | None:
 
 def _routes(agent: Agent, state: State, weight: int, observed: Observed) -> Routes:
     """The intent for the gateway, given what the canary gets."""
-    present = _present_routes(agent, observed)
+    present = present_routes(agent, observed)
     stable = state.stable
     if stable and not _cluster_ip(observed, names.of_revision(agent.name, stable)):
         return present  # its Service was deleted and is being made again
@@ -509,16 +508,6 @@ def _routes(agent: Agent, state: State, weight: int, observed: Observed) -> Rout
     if wanted.to_json() == present.to_json():
         return present
     return wanted.model_copy(update={"generation": present.generation + 1})
-
-
-def _present_routes(agent: Agent, observed: Observed) -> Routes:
-    child = observed.get("ConfigMap", names.routes(agent.name))
-    if child and isinstance(child.facts, DataFacts):
-        try:
-            return parse_routes(child.facts.data.get(ROUTES_KEY, ""))
-        except RoutesError:
-            pass  # somebody wrote into it: it is written anew
-    return Routes(generation=0)
 
 
 def _writes(agent: Agent, wanted: list[Desired], observed: Observed) -> list[Write]:
@@ -651,6 +640,8 @@ def _next_look(
     if agent.spec.gateway.provider == "gateway-api":
         # It is read and not watched: not every cluster has that API.
         due.append(SILENT_SECONDS if observed.applied.generation is None else ROUTE_SECONDS)
+    if observed.applied.behind:
+        due.append(SILENT_SECONDS)
     if decision.state.draining:
         due.append(DRAIN_SECONDS)
     return min(due, default=None)

@@ -11,13 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from chatagent_operator.core.names import Key
 from chatagent_operator.core.observed import Child, Observed, project
 
 WATCH_LAG_SECONDS = 10.0
 """How long a write is believed that no watch has reported."""
-
-Key = tuple[str, str]
-"""Namespace and name of a ChatAgent."""
 
 
 class Index(Protocol):

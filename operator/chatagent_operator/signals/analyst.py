@@ -19,14 +19,12 @@ from prometheus_client import CollectorRegistry, Counter
 from chatagent_operator.api.pods import SecretKeyRef
 from chatagent_operator.core.agent import PORT
 from chatagent_operator.core.analysis import Reading
+from chatagent_operator.core.names import Key
 from chatagent_operator.signals.prometheus import Queries
 from chatagent_operator.signals.scrape import Scrape
 from chatagent_operator.signals.wanted import Source, Wanted
 
 __all__ = ["Analyst", "Wanted"]
-
-Key = tuple[str, str]
-"""Namespace and name of an agent."""
 
 _log = logging.getLogger(__name__)
 

@@ -3,32 +3,55 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import aiohttp
 
 from chatagent_operator.core.applied import Applied, PodAnswer, common, read_answer
 from chatagent_operator.core.gateway import SYNC_PORT
+from chatagent_operator.core.names import Key
 
 TIMEOUT_SECONDS = 1.0
 
 
 class Gateways:
-    """Asks the sidecars of gateways over HTTP."""
+    """Asks the sidecars of gateways over HTTP, and remembers who does not follow."""
 
-    def __init__(self, session: aiohttp.ClientSession, port: int = SYNC_PORT) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        port: int = SYNC_PORT,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._session = session
         self._port = port
+        self._now = now
+        self._behind: dict[Key, dict[str, float]] = {}
+        """Since when."""
 
-    async def in_force(self, pods: Mapping[str, str | None]) -> Applied:
-        """What all of these pods follow and reach, in a second at most.
+    async def in_force(self, key: Key, pods: Mapping[str, str | None], newest: int) -> Applied:
+        """What all of an agent's gateway pods follow and reach, in a second at most.
 
         Args:
-            pods: the gateway's ready pods, name → IP. One without an IP counts as silent.
+            pods: those that are ready, name → IP. One without an IP does not answer.
+            newest: generation of the routes that they should follow.
         """
-        answers = await asyncio.gather(*(self._ask(ip) for ip in pods.values()))
-        return common(dict(zip(pods, answers, strict=True)))
+        given = await asyncio.gather(*(self._ask(ip) for ip in pods.values()))
+        answers = dict(zip(pods, given, strict=True))
+        now, before = self._now(), self._behind.get(key, {})
+        since = {
+            name: before.get(name, now)
+            for name, answer in answers.items()
+            if answer is None or answer.generation < newest
+        }
+        self._behind[key] = since
+        return common(answers, {name: now - then for name, then in since.items()})
+
+    def forget(self, key: Key) -> None:
+        """Nothing moves there: what was seen of its pods says nothing of the next time."""
+        self._behind.pop(key, None)
 
     async def _ask(self, ip: str | None) -> PodAnswer | None:
         if not ip:

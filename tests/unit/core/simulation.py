@@ -51,6 +51,8 @@ class Cluster:
     """The gateway does what it is told, by the next look."""
     lagging: int | None = None
     """The generation that one gateway pod stays at."""
+    behind: float = 0
+    """For how many seconds."""
     tallies: dict[str, Tally] = field(default_factory=dict[str, Tally])
     """What each image's pods have counted, by image. None: there is nothing to read."""
     lost: int | None = None
@@ -125,7 +127,7 @@ class Cluster:
         if routes is None or not self.gateway_follows:
             return Applied()
         if self.lagging is not None:
-            return Applied(self.lagging, slowest=("shop-gateway-1",))
+            return Applied(self.lagging, behind={"shop-gateway-1": self.behind})
         text = json.loads(routes["data"]["routes.json"])
         reached = frozenset(backend["revision"] for backend in text["backends"])
         return Applied(int(text["generation"]), reached)

@@ -445,9 +445,10 @@ def test_a_gateway_that_does_not_follow_an_abort_is_named() -> None:
     cluster.command = Command("id-1", "abort")
     cluster.look()
     assert cluster.condition("Degraded")[0] == "False", "it has had no time yet"
-    cluster.clock += 10
-    cluster.look()
+    cluster.behind = 10
+    made = cluster.look()
     assert cluster.condition("Degraded") == ("True", "GatewayLags")
+    assert made.requeue_after, "no watch tells that it follows again"
     message = next(c.message for c in cluster.status.conditions if c.type == "Degraded")
     assert "shop-gateway-1" in message
     cluster.lagging = None
@@ -499,8 +500,7 @@ def test_what_was_accepted_goes_on_beside_a_spec_that_cannot_be_read() -> None:
 
 def test_a_spec_that_cannot_be_read_is_said_beside_the_rollout() -> None:
     cluster = with_canary()
-    cluster.lagging = 1
-    cluster.clock += 10
+    cluster.lagging, cluster.behind = 1, 10
     looked = cluster.plan().status
     now = cluster.now()
     told = invalid(cluster.status, 2, "spec.image: wrong", now, looked=looked)

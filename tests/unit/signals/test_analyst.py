@@ -16,7 +16,8 @@ from agent_runtime.telemetry.metrics import Metrics
 from chatagent_operator.api.pods import SecretKeyRef
 from chatagent_operator.api.rollout import Analysis, Prometheus
 from chatagent_operator.core.analysis import Reading
-from chatagent_operator.signals.analyst import Analyst, Key, Wanted
+from chatagent_operator.core.names import Key
+from chatagent_operator.signals.analyst import Analyst, Wanted
 from chatagent_operator.signals.scrape import Scrape
 
 KEY: Key = ("shop", "help")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import aiohttp
@@ -15,9 +15,13 @@ from chatagent_operator.core.applied import Applied
 from chatagent_operator.signals import gateway
 from chatagent_operator.signals.gateway import Gateways
 
+KEY = ("demo", "shop")
+
 
 @contextlib.asynccontextmanager
-async def asking(*answers: Any) -> AsyncGenerator[tuple[Gateways, dict[str, str | None]]]:
+async def asking(
+    *answers: Any, now: Callable[[], float] = lambda: 0
+) -> AsyncGenerator[tuple[Gateways, dict[str, str | None]]]:
     """Sidecars at 127.0.1.1 and so on. None: it never answers; a number: a status without JSON."""
     port = 0
     async with contextlib.AsyncExitStack() as stack:
@@ -40,14 +44,15 @@ async def asking(*answers: Any) -> AsyncGenerator[tuple[Gateways, dict[str, str 
             port = runner.addresses[0][1]
         http = await stack.enter_async_context(aiohttp.ClientSession())
         pods: dict[str, str | None] = {f"g-{n}": f"127.0.1.{n + 1}" for n in range(len(answers))}
-        yield Gateways(http, port), pods
+        yield Gateways(http, port, now), pods
 
 
 async def test_the_least_generation_and_what_all_reach() -> None:
     one = {"generation": 7, "reached": ["a", "b"]}
     other = {"generation": 6, "reached": ["a"]}
     async with asking(one, other) as (gateways, pods):
-        assert await gateways.in_force(pods) == Applied(6, frozenset("a"), slowest=("g-1",))
+        assert await gateways.in_force(KEY, pods, 6) == Applied(6, frozenset("a"))
+        assert await gateways.in_force(KEY, pods, 7) == Applied(6, frozenset("a"), {"g-1": 0})
 
 
 @pytest.mark.parametrize(
@@ -56,7 +61,7 @@ async def test_the_least_generation_and_what_all_reach() -> None:
 )
 async def test_a_pod_that_does_not_say_counts_for_all(answer: Any) -> None:
     async with asking({"generation": 7, "reached": ["a"]}, answer) as (gateways, pods):
-        assert await gateways.in_force(pods) == Applied(silent=("g-1",))
+        assert await gateways.in_force(KEY, pods, 7) == Applied(behind={"g-1": 0})
 
 
 async def test_nobody_is_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,15 +69,36 @@ async def test_nobody_is_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> Non
     async with asking({"generation": 7}, None, None) as (gateways, pods):
         pods |= {"g-3": "127.0.1.9", "g-4": None}
         async with asyncio.timeout(10):
-            told = await gateways.in_force(pods)
-        assert told == Applied(silent=("g-1", "g-2", "g-3", "g-4"))
+            told = await gateways.in_force(KEY, pods, 7)
+        assert told.generation is None
+        assert {"g-1", "g-2", "g-3", "g-4"} <= set(told.behind)
+
+
+async def test_how_long_a_pod_is_behind_is_remembered_until_it_follows() -> None:
+    answer: dict[str, Any] = {"generation": 6}
+    clock = [100.0]
+    async with asking(answer, {"generation": 8}, now=lambda: clock[0]) as (gateways, pods):
+
+        async def behind(newest: int, key: tuple[str, str] = KEY) -> dict[str, float]:
+            return dict((await gateways.in_force(key, pods, newest)).behind)
+
+        assert await behind(7) == {"g-0": 0}
+        clock[0] += 4
+        assert await behind(7) == {"g-0": 4}
+        assert await behind(7, ("demo", "other")) == {"g-0": 0}, "another agent's"
+        assert await behind(6) == {}
+        clock[0] += 4
+        assert await behind(9) == {"g-0": 0, "g-1": 0}, "it has followed in between"
+        gateways.forget(KEY)
+        clock[0] += 4
+        assert await behind(9) == {"g-0": 0, "g-1": 0}
 
 
 async def test_no_pod_is_no_generation() -> None:
     async with asking() as (gateways, pods):
-        assert await gateways.in_force(pods) == Applied()
+        assert await gateways.in_force(KEY, pods, 7) == Applied()
 
 
 async def test_a_gateway_from_before_reaches_nobody() -> None:
     async with asking({"generation": 3}) as (gateways, pods):
-        assert await gateways.in_force(pods) == Applied(3, slowest=("g-0",))
+        assert await gateways.in_force(KEY, pods, 3) == Applied(3)
