@@ -1,9 +1,10 @@
 """Judging a new revision by its numbers beside the stable one's over the same time. Pure.
 
-A limit is passed only where the counts say so and not an accident: shares are compared by Wilson's
-score interval, and their difference by Newcombe's hybrid of two of them (Newcombe, "Interval
-estimation for the difference between independent proportions", Statistics in Medicine 17, 1998). A
-percentile is the share of turns above a bound. The k-th look at one weight spends 1/(k(k+1)) of the
+A limit is passed only where the counts say so and not an accident. With a limit of its own a share
+is compared by the binomial distribution, exactly, and so is a percentile, as the share of turns
+above a bound. Two shares are compared by Wilson's score intervals, and their difference by
+Newcombe's hybrid of both (Newcombe, "Interval estimation for the difference between independent
+proportions", Statistics in Medicine 17, 1998). The k-th look at one weight spends 1/(k(k+1)) of the
 error that is allowed, so that all looks together spend no more than that.
 """
 
@@ -127,8 +128,7 @@ def judge(analysis: Analysis, reading: Reading, look: int) -> Measurement:
         look: which measurement at this weight it is, from 1.
     """
     error = (1 - analysis.confidence) / (look * (look + 1))
-    z = NormalDist().inv_cdf(1 - error)
-    found = tuple(_judged(each, analysis, reading, z) for each in analysis.judged_by())
+    found = tuple(_judged(each, analysis, reading, error) for each in analysis.judged_by())
     verdicts = {each.verdict for each in found}
     worst: Verdict = (
         "Failed"
@@ -140,18 +140,18 @@ def judge(analysis: Analysis, reading: Reading, look: int) -> Measurement:
     return Measurement(reading.at, reading.window, worst, int(reading.canary.turns), found)
 
 
-def _judged(metric: Metric, analysis: Analysis, reading: Reading, z: float) -> MetricStatus:
+def _judged(metric: Metric, analysis: Analysis, reading: Reading, error: float) -> MetricStatus:
     if reading.trouble:
         return MetricStatus(name=metric.name, verdict="Inconclusive", message=reading.trouble)
     if metric.query is not None:
         return _queried(metric, reading)
     needed = metric.min_samples or analysis.min_samples
     if metric.measure in ("latency", "timeToFirstToken"):
-        found = _percentile(metric, reading, z)
+        found = _percentile(metric, reading, error)
     elif metric.measure in ("tokensPerTurn", "gpuSecondsPerTurn"):
         found = _mean(metric, reading)
     else:
-        found = _share(metric, reading, z)
+        found = _share(metric, reading, error)
     few = {
         "the new revision": _samples(metric, reading.canary),
         "the stable revision": _samples(metric, reading.stable) if _compares(metric) else needed,
@@ -223,24 +223,25 @@ _SHARES = {
 }
 
 
-def _share(metric: Metric, reading: Reading, z: float) -> MetricStatus:
+def _share(metric: Metric, reading: Reading, error: float) -> MetricStatus:
     bad, all_ = _SHARES[metric.measure or ""]
     k, n = getattr(reading.canary, bad), getattr(reading.canary, all_)
     ks, ns = getattr(reading.stable, bad), getattr(reading.stable, all_)
-    wrong = _share_beyond(metric, (k, n), (ks, ns), z) if k >= FEW else None
+    wrong = _share_beyond(metric, (k, n), (ks, ns), error) if k >= FEW else None
     return _status(
         metric, k / n if n else 0.0, ks / ns if ns and _compares(metric) else None, wrong
     )
 
 
 def _share_beyond(
-    metric: Metric, canary: tuple[float, float], stable: tuple[float, float], z: float
+    metric: Metric, canary: tuple[float, float], stable: tuple[float, float], error: float
 ) -> str | None:
-    low, high = wilson(*canary, z)[0], wilson(*stable, z)[1]
-    if metric.max is not None and low > metric.max:
+    if metric.max is not None and accident(*canary, metric.max) <= error:
         return f"more than max {metric.max:g}"
-    if metric.ignore_below is not None and low <= metric.ignore_below:
+    if metric.ignore_below is not None and accident(*canary, metric.ignore_below) > error:
         return None
+    z = NormalDist().inv_cdf(1 - error)
+    low, high = wilson(*canary, z)[0], wilson(*stable, z)[1]
     if metric.max_increase is not None and least_difference(canary, stable, z) > (
         metric.max_increase
     ):
@@ -250,7 +251,7 @@ def _share_beyond(
     return None
 
 
-def _percentile(metric: Metric, reading: Reading, z: float) -> MetricStatus:
+def _percentile(metric: Metric, reading: Reading, error: float) -> MetricStatus:
     of_first = metric.measure == "timeToFirstToken"
     ours = reading.canary.first_token if of_first else reading.canary.latency
     theirs = reading.stable.first_token if of_first else reading.stable.latency
@@ -260,7 +261,7 @@ def _percentile(metric: Metric, reading: Reading, z: float) -> MetricStatus:
     known = math.inf if theirs.ends_below(metric.percentile) else beside
     for bound, text in _bounds(metric, known):
         slow = ours.above(bound)
-        if slow < FEW or wilson(slow, ours.count, z)[0] <= allowed:
+        if slow < FEW or accident(slow, ours.count, allowed) > error:
             continue
         if bound <= ours.end:
             wrong = text
@@ -304,6 +305,26 @@ def _status(
         stable=stable,
         message=": ".join(each for each in (said, wrong or unknown) if each),
     )
+
+
+def accident(bad: float, all_: float, share: float) -> float:
+    """How probable it is that so many turns, or more, are bad where the share is no more than that:
+    the tail of the binomial distribution. Parts of a turn, as histograms have them, are rounded."""
+    k, n = round(bad), round(all_)
+    if k <= n * share:
+        return 1.0
+    if share <= 0:
+        return 0.0
+    term = math.exp(
+        math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+        + k * math.log(share) + (n - k) * math.log1p(-share)
+    )  # fmt: skip
+    tail = term
+    while k < n and term > tail * 1e-9:
+        term *= (n - k) / (k + 1) * share / (1 - share)
+        tail += term
+        k += 1
+    return min(1.0, tail)
 
 
 def wilson(bad: float, all_: float, z: float) -> tuple[float, float]:

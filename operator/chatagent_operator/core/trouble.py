@@ -94,7 +94,8 @@ def _of_container(container: Body, is_task: bool) -> Trouble | None:
     if ended.get("exitCode", 0) == 0:
         return None
     found = _of_end(container, ended)
-    return replace(found, until=_passed_by(running, ended)) if running else found
+    # Of what serves, the probes say when it has started.
+    return replace(found, until=_passed_by(running, ended)) if running and is_task else found
 
 
 def _of_end(container: Body, ended: Body) -> Trouble:

@@ -15,6 +15,7 @@ from chatagent_operator.core.analysis import (
     Histogram,
     Reading,
     Tally,
+    accident,
     judge,
     least_difference,
     told,
@@ -108,6 +109,14 @@ def test_latency(limit: dict[str, float], slow: int, verdict: str) -> None:
     ours = Tally(turns=200, latency=took((0.1, 200 - slow), (1.0, slow)))
     theirs = Tally(turns=2000, latency=took((0.1, 1990), (1.0, 10)))
     assert one({"measure": "latency", **limit}, reading(ours, theirs))[0] == verdict
+
+
+def test_a_burst_of_slow_turns_is_no_proof() -> None:
+    """Three of twenty are slow by accident in one case of thirteen where one of twenty is."""
+    for slow, verdict in ((3, "Inconclusive"), (4, "Failed")):
+        ours = Tally(turns=20, latency=took((0.1, 20 - slow), (1.0, slow)))
+        theirs = Tally(turns=2000, latency=took((0.1, 1990), (1.0, 10)))
+        assert one({"measure": "latency", "maxRatio": 1.5}, reading(ours, theirs))[0] == verdict
 
 
 def ended(end: float, slow: int, quick: int = 880) -> Tally:
@@ -263,6 +272,27 @@ def test_the_least_difference_is_below_the_difference(
     if canary[1] and stable[1]:
         difference = canary[0] / canary[1] - stable[0] / stable[1]
         assert least_difference(canary, stable, z) <= difference + 1e-9
+
+
+@given(counts=counts, share=st.floats(0.001, 0.999))
+def test_an_accident_is_as_probable_as_it_is(counts: tuple[int, int], share: float) -> None:
+    bad, all_ = counts
+    found = accident(bad, all_, share)
+    if bad <= all_ * share:
+        assert found == 1, "it is not even more than that"
+    elif all_ <= 200:
+        terms = (math.comb(all_, k) * share**k * (1 - share) ** (all_ - k) for k in range(bad))
+        assert found == pytest.approx(1 - sum(terms), abs=1e-9)
+    else:
+        assert found <= accident(bad - 1, all_, share)
+
+
+def test_what_is_known_of_accidents() -> None:
+    assert accident(3, 20, 0.05) == pytest.approx(0.0755, abs=5e-5)
+    assert accident(4, 20, 0.05) == pytest.approx(0.0159, abs=5e-5)
+    assert accident(5_200, 100_000, 0.05) == pytest.approx(0.0020, abs=2e-4)
+    assert accident(1, 5, 0) == 0
+    assert accident(0, 0, 0.5) == 1
 
 
 def test_wilson_as_published() -> None:
