@@ -84,9 +84,14 @@ def test_trouble_is_named(body: dict[str, Any], reason: str, words: str) -> None
 
 def test_trouble_lasts_while_the_container_starts_again() -> None:
     words = '{"reason": "ModelNotFound", "message": "acme/other is not in the image"}'
-    found = of_pod(pod(state={"running": {}}, started=False, lastState=ended(words)))
+    times = {"startedAt": "2026-01-01T10:00:00Z", "finishedAt": "2026-01-01T10:00:01Z"}
+    before = {"terminated": ended(words)["terminated"] | times}
+    now = {"running": {"startedAt": "2026-01-01T10:00:02Z"}}
+    found = of_pod(pod(state=now, started=False, lastState=before))
     assert found is not None
-    assert found.reason == "ModelNotFound"
+    assert (found.reason, found.until) == ("ModelNotFound", ""), (
+        "its probe says when it has started"
+    )
 
 
 def test_trouble_of_a_task_lasts_until_it_runs_for_longer_than_before() -> None:
