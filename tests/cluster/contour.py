@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import aiohttp
+
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import PORT, Agent
@@ -21,6 +23,7 @@ from tests.cluster.kubectl import Kubectl
 
 HOST = "10.200.0.1"
 """The test's own address, as seen from the node."""
+WITNESS = "/in-force"
 GATEWAY = {"name": "contour", "namespace": "projectcontour"}
 
 
@@ -45,6 +48,7 @@ class ContourFront:
         )
         manifest = routes_object(self.agent, routes, stable)
         del manifest["metadata"]["ownerReferences"]  # there is no ChatAgent to own it
+        manifest["spec"]["rules"].append(self._witness())
         await self.kube.apply(manifest, f"{self.generation:08x}", force=True)
 
     async def asked(self) -> RouteReport:
@@ -62,6 +66,23 @@ class ContourFront:
         await self.writes(*backends, stable=stable)
         report = await self.until(lambda report: report.in_force == self.generation)
         assert report.trouble is None
+        # Contour says so of itself; Envoy, which does it, follows some milliseconds later.
+        wanted = self._witness()["filters"][0]["requestRedirect"]["hostname"]
+        async with asyncio.timeout(30), aiohttp.ClientSession() as http:
+            while True:
+                async with http.get(
+                    f"{self.url}{WITNESS}", headers={"Host": self.host}, allow_redirects=False
+                ) as answer:
+                    if wanted in answer.headers.get("Location", ""):
+                        return
+
+    def _witness(self) -> dict[str, Any]:
+        """A rule of the same route that tells which of its generations Envoy has."""
+        redirect = {"hostname": f"generation-{self.generation}.invalid", "statusCode": 302}
+        return {
+            "matches": [{"path": {"type": "Exact", "value": WITNESS}}],
+            "filters": [{"type": "RequestRedirect", "requestRedirect": redirect}],
+        }
 
     async def until(self, condition: Callable[[RouteReport], bool]) -> RouteReport:
         """Ask until a condition holds."""

@@ -133,12 +133,16 @@ class AgentUnderTest:
     def await_condition(
         self, kind: str, status: str = "True", reason: str | None = None, seconds: float = 120
     ) -> Object:
-        """Wait for a condition."""
+        """Wait for a condition of the spec as it is now."""
 
         def met() -> Object | None:
-            found = self.condition(kind)
-            same = found.get("status") == status and reason in (None, found.get("reason"))
-            return found if same else None
+            body = self.body
+            for found in body.get("status", {}).get("conditions", []):
+                if found["type"] == kind:
+                    same = found["status"] == status and reason in (None, found["reason"])
+                    seen = found["observedGeneration"] == body["metadata"]["generation"]
+                    return found if same and seen else None
+            return None
 
         try:
             return until(met, f"{kind}={status} {reason or ''}", seconds)
@@ -149,7 +153,10 @@ class AgentUnderTest:
         """Wait for the canary's weight to be in force in the gateway itself."""
 
         def met() -> bool:
-            return self.status.get("rollout", {}).get("weight") == weight and self.in_force()
+            body = self.body
+            status = body.get("status", {})
+            seen = status.get("observedGeneration") == body["metadata"]["generation"]
+            return seen and status["rollout"]["weight"] == weight and self.in_force()
 
         try:
             until(met, f"weight {weight}", seconds)

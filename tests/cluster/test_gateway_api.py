@@ -28,9 +28,10 @@ __all__ = ["clients"]
 
 
 @pytest.fixture(scope="module")
-def gateway_url() -> str:
-    """Contour and Envoy, brought up beside the cluster."""
-    return dev("gateway-api", "on").rpartition(" ")[2]
+def gateway_url() -> Iterator[str]:
+    """Contour and Envoy, beside the cluster."""
+    yield dev("gateway-api", "on").rpartition(" ")[2]
+    dev("gateway-api", "off")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import uuid
 from collections.abc import Generator
 
@@ -16,7 +17,7 @@ from agent_runtime.state.sessions import RedisSessions
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec, ManagedRedis, VolumeSettings
 from chatagent_operator.core import cache
 from chatagent_operator.core.agent import Agent, Manifest, Platform
-from tests.cluster.kubectl import IMAGES, Kubectl, manifest, until
+from tests.cluster.kubectl import IMAGES, Kubectl, Object, manifest, until
 
 PASSWORD = "a-password"
 
@@ -30,6 +31,20 @@ def restricted() -> Generator[Kubectl]:
     )
     yield kubectl
     kubectl.run("delete", "namespace", kubectl.namespace, "--wait=false")
+
+
+def is_ready(pod: Object) -> bool:
+    conditions = {c["type"]: c["status"] for c in pod["status"].get("conditions", [])}
+    return conditions.get("Ready") == "True"
+
+
+def listens(address: str) -> bool:
+    """The node knows of the Service's pod a moment after it is ready."""
+    try:
+        with socket.create_connection((address, 6379), timeout=1):
+            return True
+    except OSError:
+        return False
 
 
 def orphaned(body: Manifest) -> Manifest:
@@ -68,6 +83,7 @@ def test_it_starts_asks_for_its_password_and_comes_again(
         finally:
             await state.aclose()
 
+    until(lambda: listens(address), "the Service leads there")
     assert asyncio.run(remembered(PASSWORD)) == 1
     for wrong in (None, "another"):
         with pytest.raises(Exception, match=r"(?i)password|auth"):
@@ -76,11 +92,14 @@ def test_it_starts_asks_for_its_password_and_comes_again(
     restricted.run("delete", "pod", pod)
 
     def again() -> bool:
-        found = restricted.get("pod", pod)
-        conditions = {c["type"]: c["status"] for c in found["status"].get("conditions", [])}
-        return found["metadata"]["uid"] != uid and conditions.get("Ready") == "True"
+        return any(
+            found["metadata"]["uid"] != uid and is_ready(found)
+            for found in restricted.list("pods")
+            if found["metadata"]["name"] == pod
+        )
 
     until(again, "the pod is there again")
+    until(lambda: listens(address), "the Service leads there")
     assert asyncio.run(remembered(PASSWORD)) == (2 if storage else 1)
     # Nobody on the node reads the password among the words of the command.
     words = restricted.run("exec", pod, "--", "cat", "/proc/1/cmdline")

@@ -16,7 +16,9 @@ from tests.cluster.kubectl import (
 )
 
 SECONDS = 30
-"""Within which trouble must be told. The pods have to start and fail first."""
+"""Within which trouble must be told, once there is some."""
+
+STARTING = {"ContainerCreating", "PodInitializing"}
 
 RETURNS = "# Returns\n\nYou can return a lamp within 30 days of delivery.\n"
 
@@ -34,6 +36,26 @@ def shop(namespace: Kubectl, request: pytest.FixtureRequest) -> Generator[AgentU
 def with_documents(agent: AgentUnderTest) -> AgentUnderTest:
     agent.kubectl.apply(documents(agent.name, returns_md=RETURNS))
     return agent
+
+
+def breaks(agent: AgentUnderTest) -> None:
+    """Wait until a container has failed, or cannot begin."""
+
+    def broken() -> bool:
+        pods = agent.kubectl.list("pods", f"chatagent.dev/agent={agent.name}")
+        found = [
+            state
+            for pod in pods
+            for container in pod["status"].get("containerStatuses", [])
+            for state in (container["state"], container.get("lastState", {}))
+        ]
+        return any(
+            each.get("waiting", {}).get("reason", "ContainerCreating") not in STARTING
+            or each.get("terminated", {}).get("exitCode")
+            for each in found
+        )
+
+    until(broken, "a container that fails")
 
 
 def told(agent: AgentUnderTest, reason: str) -> str:
@@ -58,6 +80,7 @@ def test_missing_documents(shop: AgentUnderTest) -> None:
 
 def test_missing_secret(shop: AgentUnderTest) -> None:
     with_documents(shop).apply(pod={"envFrom": [{"secretRef": {"name": "keys"}}]})
+    breaks(shop)
     found = shop.await_condition("ResolvedRefs", "False", "SecretNotFound", SECONDS)
     assert "keys" in found["message"]
     assert "keys" in told(shop, "SecretNotFound")
@@ -71,6 +94,7 @@ def test_image_that_cannot_be_pulled_takes_no_traffic(shop: AgentUnderTest) -> N
     shop.await_condition("Ready")
     stable = shop.status["stableRevision"]
     shop.apply("does-not-exist")
+    breaks(shop)
     found = shop.await_condition("Degraded", "True", "ImagePullFailed", SECONDS)
     assert "does-not-exist" in found["message"]
     assert "does-not-exist" in told(shop, "ImagePullFailed")
@@ -86,6 +110,7 @@ def test_image_that_cannot_be_pulled_takes_no_traffic(shop: AgentUnderTest) -> N
 
 def test_first_image_that_cannot_be_pulled(shop: AgentUnderTest) -> None:
     with_documents(shop).apply("does-not-exist")
+    breaks(shop)
     shop.await_condition("Degraded", "True", "ImagePullFailed", SECONDS)
     shop.apply()
     shop.await_condition("Ready")
@@ -98,7 +123,8 @@ def test_store_that_does_not_answer(shop: AgentUnderTest) -> None:
     store.await_condition("VectorStoreReady")
     address = f"http://alias.{shop.kubectl.namespace}.svc:8000"
     with_documents(shop).apply(vectorStore={"external": {"url": address}})
-    found = shop.await_condition("VectorStoreReady", "False", "VectorStoreUnavailable", SECONDS)
+    # Whoever waits for the store has to start first.
+    found = shop.await_condition("VectorStoreReady", "False", "VectorStoreUnavailable")
     assert "alias" in found["message"]
     assert "alias" in told(shop, "VectorStoreUnavailable")
     alias = {
@@ -123,6 +149,7 @@ def test_model_that_is_not_in_the_image(shop: AgentUnderTest) -> None:
     shop.await_condition("Ready")
     stable = shop.status["stableRevision"]
     shop.apply(pipeline={"retrieval": {"embeddingModel": "acme/other"}})
+    breaks(shop)
     found = shop.await_condition("Degraded", "True", "ModelNotFound", SECONDS)
     assert "pipeline.retrieval.embeddingModel" in found["message"]
     assert "sentence-transformers/all-MiniLM-L6-v2" in found["message"], "it says what there is"

@@ -86,6 +86,7 @@ def test_a_rollout_as_a_person_sees_it(agent: AgentUnderTest) -> None:
     assert undone["revision"] == first
     assert agent.body["spec"]["image"].endswith(f":{FIRST_TAG}")
     agent.await_weight(5)
+    agent.await_condition("Paused", reason="PausedAtStep")
     done(agent, "skip", NAME)
     until(lambda: agent.status["stableRevision"] == first, "the way back")
     outcomes = document(agent, "history", NAME)["rollouts"]

@@ -57,9 +57,17 @@ class WorkingCopy:
         """What Git says, onto the cluster."""
         self.agent.kubectl.run("apply", *SYNC, *force, "-f", str(self.folder))
 
+    def difference(self) -> str:
+        """What differs from Git on the cluster."""
+        try:
+            return self.agent.kubectl.run("diff", *SYNC, "-f", str(self.folder))
+        except KubectlError as error:
+            return str(error) or "something"
+
     def check(self) -> None:
         """Nothing differs from Git, and everybody has written only what is theirs."""
-        assert self.agent.kubectl.run("diff", *SYNC, "-f", str(self.folder)) == ""
+        # kubectl reads the object, then asks what would be: a status may be written in between.
+        until(lambda: self.difference() == "", "what is on the cluster is what Git says", 10)
         wanted = yaml.safe_load((self.folder / "agent.yaml").read_text(encoding="utf-8"))
         for entry in self.managed_fields():
             fields = entry["fieldsV1"]

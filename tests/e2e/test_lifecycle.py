@@ -79,7 +79,7 @@ def create(agent: AgentUnderTest, disturb: Disturb) -> str:
         agent.await_condition(kind, seconds=30)
     assert status["phase"] == "Ready"
     documents = len(list(KNOWLEDGE.glob("*.md")))
-    assert agent.status["knowledge"]["documents"] == documents
+    until(lambda: agent.status["knowledge"].get("documents") == documents, "the count", 30)
     return status["stableRevision"]
 
 
@@ -161,8 +161,10 @@ def rest(agent: AgentUnderTest, operator: Kubectl) -> None:
     until(lambda: idle(agent) > 80, "gateways at rest", 30)
     version = agent.body["metadata"]["resourceVersion"]
     before = writes(operator)
+    looked = looks(operator)
     agent.kubectl.run("annotate", "chatagent", agent.name, "touched=yes", "--overwrite")
-    looked = until(lambda: looks(operator) or None, "a look")
+    until(lambda: looks(operator) > looked, "a look")
+    looked = looks(operator)
     agent.kubectl.run("annotate", "chatagent", agent.name, "touched=again", "--overwrite")
     until(lambda: looks(operator) > looked, "another look")
     assert writes(operator) == before, "a second look writes nothing"

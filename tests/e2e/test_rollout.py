@@ -69,9 +69,18 @@ def serving(namespace: Kubectl, name: str, **spec: Any) -> AgentUnderTest:
     return agent
 
 
-def ended(agent: AgentUnderTest, seconds: float = 240) -> dict[str, Any]:
-    """Wait for the end of a rollout; returns what the history says of it."""
-    before = len(agent.status.get("history", []))
+def ends(agent: AgentUnderTest) -> int:
+    """How many rollouts have ended."""
+    return len(agent.status.get("history", []))
+
+
+def ended(agent: AgentUnderTest, before: int | None = None, seconds: float = 240) -> dict[str, Any]:
+    """Wait for the end of a rollout; returns what the history says of it.
+
+    Args:
+        before: how many had ended; absent: as many as now.
+    """
+    before = ends(agent) if before is None else before
 
     def over() -> dict[str, Any] | None:
         status = agent.status
@@ -94,6 +103,7 @@ def test_a_good_revision_goes_out_by_itself_and_nobody_notices(namespace: Kubect
         until(lambda: agent.status.get("canaryRevision"), "the canary", 60)
         assert agent.restarts(first) == before, "no stable pod restarts"
         past = ended(agent)
+        until(agent.in_force, "the weights in force", 30)
         promoted_at = time.time()
         time.sleep(3)  # the traffic goes on for a moment: what comes too late is seen
     assert past["outcome"] == "Promoted"
@@ -113,7 +123,9 @@ def test_one_that_answers_a_fifth_with_errors_comes_back_by_itself(namespace: Ku
         namespace.run("rollout", "status", f"deployment/{name}", "--timeout=120s")
     good = {"llm": {"model": "openai/m", "baseURL": url_of(namespace, "works")}}
     bad = {"llm": {"model": "openai/m", "baseURL": url_of(namespace, "breaks")}}
-    rollout = {"analysis": QUICK["analysis"] | {"interval": "8s"}}  # two dozen turns of the canary
+    # Two dozen turns of the canary, judged by nothing that a busy machine brings about.
+    errors = {"name": "errors", "measure": "errorRate", "maxIncrease": 0.01}
+    rollout = {"analysis": QUICK["analysis"] | {"interval": "8s", "metrics": [errors]}}
     agent = serving(namespace, "fifth", rollout=rollout, pipeline=good | {"cache": {"mode": "off"}})
     first = agent.status["stableRevision"]
     questions = [f"How long do I have to return lamp {number}?" for number in range(50)]
@@ -126,8 +138,8 @@ def test_one_that_answers_a_fifth_with_errors_comes_back_by_itself(namespace: Ku
     assert (past["outcome"], past["reason"]) == ("Failed", "AnalysisFailed"), told
     assert status["failedRevision"] == past["revision"]
     assert status["stableRevision"] == first
-    # The first measurement may have met too few of its turns to tell them from an accident.
-    assert status["analysis"]["measurements"] <= 2
+    # The first measurements may have met too few of its turns to tell them from an accident.
+    assert status["analysis"]["measurements"] <= 2 or status["analysis"]["samples"] < 60, told
     assert "errors" in past["message"]
     assert all(turn.revision == past["revision"] for turn in traffic.failed), traffic.failed[:3]
     agent.await_condition("Degraded", "True", "AnalysisFailed")
@@ -171,8 +183,12 @@ def test_worse_answers_never_meet_a_user(namespace: Kubectl) -> None:
     status = agent.status["evaluation"]
     assert "stable" in status, status
     assert status["canary"]["facts"] < 0.5 < status["stable"]["facts"]
-    report = namespace.get("configmap", status["report"])["data"]["report.json"]
-    assert "q0" in report
+    # The verdict waits for no report.
+    kept = until(
+        lambda: [each for each in namespace.list("configmap") if named(each) == status["report"]],
+        "the report",
+    )
+    assert "q0" in kept[0]["data"]["report.json"]
     namespace.apply(documents("questions") | {"data": {"questions.jsonl": '{"question": 3}'}})
     agent.apply(rollout=gated, pipeline={"retrieval": {"topK": 4}})
     past = ended(agent)
@@ -190,10 +206,11 @@ def test_no_spare_gpu(namespace: Kubectl) -> None:
     with Traffic(agent.url, QUESTIONS, clients=2, pause=0.05) as traffic:
         agent.apply(SECOND_TAG, rollout=QUICK, **gpu)
         past = ended(agent)
+        stable = agent.status["stableRevision"]
+        until(lambda: len(agent.pods(stable)) == 2, "the pods of the new one")
         agent.await_condition("WorkloadsReady", seconds=120)
     assert past["outcome"] == "Promoted", past
     assert traffic.failed == []
-    assert len(agent.pods(agent.status["stableRevision"])) == 2
 
 
 @pytest.mark.timeout(600)
@@ -203,13 +220,18 @@ def test_a_single_pod_without_room_stays(namespace: Kubectl) -> None:
     rollout = QUICK | {"progressDeadlineSeconds": 20}
     agent = serving(namespace, "single", rollout=rollout, **gpu)
     first = agent.status["stableRevision"]
+    before = ends(agent)
     with Traffic(agent.url, QUESTIONS, clients=1, pause=0.1) as traffic:
         agent.apply(SECOND_TAG, rollout=rollout, **gpu)
         agent.await_condition("Degraded", "True", "InsufficientCapacity")
-        past = ended(agent)
+        past = ended(agent, before)
     assert (past["outcome"], past["reason"]) == ("Failed", "InsufficientCapacity")
     assert traffic.failed == []
     assert {turn.revision for turn in traffic.turns} == {first}
+
+
+def named(body: dict[str, Any]) -> str:
+    return body["metadata"]["name"]
 
 
 def url_of(namespace: Kubectl, name: str) -> str:

@@ -68,7 +68,7 @@ class Traffic:
         """Conversations that were answered by more than one revision before this time."""
         seen: defaultdict[int, set[str]] = defaultdict(set)
         for turn in self.turns:
-            if turn.status == 200 and turn.at < within:
+            if turn.status == 200 and turn.at + turn.seconds < within:
                 seen[turn.conversation].add(turn.revision)
         return sum(len(revisions) > 1 for revisions in seen.values())
 
