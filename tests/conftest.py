@@ -7,12 +7,17 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Before anything imports it: tests in two folders use it.
 pytest.register_assert_rewrite("tests.contract.gateway.behaviour")
 
 from tests.cluster.installation import install_operator  # noqa: E402
 from tests.cluster.kubectl import Kubectl  # noqa: E402
+
+# The machine may be busy: how long an example takes is not what is tested.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -11,6 +11,14 @@ from tests.contract.runtime.images import converted
 from tests.contract.runtime.processes import KNOWLEDGE, Agent, Chroma, Ingestion
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Whoever needs the model may be the first, and waits until it is converted and the
+    quickstart's documents are indexed."""
+    needed: list[str] = getattr(item, "fixturenames", [])
+    if "models" in needed and item.get_closest_marker("timeout") is None:
+        item.add_marker(pytest.mark.timeout(900))
+
+
 @pytest.fixture(scope="session")
 def models() -> Path:
     """The folder of a CPU image's models."""

@@ -22,6 +22,8 @@ KNOWLEDGE = REPOSITORY / "examples" / "quickstart" / "knowledge"
 T = TypeVar("T")
 DEADLINE = 90.0
 """Seconds: a busy machine is slow, and a hung process must not hang the tests."""
+INGESTING = 300.0
+"""The same for an ingestion, which embeds every document."""
 
 
 def free_port() -> int:
@@ -53,6 +55,7 @@ def built(program: str) -> str:
 class Program:
     """A process with its output in a file."""
 
+    patience = DEADLINE  # of `wait`, in seconds
     command: list[str]
     log: Path
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -74,7 +77,7 @@ class Program:
 
     def wait(self) -> int:
         assert self.process is not None
-        return self.process.wait(DEADLINE)
+        return self.process.wait(self.patience)
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -158,6 +161,8 @@ class Agent(Program):
 
 class Ingestion(Program):
     """`agent-runtime ingest` of a folder."""
+
+    patience = INGESTING
 
     def __init__(self, folder: Path, models: Path, store: str, source: Path) -> None:
         self.report = folder / "report.json"

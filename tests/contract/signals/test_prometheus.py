@@ -22,6 +22,8 @@ from chatagent_operator.signals.prometheus import Queries
 from chatagent_operator.signals.wanted import Wanted
 from tests.contract.runtime.processes import Program, built, free_port
 
+pytestmark = pytest.mark.timeout(1200)  # the first of them may have to build Prometheus
+
 CANARY, STABLE = "aaaa1111", "bbbb2222"
 NAMESPACE, AGENT = "shop", "help.desk"
 TURNS = 200

@@ -74,7 +74,7 @@ def seen(look: dict[str, Any], number: int, state: State) -> Seen:
     )
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(looks=looks, rollout=st.sampled_from(ROLLOUTS), pods=st.integers(1, 4))
 def test_what_holds_whatever_happens(
     looks: list[dict[str, Any]], rollout: Rollout, pods: int
@@ -109,7 +109,6 @@ def test_what_holds_whatever_happens(
         assert again.state == state, "a second look decides nothing new"
 
 
-@settings(deadline=None)
 @given(rollout=st.sampled_from(ROLLOUTS), pods=st.integers(1, 4), looks=looks)
 def test_every_rollout_ends(rollout: Rollout, pods: int, looks: list[dict[str, Any]]) -> None:
     """After whatever has happened: once all is well and a person says yes, it is promoted."""
@@ -133,7 +132,6 @@ def test_every_rollout_ends(rollout: Rollout, pods: int, looks: list[dict[str, A
     raise AssertionError(f"it does not end: {state}")
 
 
-@settings(deadline=None)
 @given(rollout=st.sampled_from(ROLLOUTS), pods=st.integers(1, 4), start=looks)
 def test_a_bad_measurement_takes_every_weight_back(
     rollout: Rollout, pods: int, start: list[dict[str, Any]]

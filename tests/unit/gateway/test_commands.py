@@ -6,7 +6,7 @@ import itertools
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chatagent_operator.core.haproxy import NOWHERE
@@ -14,8 +14,6 @@ from chatagent_operator.core.routes import SLOTS, Backend, BackendState, Routes,
 from chatagent_operator.gateway.commands import plan_commands
 from chatagent_operator.gateway.in_force import InForce, SlotInForce
 
-# The machine may be busy; how long an example takes is not what is tested.
-UNHURRIED = settings(deadline=None)
 MAP = "/etc/haproxy/slots.map"
 STATES: list[BackendState] = ["ready", "drain", "maint"]
 
@@ -111,7 +109,6 @@ def intents(draw: st.DrawFn) -> Routes:
 STORIES = st.lists(intents(), min_size=1, max_size=5)
 
 
-@UNHURRIED
 @given(STORIES)
 def test_every_pass_arrives_and_the_next_has_nothing_to_do(story: list[Routes]) -> None:
     model = Model(fresh())
@@ -131,7 +128,6 @@ def test_every_pass_arrives_and_the_next_has_nothing_to_do(story: list[Routes]) 
                 assert server.weight == 0, "else names would be drawn for it"
 
 
-@UNHURRIED
 @given(STORIES)
 def test_no_revision_inherits_a_conversation(story: list[Routes]) -> None:
     model = Model(fresh())
@@ -141,7 +137,6 @@ def test_no_revision_inherits_a_conversation(story: list[Routes]) -> None:
             assert not model.inheriting(), command
 
 
-@UNHURRIED
 @given(STORIES)
 def test_what_must_stop_stops_first_and_is_let_go(story: list[Routes]) -> None:
     model = Model(fresh())
@@ -167,7 +162,6 @@ def test_what_must_stop_stops_first_and_is_let_go(story: list[Routes]) -> None:
             model.run(command)
 
 
-@UNHURRIED
 @given(STORIES)
 def test_some_revision_takes_new_conversations_throughout(story: list[Routes]) -> None:
     model = Model(fresh())
@@ -192,7 +186,6 @@ def test_some_revision_takes_new_conversations_throughout(story: list[Routes]) -
         assert not (bridged and model.takers() and gaps), gaps
 
 
-@UNHURRIED
 @given(STORIES)
 def test_weights_alone_touch_no_pin(story: list[Routes]) -> None:
     model = Model(fresh())
@@ -215,13 +208,11 @@ def open_backends(intent: Routes) -> list[Backend]:
     return [backend for backend in intent.backends if backend.state != "maint"]
 
 
-@UNHURRIED
 @given(intents())
 def test_a_new_process_keeps_what_the_other_gateways_told_it(intent: Routes) -> None:
     assert not [c for c in plan_commands(intent, fresh(), MAP) if c.startswith("clear")]
 
 
-@UNHURRIED
 @given(STORIES)
 def test_no_answer_under_way_is_cut(story: list[Routes]) -> None:
     model = Model(fresh())

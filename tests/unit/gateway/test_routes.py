@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chatagent_operator.core.routes import (
@@ -19,8 +19,6 @@ from chatagent_operator.core.routes import (
     parse_routes,
 )
 
-# The machine may be busy; how long an example takes is not what is tested.
-UNHURRIED = settings(deadline=None)
 REVISIONS = st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,10}[a-z0-9])?", fullmatch=True)
 
 
@@ -54,7 +52,6 @@ def routes(draw: st.DrawFn) -> Routes:
     )
 
 
-@UNHURRIED
 @given(routes())
 def test_json_keeps_an_intent(intent: Routes) -> None:
     again = parse_routes(intent.to_json())
@@ -64,7 +61,6 @@ def test_json_keeps_an_intent(intent: Routes) -> None:
     assert again.to_json() == intent.to_json()
 
 
-@UNHURRIED
 @given(routes(), st.randoms(use_true_random=False))
 def test_json_does_not_depend_on_the_order(intent: Routes, random: Any) -> None:
     shuffled = list(intent.backends)
@@ -129,7 +125,6 @@ PREVIOUS = st.lists(st.tuples(REVISIONS, st.sampled_from(SLOTS)), max_size=4).ma
 )
 
 
-@UNHURRIED
 @given(PREVIOUS, st.lists(REVISIONS, max_size=6), st.data())
 def test_slots(previous: dict[str, Slot], new: list[str], data: st.DataObject) -> None:
     kept = data.draw(st.lists(st.sampled_from(sorted(previous)))) if previous else []

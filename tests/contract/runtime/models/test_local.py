@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,28 @@ async def loading() -> AsyncIterator[Loading]:
     yield opened
     for generator in opened.loaded:
         await generator.aclose()
+
+
+@pytest.fixture
+def last(loading: Loading, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """No row writes its last token before this is set."""
+    may = threading.Event()
+    put = Job.put
+
+    def waiting(job: Job, token: int) -> bool:
+        if job.written == job.max_tokens - 1:
+            may.wait(60)
+        return put(job, token)
+
+    monkeypatch.setattr(Job, "put", waiting)
+    yield may
+    may.set()  # else `loading` would wait for the row
+
+
+def talkative(generator: LocalGenerator) -> LocalGenerator:
+    """None of its tokens is the end of a reply, which what is sampled could begin with."""
+    generator._codec.ends = frozenset({10**6})  # pyright: ignore[reportPrivateUsage]
+    return generator
 
 
 @pytest.mark.parametrize("name", RANDOM)
@@ -155,13 +178,14 @@ async def test_replies_come_in_pieces_as_they_are_written(loading: Loading, imag
 
 
 async def test_who_stops_reading_ends_the_row_and_delays_nobody(
-    loading: Loading, image: Path
+    loading: Loading, image: Path, last: threading.Event
 ) -> None:
-    generator = loading(image, "tiny/llama")
+    generator = talkative(loading(image, "tiny/llama"))
     asked = prompt("When?", max_tokens=900, temperature=1.0)
     reply = generator.generate(asked)
     assert isinstance(await anext(reply), Piece)
     await reply.aclose()
+    last.set()
     await answer(generator.generate(prompt("When?", max_tokens=2)))
     (left,) = loading.batches[0]
     assert left.over
@@ -180,10 +204,13 @@ async def test_a_full_queue_refuses_early(loading: Loading, transformers: Path) 
     assert len([each for each in done if not isinstance(each, BaseException)]) >= 2
 
 
-async def test_a_reply_that_takes_too_long_is_given_up(loading: Loading, image: Path) -> None:
-    generator = loading(image, "tiny/llama", timeoutSeconds=0.05)
+async def test_a_reply_that_takes_too_long_is_given_up(
+    loading: Loading, image: Path, last: threading.Event
+) -> None:
+    generator = talkative(loading(image, "tiny/llama", timeoutSeconds=0.05))
     with pytest.raises(GeneratorTimeoutError, match=r"0\.05 s"):
         await answer(generator.generate(prompt("When?", max_tokens=900, temperature=1.5)))
+    last.set()
     generator = loading(image, "tiny/llama")
     assert (await answer(generator.generate(prompt("When?", max_tokens=3)))).text
 

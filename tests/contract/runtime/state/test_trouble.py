@@ -14,7 +14,7 @@ from agent_runtime.errors import StateUnavailableError
 from agent_runtime.state.address import parse
 from agent_runtime.state.blobs import RedisBlobs
 from agent_runtime.state.keys import Keys
-from agent_runtime.state.redis import RedisState
+from agent_runtime.state.redis import CALL_SECONDS, RedisState
 from agent_runtime.state.sessions import RedisSessions
 from tests.contract.runtime.processes import free_port
 from tests.contract.runtime.state.servers import RedisServer, eventually, half_open
@@ -25,11 +25,13 @@ Opening = Callable[..., RedisState]
 
 @pytest.fixture
 async def opening() -> AsyncIterator[Opening]:
-    """Connect with the limits that are used in production."""
+    """Connect with the limits that are used in production, unless a test gives calls longer."""
     opened: list[RedisState] = []
 
-    def connect(url: str, password: str | None = None) -> RedisState:
-        opened.append(RedisState(parse(url, password)))
+    def connect(
+        url: str, password: str | None = None, call_seconds: float = CALL_SECONDS
+    ) -> RedisState:
+        opened.append(RedisState(parse(url, password), call_seconds))
         return opened[-1]
 
     yield connect
@@ -147,7 +149,7 @@ async def test_a_full_one_still_reads(tmp_path: Path, opening: Opening) -> None:
     server = RedisServer(tmp_path, "--maxmemory-policy", "noeviction")
     server.start()
     try:
-        state = opening(server.url)
+        state = opening(server.url, call_seconds=5)  # what refuses is Redis, not a busy machine
         await works(state)
         server.ask("CONFIG", "SET", "maxmemory", 1)
         blobs, sessions = RedisBlobs(state, KEYS), RedisSessions(state, KEYS, 60, 10)
@@ -189,7 +191,7 @@ async def test_a_restart_between_two_turns_loses_what_redis_lost_and_no_more(
 ) -> None:
     server = RedisServer(tmp_path, port=free_port())
     server.start()
-    state = opening(server.url)
+    state = opening(server.url, call_seconds=5)
     sessions = RedisSessions(state, KEYS, 60, 10)
     await works(state)
     await sessions.save(Session("c", turns=(Turn("user", "one"),)))

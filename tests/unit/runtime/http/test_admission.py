@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_runtime.config import LimitsConfig
@@ -128,7 +128,6 @@ async def test_who_leaves_the_queue_lets_the_next_one_in() -> None:
     await places.enter("c")
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=30))
 def test_no_place_is_ever_lost_or_given_twice(story: list[tuple[str, bool]]) -> None:
     async def play() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_runtime.domain import Approval, Pending, Session, ToolCall, Turn
@@ -150,7 +150,6 @@ turn = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(turn, max_size=12), st.data())
 def test_an_item_keeps_its_id_when_another_one_goes(turns: list[Turn], data: st.DataObject) -> None:
     ids = [item["id"] for _, item in items_of(turns)]

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_runtime.config import LimitsConfig
@@ -382,7 +382,6 @@ async def test_a_file_of_20_mib_is_taken_and_a_larger_one_is_not() -> None:
         assert [more.status_code, most.status_code] == [413, 413]
 
 
-@settings(deadline=None)
 @given(st.text(max_size=400))
 def test_a_file_s_name_can_do_no_harm(name: str) -> None:
     cleaned = clean(name)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, cast
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
@@ -70,7 +70,6 @@ def replies(draw: st.DrawFn) -> list[Event]:
     return [*said, *([pending] if pending else []), draw(finishes)]
 
 
-@settings(deadline=None)
 @given(replies())
 def test_a_chat_is_the_same_streamed_and_not(said: list[Event]) -> None:
     plain = cast(Any, ENVELOPE.completion(asyncio.run(whole(told(*said)))))
@@ -117,7 +116,6 @@ def called(parts: Sequence[Any]) -> list[tuple[str, str, str]]:
     return [(id, name, text) for id, name, text in found.values()]
 
 
-@settings(deadline=None)
 @given(replies())
 def test_a_response_s_events_add_up_to_it(said: list[Event]) -> None:
     happened = written(said)

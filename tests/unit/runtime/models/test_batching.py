@@ -190,7 +190,7 @@ async def test_a_question_asked_again_is_known(slow: Slow) -> None:
     assert (await vectors.embed([])).shape == (0, 2)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     requests=st.lists(st.lists(st.integers(0, 999), max_size=30), max_size=20),
     workers=st.integers(1, 3),

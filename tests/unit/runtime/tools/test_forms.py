@@ -48,7 +48,7 @@ async def test_no_message_takes_long(message: str) -> None:
         SLOTS.complete(spec, {}, message, TODAY)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(max_size=200))
 def test_any_text_is_survived(message: str) -> None:
     for spec in (STATUS, TICKET):
