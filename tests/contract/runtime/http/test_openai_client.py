@@ -216,7 +216,7 @@ def test_a_batch_is_cancelled_and_attached_again(client: openai.OpenAI) -> None:
     batches = client.vector_stores.file_batches
     before = client.vector_stores.retrieve(store.id).file_counts.completed
     ids = [
-        client.files.create(file=(f"{place}.md", NOTE * 200), purpose="assistants").id
+        client.files.create(file=(f"{place}.md", NOTE * 80), purpose="assistants").id
         for place in range(8)
     ]
     begun = batches.create(store.id, file_ids=ids)
