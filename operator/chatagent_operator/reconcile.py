@@ -152,7 +152,7 @@ class Reconciler:
         for deletion in made.deletions:
             await self._write(key, deletion)
         if made.unread and not await self._keep(key, agent, made.unread):
-            return REPORT_RETRY_SECONDS
+            return min(REPORT_RETRY_SECONDS, made.requeue_after or REPORT_RETRY_SECONDS)
         return made.requeue_after
 
     async def _observe(self, key: Key, agent: Agent, previous: ChatAgentStatus) -> Observed:
