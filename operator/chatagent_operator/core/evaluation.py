@@ -13,11 +13,10 @@ from pydantic import ValidationError
 
 from chatagent_operator.api import rollout
 from chatagent_operator.api.status import EvaluationStatus
-from chatagent_operator.core import names
+from chatagent_operator.core import names, questions
 from chatagent_operator.core.agent import PORT, Agent, Manifest, Platform, Servers, pod_template
 from chatagent_operator.core.observed import JobFacts, Observed, PodFacts
 from chatagent_operator.core.quality import Summary, judge, shares
-from chatagent_operator.core.questions import report as summed_up
 from chatagent_operator.core.revision import Revision
 from chatagent_operator.core.trouble import of_report
 
@@ -205,7 +204,7 @@ def unread(status: EvaluationStatus, observed: Observed) -> Unread | None:
 
 def report_config_map(agent: Agent, report: Unread, log: str) -> Manifest:
     """The report from the log of the Job's pod; of a pod that failed, the log itself."""
-    text = summed_up(log)
+    text = questions.report(log)
     data = {REPORT_KEY: text} if text else {LOG_KEY: log[-LOG_CHARACTERS:]}
     return agent.child(
         "v1", "ConfigMap", report.job, names.ROLE_EVALUATION, report.canary, data=data

@@ -217,8 +217,8 @@ def plan(
     wanted = objects(agent, live, pods, indexing, questions, routes, numbers, platform)
     evaluated = quality or previous.evaluation
     unread = evaluation.unread(evaluated, observed)
-    deletions = _deletions(agent, decision, wanted, evaluated.report, observed)
-    deletions = [gone for gone in deletions if not (unread and gone.name == unread.job)]
+    report = ("Job", unread.job) if unread else ("ConfigMap", evaluated.report or "")
+    deletions = _deletions(agent, decision, wanted, report, observed)
     is_measured = agent.spec.rollout.strategy == "canary"
     in_force = routes.generation == observed.applied.generation
     routed = before.stable is not None and not in_force
@@ -575,10 +575,11 @@ def _deletions(
     agent: Agent,
     decision: Decision,
     wanted: list[Desired],
-    report: str | None,
+    report: tuple[str, str],
     observed: Observed,
 ) -> list[Delete]:
-    keep = {(item.kind, item.name) for item in wanted}
+    # The report says why the last canary was taken back.
+    keep = {report} | {(item.kind, item.name) for item in wanted}
     live = set(decision.live)
     doomed: list[Delete] = []
     for kind in _DELETED:
@@ -589,8 +590,6 @@ def _deletions(
                 continue  # somebody's copy, with our labels
             if kind == "Job" and missing_sources(agent, observed.sources):
                 continue  # what it indexed is all that there is
-            if (kind, child.name) == ("ConfigMap", report):
-                continue  # why the last canary was taken back
             if child.role == names.ROLE_EVALUATION and child.revision == decision.state.canary:
                 continue  # its report may not be read yet
             doomed.append(Delete(kind, child.name))

@@ -105,6 +105,11 @@ class Seen:
     command: Command | Unreadable | None = None
     """The last command, new or already carried out."""
 
+    @property
+    def is_indexing(self) -> bool:
+        """The target waits for its documents, which nothing keeps from being indexed."""
+        return not self.is_indexed and not self.is_stuck
+
 
 @dataclass(frozen=True)
 class Waiting:
@@ -290,7 +295,7 @@ class _Look:
         quality = seen.evaluation
         if quality and quality.verdict == "Failed" and not state.weight and not state.full:
             self._fail("EvaluationFailed", quality.message)
-        elif state.waiting_since and (seen.is_indexed or seen.is_stuck):
+        elif state.waiting_since and not seen.is_indexing:
             limit = self.rollout.progress_deadline_seconds
             lacks = self._lacks_pods()
             if lacks and elapsed(state.waiting_since, seen.now) > limit:
@@ -360,7 +365,7 @@ class _Look:
         if lacks is None:
             self.state = replace(self.state, waiting_since=None)
             return None
-        if not self.seen.is_indexed and not self.seen.is_stuck:
+        if self.seen.is_indexing:
             self.state = replace(self.state, waiting_since=None)
             return Waiting("WaitingForIndex", f"{lacks}: its documents are being indexed")
         since = self.state.waiting_since or self.seen.now
