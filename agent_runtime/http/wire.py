@@ -28,6 +28,15 @@ def encode(payload: object) -> bytes:
         return text.encode("utf-8", "replace")
 
 
+def decode(shape: TypeAdapter[T], raw: bytes | None) -> T | None:
+    """Decode a stored record; None for one that is not there, or that another version wrote, which
+    is too old or too new."""
+    try:
+        return shape.validate_json(raw) if raw else None
+    except ValidationError:
+        return None
+
+
 def event(payload: object, name: str | None = None) -> bytes:
     """Encode a server-sent event. JSON keeps line breaks escaped, so one data line is enough."""
     head = f"event: {name}\n".encode() if name else b""

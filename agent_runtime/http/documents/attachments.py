@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from agent_runtime.domain import Principal
 from agent_runtime.errors import (
@@ -24,6 +24,7 @@ from agent_runtime.errors import (
     UnreadableDocumentError,
 )
 from agent_runtime.http.documents.files import MOST, File, Files
+from agent_runtime.http.wire import decode
 from agent_runtime.ports import Records
 
 log = logging.getLogger(__name__)
@@ -168,7 +169,7 @@ class Attachments:
     async def list(self, principal: Principal) -> list[Attachment]:
         """Return somebody's files of the collection, the oldest first."""
         stored = await self._records.list(KIND, principal.tenant, MOST)
-        found = [each for _, raw in reversed(stored) if (each := _read(raw))]
+        found = [each for _, raw in reversed(stored) if (each := decode(_RECORD, raw))]
         return [each for each in found if each.file.owner == principal.user]
 
     async def among(self, tenant: str, ids: Iterable[str]) -> list[Attachment]:
@@ -176,7 +177,7 @@ class Attachments:
         # One call for nearly all, as it is made every second while a client waits.
         stored = dict(await self._records.list(KIND, tenant, MOST))
         raws = [stored.get(id) or await self._records.get(KIND, tenant, id) for id in ids]
-        return [found for raw in raws if raw and (found := _read(raw))]
+        return [found for raw in raws if (found := decode(_RECORD, raw))]
 
     async def detach(self, file: File) -> None:
         """Take a file out of the collection; wait until no answer comes from it any more."""
@@ -286,8 +287,7 @@ class Attachments:
         await asyncio.sleep(min(LONGEST_PAUSE, self._pause * 2 ** min(attempt, ATTEMPTS)))
 
     async def _stored(self, tenant: str, id: str) -> Attachment | None:
-        raw = await self._records.get(KIND, tenant, id)
-        return _read(raw) if raw else None
+        return decode(_RECORD, await self._records.get(KIND, tenant, id))
 
     async def _save(self, attachment: Attachment) -> None:
         file = attachment.file
@@ -296,10 +296,3 @@ class Attachments:
 
 def _failed(attachment: Attachment, failure: Failure) -> Attachment:
     return replace(attachment, status="failed", failure=failure)
-
-
-def _read(raw: bytes) -> Attachment | None:
-    try:
-        return _RECORD.validate_json(raw)
-    except ValidationError:
-        return None  # written by a version that is too old or too new

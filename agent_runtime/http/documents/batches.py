@@ -12,7 +12,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from agent_runtime.domain import Principal
 from agent_runtime.errors import UnavailableError
@@ -20,6 +20,7 @@ from agent_runtime.http.access import own
 from agent_runtime.http.documents.attachments import Attachment, Attachments, Attribute
 from agent_runtime.http.documents.files import MOST, Files
 from agent_runtime.http.fields import issued
+from agent_runtime.http.wire import decode
 from agent_runtime.ports import Records
 
 log = logging.getLogger(__name__)
@@ -113,11 +114,7 @@ class Batches:
         return batch
 
     async def _stored(self, tenant: str, id: str) -> Batch | None:
-        raw = await self._records.get(KIND, tenant, id)
-        try:
-            return _RECORD.validate_json(raw) if raw else None
-        except ValidationError:
-            return None  # written by a version that is too old or too new
+        return decode(_RECORD, await self._records.get(KIND, tenant, id))
 
     async def _save(self, batch: Batch) -> None:
         value = _RECORD.dump_json(batch)

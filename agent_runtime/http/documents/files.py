@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from agent_runtime.domain import Principal
 from agent_runtime.errors import NotFoundError
 from agent_runtime.http.access import own
 from agent_runtime.http.fields import issued, issued_at
+from agent_runtime.http.wire import decode
 from agent_runtime.ports import Records
 
 KIND, CONTENT = "file", "file_content"
@@ -74,7 +75,7 @@ class Files:
     async def get(self, id: str, principal: Principal) -> File:
         """Return a file. Raises NotFoundError."""
         raw = await self._records.get(KIND, principal.tenant, id)
-        return own(_read(raw) if raw else None, principal, f"file {id[:200]!r}")
+        return own(decode(_RECORD, raw), principal, f"file {id[:200]!r}")
 
     async def content(self, file: File) -> bytes:
         """Return what is in it. Raises NotFoundError."""
@@ -91,15 +92,8 @@ class Files:
     async def list(self, principal: Principal) -> list[File]:
         """Return somebody's files, the oldest first."""
         stored = await self._records.list(KIND, principal.tenant, MOST)
-        files = [file for _, raw in reversed(stored) if (file := _read(raw))]
+        files = [file for _, raw in reversed(stored) if (file := decode(_RECORD, raw))]
         return [file for file in files if file.owner == principal.user]
-
-
-def _read(raw: bytes) -> File | None:
-    try:
-        return _RECORD.validate_json(raw)
-    except ValidationError:
-        return None  # written by a version that is too old or too new
 
 
 def shown(file: File, processed: bool = False) -> FileObject:

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from agent_runtime.dialogue.memory import Readable
 from agent_runtime.domain import Principal, ToolCall, Turn
 from agent_runtime.errors import StateUnavailableError
 from agent_runtime.http.access import own
 from agent_runtime.http.items import Item
+from agent_runtime.http.wire import decode
 from agent_runtime.ports import Records
 
 log = logging.getLogger(__name__)
@@ -53,11 +54,7 @@ class StoredResponses:
         """Return what the caller may see of a response. Raises NotFoundError,
         StateUnavailableError."""
         raw = await self._records.get(KIND, principal.tenant, id)
-        try:
-            found = _RECORD.validate_json(raw) if raw else None
-        except ValidationError:
-            found = None  # written by a version that is too old or too new
-        stored = own(found, principal, f"response {id[:200]!r}")
+        stored = own(decode(_RECORD, raw), principal, f"response {id[:200]!r}")
         if self._readable is None:
             return stored
         return replace(
