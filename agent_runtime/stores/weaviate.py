@@ -1,8 +1,9 @@
 """A collection in a Weaviate server, for reading and writing, over its own asynchronous client.
 
-Vectors are always ours. What the collection says of itself stands in an object without a vector,
-which no search finds. Not in the class's description: to change that makes the class read-only for
-a moment, which the next write may meet.
+Vectors are always ours. What the collection is for stands in the class's description: of several
+who create a class at once the servers let one, while an object that several insert at once is taken
+from all of them. What changes later stands in an object without a vector, which no search finds: to
+change the description would make the class read-only for a moment, which the next write may meet.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
@@ -43,8 +45,8 @@ SEARCH_SECONDS = 3.0
 """Less, since the client itself tries again and again while the server is away."""
 MOST_FOUND = 10_000
 """The server's QUERY_MAXIMUM_RESULTS, unless somebody changed it."""
-UNFINISHED = ("non-existing index", "no such prop")
-"""What a search says in a class that somebody is just creating, or that is not ours."""
+UNFINISHED = ("could not find class", "non-existing index", "no such prop")
+"""What a search says in a class that was just created since, is being created, or is not ours."""
 VECTOR = "default"
 DESCRIPTION = uuid5(NAMESPACE_URL, "description")
 _TEXT = ("chunk_id", "text", "source", "path", "fingerprint", "title", "headings", "sentences")
@@ -146,25 +148,20 @@ class WeaviateIndex:
         return collection.with_consistency_level(ConsistencyLevel.QUORUM)
 
     async def _create(self, client: WeaviateAsyncClient, new: dict[str, Any]) -> dict[str, Any]:
-        """Create what is missing: somebody else may do the same, or was killed between the two."""
+        """Create the class; where somebody else just did, return what that one says."""
         try:
-            if not await client.collections.exists(self._class):
-                await self._create_class(client)
-        except UnexpectedStatusCodeError:
-            if not await client.collections.exists(self._class):
-                raise
-        try:
-            await self._collection(client).data.insert(_description(new), uuid=DESCRIPTION)
+            await self._create_class(client, json.dumps(new))
         except UnexpectedStatusCodeError:
             if (said := await self._said(client)) is None:
                 raise
             return said
         return new
 
-    async def _create_class(self, client: WeaviateAsyncClient) -> None:
+    async def _create_class(self, client: WeaviateAsyncClient, description: str) -> None:
         """Only the fields that `stored_keys` filters by get an inverted index."""
         await client.collections.create(
             self._class,
+            description=description,
             vector_config=Configure.Vectors.self_provided(
                 name=VECTOR,
                 quantizer=Configure.VectorIndex.Quantizer.none(),
@@ -194,11 +191,24 @@ class WeaviateIndex:
                 DESCRIPTION, return_properties=["description"]
             )
         except WeaviateQueryError as error:
-            unfinished = any(words in str(error) for words in UNFINISHED)
-            if unfinished or not await client.collections.exists(self._class):
+            said = await self._said_at_first(client)
+            if said is None or any(words in str(error) for words in UNFINISHED):
+                return said
+            raise
+        if found is None:
+            return await self._said_at_first(client)
+        return json.loads(found.properties["description"])
+
+    async def _said_at_first(self, client: WeaviateAsyncClient) -> dict[str, Any] | None:
+        """Return what the class was created with: nothing where somebody else made it."""
+        try:
+            made = await client.collections.use(self._class).config.get(simple=True)
+        except UnexpectedStatusCodeError as error:
+            if error.status_code == HTTPStatus.NOT_FOUND:
                 return None
             raise
-        return None if found is None else json.loads(found.properties["description"])
+        with record.reading(self._name):
+            return dict(json.loads(made.description or "{}"))
 
     @asynccontextmanager
     async def _asking(self, seconds: float = CALL_SECONDS) -> AsyncGenerator[Any]:
@@ -218,10 +228,12 @@ class WeaviateIndex:
 
     async def _say(self, changed: Mapping[str, object]) -> None:
         async with self._connection.calling(CALL_SECONDS) as client:
-            said = await self._must_exist(client)
-            await self._collection(client).data.replace(
-                DESCRIPTION, _description({**said, **changed})
-            )
+            said = {**await self._must_exist(client), **changed}
+            data = self._collection(client).data
+            try:
+                await data.replace(DESCRIPTION, _description(said))
+            except UnexpectedStatusCodeError:
+                await data.insert(_description(said), uuid=DESCRIPTION)
 
     async def _matching(
         self, fields: list[str], wanted: Mapping[str, str]

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from agent_runtime.errors import IndexMismatchError, VectorStoreUnavailableError
-from agent_runtime.stores import Index, chroma, open_index, weaviate, weaviate_connection
+from agent_runtime.stores import Index, chroma, open_index, weaviate_connection
+from agent_runtime.stores import weaviate as weaviate_store
 from agent_runtime.stores.address import parse
 from tests.contract.runtime.processes import Chroma, free_port
 from tests.contract.runtime.stores.chunks import chunks, published, read, unit
@@ -35,8 +36,8 @@ def without_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """From here on, whoever waits for a limit waits longer than a test does."""
     for module, name in (
         (chroma, "CALL_SECONDS"),
-        (weaviate, "CALL_SECONDS"),
-        (weaviate, "SEARCH_SECONDS"),
+        (weaviate_store, "CALL_SECONDS"),
+        (weaviate_store, "SEARCH_SECONDS"),
         (weaviate_connection, "CALL_SECONDS"),
         (weaviate_connection, "CONNECT_SECONDS"),
     ):
@@ -90,7 +91,7 @@ async def test_a_server_that_is_frozen_is_not_waited_for(
     without_limits(monkeypatch)
     index = connect(server.url("frozen"))
     await published(index, chunks(unit(3)))
-    for module, name in ((chroma, "CALL_SECONDS"), (weaviate, "SEARCH_SECONDS")):
+    for module, name in ((chroma, "CALL_SECONDS"), (weaviate_store, "SEARCH_SECONDS")):
         monkeypatch.setattr(module, name, 0.5)
     server.signal(signal.SIGSTOP)
     try:
@@ -196,3 +197,13 @@ async def test_somebody_else_s_collection_is_a_mismatch(chroma: Chroma, connect:
     assert (info.embedding_model, info.dimension) == ("", 0)
     with pytest.raises(IndexMismatchError, match="another format"):
         await read(index)
+
+
+async def test_somebody_else_s_class_is_a_mismatch(weaviate: Weaviate, connect: Connect) -> None:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{weaviate.port}") as http:
+        for body in ({"class": "Cunnamed"}, {"class": "Cnamed", "description": "Our articles"}):
+            (await http.post("/v1/schema", json=body)).raise_for_status()
+    unnamed = await connect(weaviate.url("unnamed")).open("org/model", 3)
+    assert (unnamed.embedding_model, unnamed.dimension) == ("", 0)
+    with pytest.raises(IndexMismatchError, match="'named' holds something of another format"):
+        await connect(weaviate.url("named")).open("org/model", 3)
