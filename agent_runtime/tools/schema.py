@@ -95,7 +95,10 @@ class _Writing:
 
 
 def target_of(reference: str, root: Json) -> Json:
-    """Return what a JSON pointer such as `#/components/schemas/Order` points to."""
+    """Return what a JSON pointer such as `#/components/schemas/Order` points to (RFC 6901).
+
+    Raises InvalidConfigError.
+    """
     if not reference.startswith("#"):
         raise InvalidConfigError(f"$ref {reference!r} leads out of the document")
     if reference != "#" and not reference.startswith("#/"):
@@ -103,9 +106,12 @@ def target_of(reference: str, root: Json) -> Json:
     found: Any = root
     for step in reference.lstrip("#").split("/")[1:]:
         name = unquote(step).replace("~1", "/").replace("~0", "~")
-        if not isinstance(found, dict) or name not in found:
+        if isinstance(found, dict) and name in found:
+            found = cast(dict[str, Any], found)[name]
+        elif isinstance(found, list) and name in map(str, range(len(cast(list[Any], found)))):
+            found = found[int(name)]
+        else:
             raise InvalidConfigError(f"$ref {reference!r} leads nowhere")
-        found = cast(dict[str, Any], found)[name]
     return found
 
 

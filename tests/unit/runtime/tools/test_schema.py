@@ -24,9 +24,14 @@ def test_references_are_written_out_and_loops_end() -> None:
     assert '"$ref"' not in str(written)
     beside = inlined({"$ref": "#/$defs/x", "description": "mine", "$defs": {"x": {"type": "null"}}})
     assert beside == {"type": "null", "description": "mine"}
-    for wrong in ("#/nowhere", "#nowhere", "https://example.com/schema"):
+    assert inlined({"anyOf": [{"type": "null"}, {"$ref": "#/anyOf/0"}]})["anyOf"] == [
+        {"type": "null"},
+        {"type": "null"},
+    ]
+    away = ("#/nowhere", "#nowhere", "https://example.com/schema")
+    for wrong in (*away, "#/anyOf/1", "#/anyOf/-1", "#/anyOf/00", "#/anyOf/-", "#/anyOf/0/0"):
         with pytest.raises(InvalidConfigError, match="leads"):
-            inlined({"$ref": wrong})
+            inlined({"$ref": wrong, "anyOf": ["a"]})
 
 
 @pytest.mark.parametrize(
