@@ -182,18 +182,23 @@ class Reconciler:
         if agent.spec.gateway.provider == "gateway-api":
             self._routeless.discard(key)
             return await self._ask_route(agent, known)
+        unread = None
         if key not in self._routeless:
-            _, route = await self._ask_route(agent, known)
+            applied, route = await self._ask_route(agent, known)
             if route:
                 return Applied(), route  # it goes once the gateway works
-            self._routeless.add(key)
+            if applied.trouble is None or applied.trouble == http_route.NOT_INSTALLED:
+                self._routeless.add(key)
+            else:
+                unread = applied.trouble
         if not previous.canary_revision and len(known.revisions()) < 2:
             self._gateways.forget(key)
-            return Applied(), None  # nothing moves: no weight is waited for
+            return Applied(trouble=unread), None  # nothing moves: no weight is waited for
         gateways = known.pods(names.ROLE_GATEWAY)
         pods = {child.name: pod.ip for child, pod in gateways if pod.ready}
         newest = present_routes(agent, known).generation
-        return await self._gateways.in_force(key, pods, newest), None
+        applied = await self._gateways.in_force(key, pods, newest)
+        return replace(applied, trouble=unread), None
 
     async def _ask_route(self, agent: Agent, known: Observed) -> tuple[Applied, Child | None]:
         try:

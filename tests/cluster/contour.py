@@ -44,9 +44,10 @@ class ContourFront:
         self.generation += 1
         routes = Routes(
             generation=self.generation,
+            stable=stable,
             backends=tuple(each.model_copy(update={"port": PORT}) for each in backends),
         )
-        manifest = routes_object(self.agent, routes, stable)
+        manifest = routes_object(self.agent, routes)
         del manifest["metadata"]["ownerReferences"]  # there is no ChatAgent to own it
         manifest["spec"]["rules"].append(self._witness())
         await self.kube.apply(manifest, f"{self.generation:08x}", force=True)

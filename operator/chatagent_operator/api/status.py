@@ -143,6 +143,9 @@ class RolloutStatus(StatusModel):
     approved_weight: int = 0
     """Share that the steps have come to. The canary gets less while it has no pods for it."""
 
+    offered: bool = False
+    """Nothing but the gateway keeps the canary from its first weight."""
+
     step: int | None = None
     """Which step is under way, from 0."""
 

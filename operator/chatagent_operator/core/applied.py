@@ -35,7 +35,8 @@ class Applied:
     """Ready pods that do not follow the newest routes, or do not say so, and for how many seconds
     that has been seen."""
     trouble: Trouble | None = None
-    """Why it does not follow. Only a Gateway of the cluster's own says so."""
+    """Why it does not follow, as only a Gateway of the cluster's own says, or why it could not be
+    read whether that one still leads somewhere."""
     url: str | None = None
     """Where clients find it. Only of a Gateway of the cluster's own."""
 

@@ -54,6 +54,7 @@ def replicas(
     elif is_replacing(state, rollout):
         canary = min(canary, max(1, usual - 1), available + 1)
         stable = max(1, usual - canary)
+    canary = max(canary, wanted.get(state.canary, 0))  # one that still drains has them already
     return wanted | {state.stable: stable, state.canary: canary}
 
 

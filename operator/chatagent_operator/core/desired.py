@@ -65,7 +65,7 @@ def objects(
     store = vector_store.address(agent, platform)
     servers = Servers(store, cache.address(agent, platform))
     result = [
-        *map(_whole, _weights(agent, routes, live[0].name if live else None)),
+        *map(_whole, _weights(agent, routes)),
         _whole(agent_objects.service_account(agent, agent.name, names.ROLE_AGENT)),
     ]
     if settings := vector_store.managed(agent):
@@ -100,13 +100,13 @@ def objects(
     return result + [_whole(m) for m in (gateway.objects(agent, platform) if own else [])]
 
 
-def _weights(agent: Agent, routes: Routes, stable: str | None) -> list[Manifest]:
+def _weights(agent: Agent, routes: Routes) -> list[Manifest]:
     """The intent, which HAProxy follows; for a Gateway of the cluster's own, its route."""
     intent = gateway.routes_config_map(agent, routes)
     if agent.spec.gateway.provider == "haproxy" or not routes.backends:
         return [intent]  # a route must lead somewhere
     # The route first: it is what takes a revision back.
-    return [http_route.routes_object(agent, routes, stable), intent]
+    return [http_route.routes_object(agent, routes), intent]
 
 
 def _of_revision(

@@ -31,17 +31,16 @@ _TIMEOUTS = {"request": "0s", "backendRequest": "0s"}
 """None: an answer may be streamed for minutes, and the agent has limits of its own."""
 
 
-def routes_object(agent: Agent, routes: Routes, stable: str | None) -> Manifest:
+def routes_object(agent: Agent, routes: Routes) -> Manifest:
     """The HTTPRoute. One for an intent without a backend is refused by some implementations.
 
-    Args:
-        stable: revision that takes over conversations whose own revision has no rule. None: they
-            go by the weights at each turn.
+    The stable revision takes over conversations whose own revision has no rule. Where there is
+    none, they go by the weights at each turn.
     """
     settings = agent.spec.gateway
     spec: Manifest = {
         "parentRefs": [_parent(each) for each in settings.parent_refs],
-        "rules": list(_rules(agent, routes, stable)),
+        "rules": list(_rules(agent, routes)),
     }
     if settings.hostnames:
         spec["hostnames"] = list(settings.hostnames)
@@ -50,12 +49,12 @@ def routes_object(agent: Agent, routes: Routes, stable: str | None) -> Manifest:
     return manifest
 
 
-def _rules(agent: Agent, routes: Routes, stable: str | None) -> Iterator[Manifest]:
+def _rules(agent: Agent, routes: Routes) -> Iterator[Manifest]:
     # A rule that asks for a header goes before one that does not, and otherwise the first wins.
     in_order = sorted(routes.backends, key=lambda backend: backend.slot)
     keeping = [backend for backend in in_order if backend.state != "maint"]
-    for backend in sorted(keeping, key=lambda backend: backend.revision == stable):
-        named = _ANY_REVISION if backend.revision == stable else re.escape(backend.revision)
+    for backend in sorted(keeping, key=lambda backend: backend.revision == routes.stable):
+        named = _ANY_REVISION if backend.revision == routes.stable else re.escape(backend.revision)
         yield _rule(_named(named), [_reference(agent, backend, 1)])
     # One without weight stays in the rule, as its streams that are open would else be cut.
     weighed = [_reference(agent, b, b.weight if b.state == "ready" else 0) for b in in_order]

@@ -18,6 +18,8 @@ from chatagent_operator.core.trouble import Trouble, of_pod
 
 Body = Mapping[str, Any]
 
+_SERVING = ("ConfigMap", "Deployment", "Service")
+
 PASSING = timedelta(seconds=5)
 """How long a trouble that often passes by itself is not spoken of."""
 
@@ -95,6 +97,11 @@ class Child:
 
     facts: Facts
 
+    @property
+    def serves(self) -> bool:
+        """Whether the gateway needs it to reach a revision."""
+        return self.role == names.ROLE_AGENT and self.kind in _SERVING
+
 
 @dataclass(frozen=True)
 class Observed:
@@ -124,8 +131,8 @@ class Observed:
         return (self.children[key] for key in sorted(self.children) if key[0] == kind)
 
     def revisions(self) -> set[str]:
-        """Revisions that have a Deployment."""
-        return {child.revision for child in self.of_kind("Deployment") if child.revision}
+        """Revisions that can be served, or could until not all of their objects were there."""
+        return {child.revision for child in self.children.values() if child.revision and child.serves}
 
     def pods(self, role: str, revision: str | None = None) -> list[tuple[Child, PodFacts]]:
         """Pods of a role, and of a revision where one is given."""

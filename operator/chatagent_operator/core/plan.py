@@ -6,10 +6,10 @@ and nothing is taken away before the weights and the status say so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pydantic
 
@@ -55,6 +55,8 @@ _DELETED = (
     "HTTPRoute",
 )
 _VERSIONED = frozenset(VersionedSpec.model_fields)
+_MOST_WRONG = 10
+"""Rounds in which a spec is freed of what cannot be read: fields first, then what they lack."""
 POLL_SECONDS = 2.0
 """How often pods that run but are not ready are asked why."""
 SETTLE_SECONDS = 0.1
@@ -266,21 +268,40 @@ def last_readable(
     spec: Mapping[str, Any], previous: ChatAgentStatus, observed: Observed
 ) -> ChatAgentSpec | None:
     """The spec in place of one that cannot be read: with the revision that was asked for before,
-    and where that is not enough, with a rollout that stands still. What was accepted goes on, and
-    can still be taken back. None: there is none."""
+    and where that is not enough, with a rollout that stands still, without those of its fields that
+    cannot be read. What was accepted goes on, and can still be taken back. None: there is none."""
     name = previous.canary_revision or previous.failed_revision or previous.stable_revision
     present = _known(observed).get(name or "")
     if present is None:
         return None
     others = {key: value for key, value in spec.items() if key not in _VERSIONED}
-    for changes in ({}, {"rollout": {"paused": True}}):
+    read = _read(others | present.content)
+    # Another operator may have named it by other rules: then it would be a new revision.
+    return read if read and revision.of(read.versioned()).name == name else None
+
+
+def _read(spec: Mapping[str, Any]) -> ChatAgentSpec | None:
+    """A spec without what of its rollout cannot be read. None: something else cannot either."""
+    for _ in range(_MOST_WRONG):
         try:
-            read = ChatAgentSpec.model_validate(others | present.content | changes)
-        except pydantic.ValidationError:
-            continue
-        # Another operator may have named it by other rules: then it would be a new revision.
-        return read if revision.of(read.versioned()).name == name else None
+            return ChatAgentSpec.model_validate(spec)
+        except pydantic.ValidationError as error:
+            wrong = [found["loc"] for found in error.errors(include_url=False)]
+        if any(place[:1] != ("rollout",) for place in wrong):
+            return None
+        for place in wrong:
+            spec = _without(spec, place)
+        spec = {**spec, "rollout": {**spec.get("rollout", {}), "paused": True}}
     return None
+
+
+def _without(fields: Mapping[str, Any], place: Sequence[str | int]) -> Mapping[str, Any]:
+    """The fields without the one at this place; a list that it is in goes as a whole."""
+    first, *rest = place
+    inner = fields.get(str(first))
+    if rest and isinstance(inner, dict) and rest[0] in inner:
+        return {**fields, str(first): _without(cast(dict[str, Any], inner), rest)}
+    return {key: value for key, value in fields.items() if key != first}
 
 
 def present_routes(agent: Agent, observed: Observed) -> Routes:
@@ -308,6 +329,7 @@ def state_of(previous: ChatAgentStatus) -> State:
         step=going.step or 0,
         step_started_at=going.step_started_at,
         weight=going.approved_weight,
+        offered=going.offered,
         weighted_at=going.weighted_at,
         paused=going.paused,
         full=going.full,
@@ -478,21 +500,25 @@ def _routes(agent: Agent, state: State, weight: int, observed: Observed) -> Rout
     if stable and not _cluster_ip(observed, names.of_revision(agent.name, stable)):
         return present  # its Service was deleted and is being made again
     draining = [each.revision for each in state.draining]
-    live = [name for name in (stable, state.canary, *draining) if name]
+    live = list(dict.fromkeys(name for name in (stable, state.canary, *draining) if name))
     known = present.slots()
     if known and present.generation != observed.applied.generation:
         # A gateway that lags still tells the others of conversations in the slots of before.
         live = [name for name in live if name in known]
     slots = assign_slots(known, live if stable else ())
+    found = {name: _cluster_ip(observed, names.of_revision(agent.name, name)) for name in slots}
+    if not found.get(state.canary or ""):
+        weight = 0  # somebody deleted its Service
     backends: list[Backend] = []
     for name, slot in slots.items():
-        address = _cluster_ip(observed, names.of_revision(agent.name, name))
+        address = found[name]
         if not address:
             continue
         share = {stable: 100 - weight, state.canary: weight}.get(name, 0)
-        # A canary drains before its first weight, so that no gateway which has that weight a moment
-        # before another one sees its conversations taken elsewhere by that one.
-        keeps = name in draining or name == stable or not state.weight
+        # A canary drains just before its first weight, so that no gateway which has that weight a
+        # moment before another one sees its conversations taken elsewhere by that one.
+        is_next = name == state.canary and state.offered and not state.weight
+        keeps = name in draining or name == stable or is_next
         kept: BackendState = "drain" if keeps else "maint"
         backends.append(
             Backend(
@@ -623,7 +649,7 @@ def _is_only_gateway(agent: Agent, gone: Delete, in_force: bool, observed: Obser
 def _serves(gone: Delete, observed: Observed) -> bool:
     """It belongs to a revision that took conversations."""
     child = observed.get(gone.kind, gone.name)
-    return bool(child and child.revision) and gone.kind != "Job"
+    return bool(child and child.revision and child.serves)
 
 
 def _next_look(
@@ -639,6 +665,8 @@ def _next_look(
     if agent.spec.gateway.provider == "gateway-api":
         # It is read and not watched: not every cluster has that API.
         due.append(SILENT_SECONDS if observed.applied.generation is None else ROUTE_SECONDS)
+    elif observed.applied.trouble:
+        due.append(ROUTE_SECONDS)  # whether there is a route from before is not known yet
     if observed.applied.behind:
         due.append(SILENT_SECONDS)
     if decision.state.draining:

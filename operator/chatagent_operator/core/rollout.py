@@ -55,6 +55,8 @@ class State:
     step_started_at: str | None = None
     weight: int = 0
     """Share of the new conversations that the steps have come to."""
+    offered: bool = False
+    """Nothing but the gateway keeps the canary from its first weight."""
     weighted_at: str | None = None
     paused: Literal["Command", "Inconclusive"] | None = None
     full: bool = False
@@ -136,7 +138,8 @@ class Decision:
     def live(self) -> tuple[str, ...]:
         """Revisions that have pods, the stable one first."""
         draining = (each.revision for each in self.state.draining)
-        return tuple(r for r in (self.state.stable, self.state.canary, *draining) if r)
+        live = (self.state.stable, self.state.canary, *draining)
+        return tuple(dict.fromkeys(r for r in live if r))
 
 
 def path(rollout: Rollout, replicas: int) -> tuple[Step, ...]:
@@ -227,12 +230,12 @@ class _Look:
         state = self.state
         if state.canary is None or self.path == state.path:
             return
-        if state.path is not None and state.weight:
+        if state.path is not None:
             reached = [n for n, s in enumerate(self.steps) if (s.set_weight or 101) <= state.weight]
             state = replace(state, step=reached[-1] if reached else 0, step_started_at=None)
             if state.paused == "Inconclusive":  # of a step that is no more
                 state = _unpaused(state)
-            if not self.steps and self.rollout.strategy != "rolling":
+            if state.weight and not self.steps and self.rollout.strategy != "rolling":
                 # None is left to wait at, and nobody has approved all of it.
                 state = replace(state, paused="Command")
             self._tell("Normal", "StepsChanged", f"revision {state.canary} goes on by other steps")
@@ -328,8 +331,7 @@ class _Look:
         kept = tuple(
             each
             for each in state.draining
-            if elapsed(each.since, self.seen.now) < limit
-            and each.revision not in (state.stable, state.canary)
+            if elapsed(each.since, self.seen.now) < limit and each.revision != state.stable
         )
         self.state = replace(state, draining=kept[:DRAINING])
 
@@ -365,6 +367,7 @@ class _Look:
         if lacks is None:
             self.state = replace(self.state, waiting_since=None)
             return None
+        self.state = replace(self.state, offered=False)
         if self.seen.is_indexing:
             self.state = replace(self.state, waiting_since=None)
             return Waiting("WaitingForIndex", f"{lacks}: its documents are being indexed")
@@ -376,8 +379,10 @@ class _Look:
 
     def waits_to_be_reached(self) -> Waiting | None:
         """Some gateway pod does not reach the canary, or does not know it yet."""
-        if self.seen.is_reached and (self.state.weight or self.seen.is_settled):
+        state = self.state
+        if self.seen.is_reached and (state.weight or (state.offered and self.seen.is_settled)):
             return None
+        self.state = replace(state, offered=True)
         message = f"the gateway cannot connect to revision {self.state.canary} yet"
         return Waiting("WaitingForGateway", message)
 
@@ -591,6 +596,7 @@ def _cleared(state: State) -> State:
         step=0,
         step_started_at=None,
         weight=0,
+        offered=False,
         weighted_at=None,
         paused=None,
         full=False,
@@ -608,7 +614,10 @@ def _ended(state: State, outcome: Outcome, reason: str, message: str, now: str) 
         started_at=state.started_at,
         ended_at=now,
     )
-    return replace(_cleared(state), history=(past, *state.history)[:KEPT])
+    draining = state.draining
+    if outcome in ("Failed", "Aborted"):  # it may have come back while it still drained
+        draining = tuple(each for each in draining if each.revision != state.canary)
+    return replace(_cleared(state), draining=draining, history=(past, *state.history)[:KEPT])
 
 
 def _because(trouble: str) -> str:

@@ -93,7 +93,8 @@ def after(
         rollout=RolloutStatus(
             weight=decision.weight,
             approved_weight=state.weight,
-            step=state.step if state.step_started_at else None,
+            offered=state.offered,
+            step=state.step if state.step_started_at or state.step else None,
             steps=len(steps) if state.canary and state.stable else None,
             step_started_at=state.step_started_at,
             weighted_at=state.weighted_at,

@@ -111,7 +111,7 @@ class Cluster:
         for _ in range(60):
             before = self.status
             made = self.look()
-            moved = self._controllers()
+            moved = self.controllers()
             moved |= made.unread is not None and self.has_logs
             if not made.writes and not made.deletions and not moved and self.status == before:
                 return made
@@ -167,6 +167,12 @@ class Cluster:
             if backend["state"] == "ready"
         }
 
+    def state_of(self, revision: str) -> str:
+        """State of a revision, as the gateway is told."""
+        text = self.objects["ConfigMap", "shop-routes"]["data"]["routes.json"]
+        backends = {each["revision"]: each["state"] for each in json.loads(text)["backends"]}
+        return str(backends[revision])
+
     def condition(self, kind: str) -> tuple[str, str]:
         """Status and reason of a condition."""
         (found,) = [c for c in self.status.conditions if c.type == kind]
@@ -214,7 +220,7 @@ class Cluster:
             if kind == "Deployment" and names.REVISION_LABEL in body["metadata"]["labels"]
         }
 
-    def _controllers(self) -> bool:
+    def controllers(self) -> bool:
         """Deployments, StatefulSets and Jobs reach what they should, if their image can run and
         there is room. Who runs already stays where it is."""
         moved = False

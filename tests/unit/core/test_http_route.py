@@ -42,7 +42,8 @@ def backend(slot: Slot, revision: str, weight: int, state: BackendState = "ready
 
 
 def route(*backends: Backend, stable: str | None = "aaaaaaaa", **gateway: Any) -> dict[str, Any]:
-    return routes_object(agent(**gateway), Routes(generation=7, backends=backends), stable)
+    routes = Routes(generation=7, stable=stable, backends=backends)
+    return routes_object(agent(**gateway), routes)
 
 
 CANARY = (backend("s1", "aaaaaaaa", 95), backend("s2", "bbbbbbbb", 5))

@@ -45,6 +45,32 @@ def test_fewer_steps_approve_nothing() -> None:
     assert cluster.status.canary_revision is None, "after the last step all is approved"
 
 
+def test_other_steps_begin_anew_where_nobody_is_on_it_yet() -> None:
+    cluster = going([WAIT, WAIT, at(5), WAIT])
+    cluster.command = Command("1", "promote")
+    cluster.settle()
+    assert cluster.status.rollout.step == 1
+    cluster.tallies = {"runtime:1": GOOD, "runtime:2": counted(400, errors=360)}
+    bump(cluster, "runtime:2", [at(5), {"analysis": {}}])
+    assert cluster.status.failed_reason == "AnalysisFailed", "at the first weight, which is judged"
+
+
+@pytest.mark.parametrize("how", ["spec", "command"])
+def test_steps_that_change_while_it_is_held_keep_their_place(how: str) -> None:
+    steps = [at(5), WAIT, at(25), WAIT, at(50), WAIT]
+    cluster = going(steps)
+    cluster.command = Command("1", "promote")
+    cluster.settle()
+    assert cluster.status.rollout.step == 3
+    held = {"paused": how == "spec"}
+    cluster.command = Command("2", "pause") if how == "command" else cluster.command
+    bump(cluster, "runtime:2", steps, rollout=held)
+    bump(cluster, "runtime:2", [*steps[:4], at(60), WAIT], rollout=held)
+    cluster.command = Command("3", "resume") if how == "command" else cluster.command
+    bump(cluster, "runtime:2", [*steps[:4], at(60), WAIT])
+    assert cluster.status.rollout.step == 3, "25 % was approved before"
+
+
 def test_lower_steps_take_nobody_back() -> None:
     cluster = going([at(60), WAIT], replicas=3)
     bump(cluster, "runtime:2", [at(1), at(5), WAIT], replicas=3)
@@ -87,6 +113,34 @@ def test_old_conversations_need_no_more_pods_than_they_have() -> None:
     bump(cluster, "runtime:2", [], replicas=4, rollout=rollout)
     assert cluster.status.draining
     assert cluster.pods()["runtime:1"] == 1
+
+
+def test_a_revision_that_comes_back_while_it_drains_keeps_its_pods_and_its_time() -> None:
+    drain = {"affinity": {"onPromote": "drain", "drain": "30m"}}
+    cluster = Cluster(spec=spec(replicas=4, rollout=drain | {"steps": []}))
+    cluster.settle()
+    one = cluster.status.stable_revision
+    bump(cluster, "runtime:2", [], replicas=4, rollout=drain)
+    bump(cluster, "runtime:1", [at(5), WAIT], replicas=4, rollout=drain)
+    assert sorted(cluster.weights().values()) == [5, 95]
+    assert cluster.pods() == {"runtime:1": 4, "runtime:2": 4}, "who was on it is on it still"
+    bump(cluster, "runtime:2", [at(5), WAIT], replicas=4, rollout=drain)
+    assert [each.revision for each in cluster.status.draining] == [one]
+    assert cluster.pods() == {"runtime:1": 4, "runtime:2": 4}
+    cluster.wait(1800)
+    assert cluster.pods() == {"runtime:2": 4}
+
+
+def test_a_revision_that_fails_while_it_drains_keeps_nobody() -> None:
+    drain = {"affinity": {"onPromote": "drain"}}
+    cluster = Cluster(spec=spec(rollout=drain | {"steps": []}))
+    cluster.settle()
+    bump(cluster, "runtime:2", [], rollout=drain)
+    bump(cluster, "runtime:1", [at(5), WAIT], rollout=drain)
+    cluster.command = Command("1", "abort")
+    cluster.settle()
+    assert cluster.pods() == {"runtime:2": 1}
+    assert not cluster.status.draining
 
 
 def test_stable_pods_make_way_one_by_one() -> None:

@@ -152,6 +152,44 @@ def test_a_stable_service_that_is_deleted_sends_nobody_to_the_canary() -> None:
     assert cluster.weights() == {one: 95, two: 5}
 
 
+def test_a_service_of_the_canary_that_is_deleted_is_made_anew() -> None:
+    cluster = with_canary()
+    one, two = name_of("runtime:1"), name_of("runtime:2")
+    del cluster.objects["Service", f"shop-{two}"]
+    cluster.look()
+    assert cluster.weights() == {one: 100}
+    cluster.settle()
+    assert cluster.weights() == {one: 95, two: 5}
+    del cluster.objects["Service", f"shop-{two}"]
+    cluster.command = Command("id-1", "abort")
+    cluster.look()
+    assert cluster.weights() == {one: 100}
+    assert cluster.status.failed_revision == two
+
+
+def test_nobody_reaches_a_canary_before_its_first_weight() -> None:
+    asked = {"analysis": {"evaluation": {"configMap": {"name": "questions"}}}}
+    cluster = Cluster(spec("runtime:1", rollout=asked))
+    cluster.sources["questions"] = "beef"
+    cluster.settle()
+    two = name_of("runtime:2")
+    cluster.spec = spec("runtime:2", rollout=asked)
+    cluster.broken_images = {"runtime:2"}
+    cluster.settle()
+    assert cluster.state_of(two) == "maint", "it has no pod"
+    cluster.broken_images = set()
+    cluster.settle()
+    assert cluster.status.evaluation.verdict == "Running"
+    assert cluster.state_of(two) == "maint", "it is not judged yet"
+    cluster.lost = 0
+    states = [cluster.state_of(two)]
+    while states[-1] != "ready":
+        cluster.controllers()
+        cluster.look()
+        states.append(cluster.state_of(two))
+    assert list(dict.fromkeys(states)) == ["maint", "drain", "ready"]
+
+
 def test_a_revision_that_cannot_be_read_wedges_nothing() -> None:
     cluster = with_canary()
     one, two = name_of("runtime:1"), name_of("runtime:2")
@@ -342,6 +380,9 @@ def test_history_is_limited() -> None:
         cluster.settle()
     kept = [key[1] for key in cluster.objects if key[0] == "ControllerRevision"]
     assert len(kept) == 3
+    cluster.gateway_follows = False  # where nothing moves, it is not asked
+    cluster.spec["rollout"]["revisionHistoryLimit"] = 1
+    assert len(cluster.plan().deletions) == 1
 
 
 def test_a_deleted_child_comes_back() -> None:
@@ -489,6 +530,23 @@ def test_what_was_accepted_goes_on_beside_a_spec_that_cannot_be_read() -> None:
     read = last_readable(wrong, cluster.status, cluster.observed())
     assert read is not None
     assert read.rollout.paused
+    wrong = spec(
+        "runtime:2",
+        rollout={
+            "steps": [{"setWeight": 5}, {"pause": {"duration": "0s"}}],
+            "affinity": {"onPromote": "drain", "drain": "2h"},
+            "analysis": {"interval": "0s", "failureLimit": 3},
+            "progressDeadlineSeconds": 3600,
+            "revisionHistoryLimit": 50,
+        },
+    )
+    read = last_readable(wrong, cluster.status, cluster.observed())
+    assert read is not None
+    kept = read.rollout
+    assert kept.paused
+    assert (kept.affinity.drain, kept.progress_deadline_seconds) == ("2h", 3600)
+    assert (kept.revision_history_limit, kept.analysis.failure_limit) == (50, 3)
+    assert last_readable(wrong | {"replicas": 0}, cluster.status, cluster.observed()) is None
     cluster.command = Command("id-1", "abort")
     cluster.settle()
     read = last_readable(wrong, cluster.status, cluster.observed())
