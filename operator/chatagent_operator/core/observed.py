@@ -132,7 +132,9 @@ class Observed:
 
     def revisions(self) -> set[str]:
         """Revisions that can be served, or could until not all of their objects were there."""
-        return {child.revision for child in self.children.values() if child.revision and child.serves}
+        return {
+            child.revision for child in self.children.values() if child.revision and child.serves
+        }
 
     def pods(self, role: str, revision: str | None = None) -> list[tuple[Child, PodFacts]]:
         """Pods of a role, and of a revision where one is given."""

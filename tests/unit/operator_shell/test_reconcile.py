@@ -1,0 +1,208 @@
+"""Looks at one agent, with an API server in memory that fails when a test says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from chatagent_operator.core.agent import Manifest
+from chatagent_operator.core.applied import Applied
+from chatagent_operator.core.desired import Desired
+from chatagent_operator.core.names import Key
+from chatagent_operator.core.observed import project
+from chatagent_operator.core.plan import ROUTE_SECONDS, Apply, Delete, Make, Scale
+from chatagent_operator.handlers import CHILDREN
+from chatagent_operator.kube import store
+from chatagent_operator.kube.errors import ApiError, RejectedError
+from chatagent_operator.kube.store import AgentRecord, Store, record
+from chatagent_operator.metrics import Metrics
+from chatagent_operator.reconcile import Reconciler
+from tests.unit.core.simulation import PLATFORM, Cluster, spec
+
+KEY = ("demo", "shop")
+ROUTED = {"provider": "gateway-api", "parentRefs": [{"name": "public"}]}
+
+
+class Kube:
+    """The API server: the objects of a `Cluster`. A fake."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.agent: dict[str, Any] = {
+            "metadata": {"uid": "uid-1", "generation": 1, "resourceVersion": "1"},
+            "spec": cluster.spec,
+        }
+        self.refuse: Callable[[str, str], ApiError | None] = lambda verb, kind: None
+        """What it answers instead of doing what it is asked for, by verb and kind."""
+
+    def get(self, key: Any, default: Any = None, /) -> list[AgentRecord]:
+        """The agent as a watch brings it, at once."""
+        return [record(self.agent)]
+
+    async def apply(self, manifest: Manifest, digest: str, force: bool) -> Manifest:
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        self._may("apply", kind)
+        self.cluster.write(Apply(Desired(kind, name, digest, lambda: manifest), is_ours=force))
+        return self.cluster.objects[kind, name]
+
+    async def create(self, manifest: Manifest) -> None:
+        name = manifest["metadata"]["name"]
+        self.cluster.write(Make(manifest["kind"], name, lambda _: manifest))
+
+    async def scale(self, namespace: str, name: str, replicas: int) -> Manifest:
+        self.cluster.write(Scale(name, replicas))
+        return self.cluster.objects["Deployment", name]
+
+    async def delete(self, kind: str, namespace: str, name: str) -> None:
+        self._may("delete", kind)
+        self.cluster.write(Delete(kind, name))
+
+    async def find(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        self._may("find", kind)
+        return self.cluster.objects.get((kind, name))
+
+    async def request(self, method: str, path: str) -> Manifest:
+        return {"groups": []}
+
+    async def write_status(self, namespace: str, name: str, status: Manifest) -> Manifest:
+        version = str(int(self.agent["metadata"]["resourceVersion"]) + 1)
+        metadata = self.agent["metadata"] | {"resourceVersion": version}
+        self.agent |= {"metadata": metadata, "status": status}
+        return self.agent
+
+    async def tell(self, *_: object) -> None:
+        pass
+
+    def _may(self, verb: str, kind: str) -> None:
+        if error := self.refuse(verb, kind):
+            raise error
+
+
+class Watched:
+    """What the watches bring of a kind, at once."""
+
+    def __init__(self, cluster: Cluster, kind: str) -> None:
+        self._cluster, self._kind = cluster, kind
+
+    def get(self, key: Any, default: Any = None, /) -> list[Any]:
+        found = (
+            project(kind, body)
+            for (kind, _), body in self._cluster.objects.items()
+            if kind == self._kind
+        )
+        return [child for child in found if child]
+
+
+class Pods:
+    """Pods and gateways, which answer as the cluster says, and nothing that is measured."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    async def ask(self, observed: object) -> Mapping[str, Any]:
+        return {}
+
+    async def in_force(self, key: Key, pods: object, newest: int) -> Applied:
+        return self._cluster.observed().applied
+
+    def forget(self, key: Key) -> None:
+        pass
+
+    def want(self, key: Key, wanted: object) -> None:
+        pass
+
+    def reading(self, key: Key) -> None:
+        return None
+
+
+class World:
+    """One agent, its operator, and what both see."""
+
+    def __init__(self, **changes: Any) -> None:
+        self.cluster = Cluster(spec(**changes))
+        self.kube = Kube(self.cluster)
+        children = {kind: Watched(self.cluster, kind) for kind in CHILDREN}
+        view = Store(self.kube, {"demo": [("help", "c0ffee")]}, children)
+        fake = cast(Any, Pods(self.cluster))
+        metrics = Metrics(CollectorRegistry())
+        kube = cast(Any, self.kube)
+        self._reconciler = Reconciler(
+            view, kube, fake, fake, fake, PLATFORM, metrics, now=self._now
+        )
+
+    async def settle(self) -> float | None:
+        """Look until nothing changes. Returns when the next look is due."""
+        for _ in range(60):
+            before = str((self.kube.agent, self.cluster.objects))
+            try:
+                due = await self._reconciler.reconcile(KEY)
+            except ApiError:
+                due = 1.0
+            self.cluster.controllers()
+            if str((self.kube.agent, self.cluster.objects)) == before:
+                return due
+        raise AssertionError("it never settles")
+
+    async def change(self, **changes: Any) -> float | None:
+        """Change the spec, then settle."""
+        self.cluster.spec |= changes
+        self.kube.agent["metadata"]["generation"] += 1
+        return await self.settle()
+
+    def once(self, verb: str, kind: str, error: ApiError) -> None:
+        """Fail the next call of this kind."""
+        left = [error]
+        self.kube.refuse = lambda v, k: left.pop() if left and (v, k) == (verb, kind) else None
+
+    def named(self, revision: str) -> list[str]:
+        """Kinds of the objects of a revision that serves."""
+        return sorted(kind for kind, name in self.cluster.objects if name == f"shop-{revision}")
+
+    def _now(self) -> str:
+        self.cluster.clock += 1
+        return self.cluster.now()
+
+
+@pytest.fixture
+async def world() -> World:
+    made = World(rollout={"steps": []})
+    await made.settle()
+    return made
+
+
+async def test_what_is_left_of_a_revision_goes_at_the_next_try(world: World) -> None:
+    one = world.kube.agent["status"]["stableRevision"]
+    world.once("delete", "Service", ApiError(504, "timeout"))
+    assert await world.change(image="runtime:2") is None, "nothing is left to look for"
+    assert world.kube.agent["status"]["stableRevision"] != one
+    assert world.named(one) == ["ControllerRevision"]
+
+
+async def test_a_revision_that_was_refused_leaves_nothing(world: World) -> None:
+    error = RejectedError(403, "this image is not allowed")
+    world.kube.refuse = lambda verb, kind: (
+        error if (verb, kind) == ("apply", "Deployment") else None
+    )
+    await world.change(image="elsewhere:2")
+    two = world.kube.agent["status"]["canaryRevision"]
+    assert "Service" in world.named(two)
+    assert await world.change(image="runtime:1") is None
+    assert world.named(two) == ["ControllerRevision"]
+
+
+async def test_a_route_of_before_that_cannot_be_read_is_looked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(store, "WATCH_LAG_SECONDS", -1)  # as long after it was written
+    world = World(gateway=ROUTED)
+    await world.settle()
+    error = ApiError(0, "no answer")
+    world.kube.refuse = lambda verb, kind: error if (verb, kind) == ("find", "HTTPRoute") else None
+    assert await world.change(gateway={}) == ROUTE_SECONDS
+    assert ("HTTPRoute", "shop") in world.cluster.objects
+    world.kube.refuse = lambda verb, kind: None
+    assert await world.settle() is None
+    assert ("HTTPRoute", "shop") not in world.cluster.objects
