@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from bench.corpus import REPOSITORY
 from bench.load import Result
+from tests.ports import free_port
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "chatagent" / "bench"
 PEERS = REPOSITORY / "bench" / "peers"
@@ -47,7 +47,7 @@ class Contestant:
 
     def start(self, passages: Path, log: Path) -> None:
         """Start it and wait until it answers. Raises RuntimeError with its output."""
-        self.port = _free_port()
+        self.port = free_port()
         environment = {
             **os.environ,
             "PYTHONPATH": str(REPOSITORY),
@@ -129,9 +129,3 @@ def body(question: str) -> bytes:
     """Return the request that all of them get."""
     messages = [{"role": "user", "content": question}]
     return json.dumps({"model": "agent", "messages": messages}, ensure_ascii=False).encode()
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]

@@ -42,7 +42,8 @@ from chatagent_operator.gateway.sync import SidecarSettings, run_sidecar
 from chatagent_operator.gateway.watch import ConfigMapKey
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.errors import ApiError
-from tests.contract.gateway.loopback import Chats, Gateways, backend, free_port, serving
+from tests.contract.gateway.loopback import Chats, Gateways, backend, serving
+from tests.ports import free_port
 
 BUDGET_MS = 250
 CLIENTS = 4

@@ -64,13 +64,19 @@ class RedisState:
         *,
         write: bool = False,
     ) -> T:
-        """Do something with the client. Raises StateUnavailableError within its time."""
+        """Do something with the client. Raises StateUnavailableError within its time.
+
+        Args:
+            operation: what to do.
+            seconds: how long it may take where that is longer than for other calls.
+            write: whether it shows that what is stored is taken.
+        """
         if self._watching is None:
             self._watching = asyncio.create_task(self._watch())
         if self._down is not None:
             raise StateUnavailableError(self._down)
         try:
-            async with asyncio.timeout(seconds or self._seconds):
+            async with asyncio.timeout(max(seconds or 0.0, self._seconds)):
                 done = await operation(self._redis)
         except ResponseError as error:
             # It answers, and refuses: out of memory, read-only, or a value of another kind.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import socket
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -26,14 +25,9 @@ from chatagent_operator.gateway.in_force import InForce
 from chatagent_operator.gateway.measures import Measures
 from chatagent_operator.gateway.runtime_socket import RuntimeSocket
 from chatagent_operator.gateway.synchroniser import Synchroniser
+from tests.ports import free_port
 
 CLIENTS = 16
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    with socket.socket() as listener:
-        listener.bind((host, 0))
-        return listener.getsockname()[1]
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 10) -> None:
@@ -93,7 +87,7 @@ class Agent:
 async def serving(
     revision: str, host: str = "127.0.0.1", port: int | None = None
 ) -> AsyncGenerator[Agent]:
-    agent = Agent(revision, host, port or free_port(host))
+    agent = Agent(revision, host, port or free_port())
     application = web.Application(client_max_size=2**24)
     application.router.add_route("*", "/stream", agent.stream)
     application.router.add_route("*", "/{path:.*}", agent.chat)

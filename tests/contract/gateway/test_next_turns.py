@@ -26,7 +26,8 @@ from tests.contract.gateway.behaviour import (
     only,
     running,
 )
-from tests.contract.gateway.loopback import Gateway, Gateways, free_port
+from tests.contract.gateway.loopback import Gateway, Gateways
+from tests.ports import free_port
 
 CONVERSATIONS = 2000
 """bench/pins.py does the same with 20,000."""
@@ -223,7 +224,7 @@ async def test_without_a_stable_revision_the_table_keeps_them(
 async def test_one_that_cannot_be_reached_loses_none(
     gateway: Gateway, http: aiohttp.ClientSession, canary: Revision, is_gone: bool
 ) -> None:
-    port = free_port("127.0.0.2")
+    port = free_port()
     stable = Revision(STABLE, "127.0.0.2", port)
     await gateway.intends(stable.takes("s1", 50), canary.takes("s2", 50), stable=STABLE)
     name = f"conv_{0:032x}-{NEXT if is_gone else STABLE}"

@@ -13,10 +13,10 @@ from tests.contract.gateway.loopback import (
     Chats,
     Gateway,
     backend,
-    free_port,
     serving,
     until,
 )
+from tests.ports import free_port
 
 CONVERSATIONS = 4000
 
@@ -176,7 +176,7 @@ async def test_an_answer_under_way_outlives_its_slot(
 async def test_a_revision_out_of_reach_loses_no_conversation(
     gateway: Gateway, chats: Chats, stable: Agent
 ) -> None:
-    port = free_port("127.0.0.3")
+    port = free_port()
     async with serving("canary", "127.0.0.3", port) as canary:
         await gateway.intends(backend("s1", stable, 0), backend("s2", canary, 100))
         assert await chats.ask("mine") == "canary"

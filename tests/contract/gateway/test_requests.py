@@ -14,7 +14,8 @@ from yarl import URL
 
 from chatagent_operator.core.haproxy import ENDED_FILE, ENDING_FILE
 from chatagent_operator.gateway.ending import Ending
-from tests.contract.gateway.loopback import Agent, Chats, Gateway, backend, free_port, until
+from tests.contract.gateway.loopback import Agent, Chats, Gateway, backend, until
+from tests.ports import free_port
 
 
 async def error(answer: aiohttp.ClientResponse) -> dict[str, str | None]:
@@ -49,7 +50,7 @@ async def test_no_revision(gateway: Gateway, chats: Chats, stable: Agent) -> Non
         assert answer.headers["X-Request-ID"] == "r-1"
         assert (await error(answer))["code"] == "unavailable"
     # Nobody listens there: as a Service without a ready endpoint.
-    stable.port = free_port(stable.host)
+    stable.port = free_port()
     await gateway.intends(backend("s1", stable, 100))
     async with chats.http.post(f"{gateway.url}/chat") as answer:
         assert answer.status == 503
@@ -59,7 +60,7 @@ async def test_no_revision(gateway: Gateway, chats: Chats, stable: Agent) -> Non
 async def test_a_new_conversation_avoids_a_revision_out_of_reach(
     gateway: Gateway, chats: Chats, stable: Agent, canary: Agent
 ) -> None:
-    canary.port = free_port(canary.host)
+    canary.port = free_port()
     await gateway.intends(backend("s1", stable, 50), backend("s2", canary, 50))
     assert {await chats.ask(name) for name in "abc"} == {"stable"}
 
@@ -73,7 +74,7 @@ async def hanging_up(agent: Agent) -> AsyncGenerator[list[bytes]]:
         requests.append(await reader.readuntil(b"\r\n\r\n"))
         writer.close()
 
-    agent.port = free_port(agent.host)
+    agent.port = free_port()
     async with await asyncio.start_server(take, agent.host, agent.port):
         yield requests
 

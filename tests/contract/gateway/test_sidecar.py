@@ -19,10 +19,10 @@ from tests.contract.gateway.loopback import (
     Gateway,
     Sidecar,
     backend,
-    free_port,
     serving,
     until,
 )
+from tests.ports import free_port
 
 
 async def test_a_killed_haproxy_gets_its_intent_again(
@@ -199,7 +199,7 @@ async def test_who_is_reached_is_known_before_a_weight_is_given(
         return (await (await pages.get("/applied")).json())["reached"]
 
     async with TestClient(TestServer(build_pages(gateway.sidecar.synchroniser))) as pages:
-        port = free_port("127.0.0.4")
+        port = free_port()
         coming = Agent("coming", "127.0.0.4", port)
         await gateway.intends(backend("s1", stable, 100), backend("s2", coming, state="maint"))
         assert await reached(pages) == ["stable"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,8 @@ from typing import TypeVar
 
 import httpx
 
+from tests.ports import free_port
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 KNOWLEDGE = REPOSITORY / "examples" / "quickstart" / "knowledge"
 T = TypeVar("T")
@@ -26,15 +27,9 @@ INGESTING = 300.0
 """The same for an ingestion, which embeds every document."""
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def until(ask: Callable[[], T | None], what: str) -> T:
+def until(ask: Callable[[], T | None], what: str, patience: float = DEADLINE) -> T:
     """Ask again and again until there is an answer."""
-    deadline = time.monotonic() + DEADLINE
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if (answer := ask()) is not None:
             return answer
@@ -71,6 +66,21 @@ class Program:
                 stderr=output,
             )
 
+    def until(self, ask: Callable[[], T | None], patience: float = DEADLINE) -> None:
+        """Wait until it answers. It ends where it does not, and its log says why."""
+
+        def alive() -> T | None:
+            assert self.process is not None
+            assert self.process.poll() is None, "it has ended"
+            return ask()
+
+        try:
+            until(alive, "it does not answer", patience)
+        except BaseException as error:
+            self.stop()
+            error.add_note(f"{self.command}: {self.log.read_text()[-2000:]}")
+            raise
+
     def signal(self, number: signal.Signals) -> None:
         assert self.process is not None
         self.process.send_signal(number)
@@ -97,7 +107,7 @@ class Chroma(Program):
 
     def start(self) -> None:
         super().start()
-        until(self._heartbeat, "Chroma does not answer")
+        self.until(self._heartbeat)
 
     def _heartbeat(self) -> bool | None:
         try:

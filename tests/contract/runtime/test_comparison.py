@@ -25,8 +25,8 @@ from tests.contract.runtime.processes import (
     Chroma,
     Ingestion,
     agent_runtime,
-    free_port,
 )
+from tests.ports import free_port
 
 LIMITS = Evaluation.model_validate({"configMap": {"name": "questions"}})
 

@@ -17,7 +17,8 @@ from chatagent_operator.api.rollout import Analysis
 from chatagent_operator.core.analysis import Reading, judge
 from chatagent_operator.core.names import Key
 from chatagent_operator.signals.analyst import Analyst, Wanted
-from tests.contract.runtime.processes import DEADLINE, Agent, free_port
+from tests.contract.runtime.processes import DEADLINE, Agent
+from tests.ports import free_port
 
 KEY: Key = ("shop", "help")
 QUESTION = "How long does a refund to PayPal take?"

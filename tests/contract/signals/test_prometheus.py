@@ -20,7 +20,8 @@ from chatagent_operator.api.rollout import Analysis, Metric, Prometheus
 from chatagent_operator.core.analysis import Reading, judge
 from chatagent_operator.signals.prometheus import Queries
 from chatagent_operator.signals.wanted import Wanted
-from tests.contract.runtime.processes import Program, built, free_port
+from tests.contract.runtime.processes import Program, built
+from tests.ports import free_port
 
 pytestmark = pytest.mark.timeout(1200)  # the first of them may have to build Prometheus
 
@@ -110,8 +111,11 @@ class Pods:
         analysis = Analysis(metrics=metrics or None, prometheus=given)
         window = self.began.isoformat()
         wanted = Wanted(CANARY, STABLE, window, 30, {}, analysis, NAMESPACE, AGENT)
-        queries = Queries(self.session, given, None, lambda: datetime.now(UTC))
-        return await queries.read(wanted, datetime.now(UTC).isoformat())
+        at = datetime.now(UTC)
+        # A scrape from before that moment may be stored between two of the queries.
+        later = f"count(timestamp(up) > {at.timestamp():.3f})"
+        await self.scraped(later, len(self._targets))
+        return await Queries(self.session, given, None, lambda: at).read(wanted, at.isoformat())
 
     async def close(self) -> None:
         if self.server is not None:

@@ -14,7 +14,7 @@ import uvicorn
 
 from agent_runtime.config import LimitsConfig
 from agent_runtime.http.server import DrainingServer
-from tests.contract.runtime.processes import free_port
+from tests.ports import free_port
 from tests.unit.runtime.http.harness import CHAT, RESPONSES, Runtime
 
 SECONDS = 30.0

@@ -24,8 +24,8 @@ from agent_runtime.identity.api_server import ApiServer, in_cluster
 from agent_runtime.identity.build import Identity
 from agent_runtime.identity.token_review import TokenReviewAuthenticator
 from tests.cluster.kubectl import Kubectl
-from tests.contract.runtime.processes import free_port
 from tests.contract.runtime.state.servers import eventually, half_open
+from tests.ports import free_port
 
 AGENT = "help"
 

@@ -23,7 +23,8 @@ from agent_runtime.errors import IdentityUnavailableError
 from agent_runtime.identity.chain import Chain
 from agent_runtime.identity.jwks import FRESH_SECONDS, ProviderKeys
 from agent_runtime.identity.oidc import OidcAuthenticator
-from tests.contract.runtime.processes import Program, free_port, until
+from tests.contract.runtime.processes import Program
+from tests.ports import free_port
 
 
 class Issuer(Program):
@@ -35,7 +36,7 @@ class Issuer(Program):
 
     def start(self) -> None:
         super().start()
-        until(self._answers, f"the issuer does not answer: {self.log.read_text()}")
+        self.until(self._answers)
 
     def _answers(self) -> bool | None:
         try:

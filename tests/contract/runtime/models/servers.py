@@ -12,7 +12,8 @@ from typing import Any
 
 import httpx
 
-from tests.contract.runtime.processes import Program, free_port, until
+from tests.contract.runtime.processes import DEADLINE, Program
+from tests.ports import free_port
 
 Handler = Callable[["Exchange"], Awaitable[None]]
 
@@ -37,17 +38,9 @@ class TransformersServe(Program):
 
     def start(self) -> None:
         super().start()
-        for patience in (True, False):  # its imports take a minute on a busy machine
-            try:
-                until(self._healthy, "transformers serve does not answer")
-            except TimeoutError:
-                if not patience:
-                    self.stop()
-                    raise
+        self.until(self._healthy, 2 * DEADLINE)  # its imports take a minute on a busy machine
 
     def _healthy(self) -> bool | None:
-        assert self.process is not None
-        assert self.process.poll() is None, self.log.read_text()[-2000:]
         try:
             return httpx.get(f"http://127.0.0.1:{self.port}/health", timeout=5).is_success or None
         except httpx.TransportError:

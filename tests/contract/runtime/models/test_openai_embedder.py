@@ -21,7 +21,7 @@ from agent_runtime.errors import (
 from agent_runtime.models.batching import Batching
 from agent_runtime.models.openai_embedder import BATCH, OpenAIEmbedder
 from tests.contract.runtime.models.servers import Exchange, serving
-from tests.contract.runtime.processes import free_port
+from tests.ports import free_port
 
 
 def _config(url: str | None, **fields: Any) -> RetrievalConfig:

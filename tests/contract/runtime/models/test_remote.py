@@ -28,7 +28,7 @@ from tests.contract.runtime.models.prompts import (
     prompt,
 )
 from tests.contract.runtime.models.servers import Exchange, TransformersServe, serving
-from tests.contract.runtime.processes import free_port
+from tests.ports import free_port
 
 KINDS = ("openai", "hf-inference")
 KEY = "secret"

@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.runtime.processes import REPOSITORY, Program, free_port, until
+from tests.contract.runtime.processes import REPOSITORY, Program
+from tests.ports import free_port
 
 ORDERS = REPOSITORY / "examples" / "orders"
 TODAY = "2026-06-15"
@@ -31,11 +32,9 @@ class Orders(Program):
 
     def start(self) -> None:
         super().start()
-        until(self._listens, f"{self.command} does not answer: {self.log.read_text()}")
+        self.until(self._listens)
 
     def _listens(self) -> bool | None:
-        assert self.process is not None
-        assert self.process.poll() is None, self.log.read_text()
         try:
             return httpx.get(f"{self.base}/healthz", timeout=5).status_code < 500 or None
         except httpx.TransportError:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import redis
 
-from tests.contract.runtime.processes import Program, free_port, until
+from tests.contract.runtime.processes import Program
+from tests.ports import free_port
 
 
 class RedisServer(Program):
@@ -35,7 +36,7 @@ class RedisServer(Program):
 
     def start(self) -> None:
         super().start()
-        until(self._answers, f"Redis does not answer: {self.log.read_text()}")
+        self.until(self._answers)
 
     def ask(self, *command: str | int) -> object:
         """Have it execute a command."""

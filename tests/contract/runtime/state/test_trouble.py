@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from agent_runtime.state.blobs import RedisBlobs
 from agent_runtime.state.keys import Keys
 from agent_runtime.state.redis import CALL_SECONDS, RedisState
 from agent_runtime.state.sessions import RedisSessions
-from tests.contract.runtime.processes import free_port
 from tests.contract.runtime.state.servers import RedisServer, eventually, half_open
+from tests.ports import free_port
 
 KEYS = Keys("shop/help")
 Opening = Callable[..., RedisState]
@@ -136,10 +137,11 @@ async def test_a_connection_that_goes_silent(tmp_path: Path, opening: Opening) -
     try:
         state = opening(server.url)
         await works(state)
-        server.ask("CLIENT", "PAUSE", 2500, "ALL")
         blobs = RedisBlobs(state, KEYS)
+        server.signal(signal.SIGSTOP)
         await fails(blobs.get("k"))
         await fails(blobs.get("k"))
+        server.signal(signal.SIGCONT)
         await works(state)
     finally:
         server.stop()

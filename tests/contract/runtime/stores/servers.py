@@ -16,7 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.contract.runtime.processes import Program, built, free_port, until
+from tests.contract.runtime.processes import Program, built
+from tests.ports import free_port
 
 
 class Store(Protocol):
@@ -81,7 +82,7 @@ class Weaviate(Program):
 
     def start(self) -> None:
         super().start()
-        until(self._ready, "Weaviate does not answer")
+        self.until(self._ready)
 
     def _ready(self) -> bool | None:
         try:

@@ -14,9 +14,10 @@ from agent_runtime.errors import IndexMismatchError, VectorStoreUnavailableError
 from agent_runtime.stores import Index, chroma, open_index, weaviate_connection
 from agent_runtime.stores import weaviate as weaviate_store
 from agent_runtime.stores.address import parse
-from tests.contract.runtime.processes import Chroma, free_port
+from tests.contract.runtime.processes import Chroma
 from tests.contract.runtime.stores.chunks import chunks, published, read, unit
 from tests.contract.runtime.stores.servers import Weaviate, certificate, tls_before
+from tests.ports import free_port
 
 pytestmark = pytest.mark.timeout(1200)
 Connect = Callable[..., Index]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from agent_runtime.config import ToolConfig
 from agent_runtime.ports import Tool
 from agent_runtime.tools.origins import Origins
 from tests.contract.runtime.orders.conftest import starting as starting  # a fixture
+from tests.ports import free_port
 
 SECONDS = 60.0
 
@@ -34,9 +34,7 @@ class Served:
         self._app = app
         self._server: uvicorn.Server | None = None
         self._task: asyncio.Task[None] | None = None
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            self.port = listener.getsockname()[1]
+        self.port = free_port()
         self.base = f"http://127.0.0.1:{self.port}"
 
     async def start(self) -> None:
