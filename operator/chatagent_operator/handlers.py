@@ -6,19 +6,20 @@ so that no decision is made on half a picture.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
 from typing import Any
 
 import aiohttp
 import kopf
 
 from chatagent_operator.api.pods import SecretKeyRef
-from chatagent_operator.api.v1alpha1 import GROUP, PLURAL, VERSION
+from chatagent_operator.api.v1alpha1 import GROUP, KIND, PLURAL, VERSION
 from chatagent_operator.core import names
 from chatagent_operator.core.names import Key
-from chatagent_operator.core.observed import Child, content_digest, project
+from chatagent_operator.core.observed import Child, project
+from chatagent_operator.kube.audit import Audit
 from chatagent_operator.kube.client import Kube
-from chatagent_operator.kube.store import AgentRecord, Index, Store, record
+from chatagent_operator.kube.store import AgentRecord, Index, Source, Store, record, source
 from chatagent_operator.metrics import Metrics
 from chatagent_operator.queue import KeyedQueue
 from chatagent_operator.reconcile import Reconciler
@@ -52,7 +53,6 @@ class Shell:
         self._metrics = metrics
         self._queue: KeyedQueue[Key] | None = None
         self._store: Store | None = None
-        self._agents: Mapping[Key, Any] = {}
 
     def register(self, registry: kopf.OperatorRegistry) -> None:
         """Register every handler."""
@@ -83,7 +83,6 @@ class Shell:
         # kopf looks for the kind once and never again: better to end and be started again
         await self._kube.require_crd(next(iter(self._settings.namespaces), None))
         children: dict[str, Index] = {kind: kwargs[kind] for kind in CHILDREN}
-        self._agents = kwargs[_AGENTS]
         self._store = Store(kwargs[_AGENTS], kwargs[_SOURCES], children)
         self._analyst = Analyst(
             self._session, self._mark, self._token, registry=self._metrics.registry
@@ -98,10 +97,16 @@ class Shell:
             self._metrics,
         )
         self._queue = KeyedQueue(reconciler.reconcile)
+        audit = Audit(
+            self._kube, self._store, (KIND, *CHILDREN), self._settings.namespaces, self._mark
+        )
+        self._auditing = asyncio.create_task(audit.run())
 
     async def stop(self, **_: Any) -> None:
         """Finish what is under way and disconnect."""
         if self._queue:
+            self._auditing.cancel()
+            await asyncio.gather(self._auditing, return_exceptions=True)
             await self._queue.close()
             await self._analyst.close()
             await self._kube.close()
@@ -113,9 +118,8 @@ class Shell:
 
     async def source_changed(self, namespace: str | None, name: str, **_: Any) -> None:
         """A ConfigMap changed: somebody may read documents or questions from it."""
-        for key, records in self._agents.items():
-            if key[0] == namespace and any(_reads(record, name) for record in records):
-                self._mark(key)
+        for key in self._store.readers(namespace or "", name) if self._store else ():
+            self._mark(key)
 
     def _child_changed(self, kind: str) -> Any:
         async def changed(
@@ -147,10 +151,8 @@ def _index_agent(
     return {(namespace or "", name): record(body)}
 
 
-def _index_source(
-    namespace: str | None, name: str, body: kopf.Body, **_: Any
-) -> dict[str, tuple[str, str]]:
-    return {namespace or "": (name, content_digest(body))}
+def _index_source(namespace: str | None, body: kopf.Body, **_: Any) -> dict[str, Source]:
+    return {namespace or "": source(body)}
 
 
 def _index_child(kind: str) -> Any:
@@ -164,10 +166,3 @@ def _index_child(kind: str) -> Any:
         return {(namespace or "", labels[names.AGENT_LABEL]): child}
 
     return index
-
-
-def _reads(agent: AgentRecord, config_map: str) -> bool:
-    sources = (agent.spec.get("knowledge") or {}).get("sources") or []
-    analysis = (agent.spec.get("rollout") or {}).get("analysis") or {}
-    named = [*sources, analysis.get("evaluation") or {}]
-    return any((each.get("configMap") or {}).get("name") == config_map for each in named)

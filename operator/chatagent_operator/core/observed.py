@@ -84,6 +84,7 @@ class Child:
 
     kind: str
     name: str
+    uid: str
     role: str
     revision: str | None
     applied: str | None
@@ -181,6 +182,7 @@ def project(kind: str, body: Body) -> Child | None:
     return Child(
         kind=kind,
         name=metadata["name"],
+        uid=metadata.get("uid", ""),
         role=labels.get(names.ROLE_LABEL, ""),
         revision=labels.get(names.REVISION_LABEL),
         applied=(metadata.get("annotations") or {}).get(names.APPLIED_ANNOTATION),

@@ -10,6 +10,7 @@ import json
 from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
+from urllib.parse import urlencode
 
 import aiohttp
 from kubernetes.aio import client, config  # pyright: ignore[reportMissingTypeStubs]
@@ -25,12 +26,15 @@ from chatagent_operator.core import names
 from chatagent_operator.core.agent import Manifest
 from chatagent_operator.core.rollout import Notice
 from chatagent_operator.kube.errors import ApiError, NotFoundError, RejectedError, from_response
+from chatagent_operator.kube.store import Listing
 
 FIELD_MANAGER = names.MANAGED_BY
 TIMEOUT_SECONDS = 15.0
 ALREADY_EXISTS = 409
 LOG_BYTES = 16 * 1024 * 1024
 """Most that is read of a pod's log; more than a kubelet keeps of one."""
+PAGE = 500
+"""Most objects in one answer of a list, as kubectl asks for."""
 
 _RESOURCES = {
     "ConfigMap": ("/api/v1", "configmaps"),
@@ -40,6 +44,7 @@ _RESOURCES = {
     "Gateway": ("/apis/gateway.networking.k8s.io/v1", "gateways"),
     "HTTPRoute": ("/apis/gateway.networking.k8s.io/v1", "httproutes"),
     "Job": ("/apis/batch/v1", "jobs"),
+    "Pod": ("/api/v1", "pods"),
     "PodDisruptionBudget": ("/apis/policy/v1", "poddisruptionbudgets"),
     "Role": ("/apis/rbac.authorization.k8s.io/v1", "roles"),
     "RoleBinding": ("/apis/rbac.authorization.k8s.io/v1", "rolebindings"),
@@ -52,6 +57,7 @@ _RESOURCES = {
 
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
+_ONLY_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 class Kube:
@@ -136,9 +142,30 @@ class Kube:
         Raises:
             NotFoundError: the CustomResourceDefinition is not installed.
         """
-        prefix, plural = _RESOURCES[KIND]
-        place = f"/namespaces/{namespace}" if namespace else ""
-        await self.request("GET", f"{prefix}{place}/{plural}?limit=1")
+        await self.request("GET", _path(KIND, namespace) + "?limit=1")
+
+    async def list_uids(self, kind: str, namespace: str | None, selector: str | None) -> Listing:
+        """All that there is of a kind, without what is in it.
+
+        Args:
+            namespace: None: all of them.
+            selector: of labels.
+
+        Raises:
+            ApiError: the server refused or did not answer, be it for one page only.
+        """
+        query = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
+        uids: set[str] = set()
+        version = None
+        while True:
+            path = f"{_path(kind, namespace)}?{urlencode(query)}"
+            page = await self.request("GET", path, accept=_ONLY_METADATA)
+            uids.update(item["metadata"]["uid"] for item in page["items"] or [])
+            if version is None:  # that of the first page is every page's
+                version = int(page["metadata"]["resourceVersion"])
+            if not (rest := page["metadata"].get("continue")):
+                return Listing(kind, namespace, version, frozenset(uids))
+            query["continue"] = rest
 
     async def find(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """An object that is not watched; None where there is none, or no such kind."""
@@ -191,14 +218,20 @@ class Kube:
         await self.request("POST", _path("Event", namespace), event)
 
     async def request(
-        self, method: str, path: str, body: Any = None, content_type: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> Manifest:
         """One request; returns the answer's JSON.
 
         Raises:
             ApiError: the server refused or did not answer.
         """
-        response = await self._send(method, path, body, content_type, TIMEOUT_SECONDS)
+        headers = {"Accept": accept}
+        response = await self._send(method, path, body, content_type, TIMEOUT_SECONDS, headers)
         try:
             text: bytes = await response.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
@@ -270,7 +303,8 @@ class Kube:
             raise ApiError(0, f"{method} {path}: {error or type(error).__name__}") from error
 
 
-def _path(kind: str, namespace: str, name: str | None = None) -> str:
+def _path(kind: str, namespace: str | None, name: str | None = None) -> str:
     prefix, plural = _RESOURCES[kind]
-    path = f"{prefix}/namespaces/{namespace}/{plural}"
+    place = f"/namespaces/{namespace}" if namespace else ""
+    path = f"{prefix}{place}/{plural}"
     return f"{path}/{name}" if name else path
