@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -12,12 +13,12 @@ from chatagent_operator.core.agent import Manifest
 from chatagent_operator.core.applied import Applied
 from chatagent_operator.core.desired import Desired
 from chatagent_operator.core.names import Key
-from chatagent_operator.core.observed import project
+from chatagent_operator.core.observed import Child, project
 from chatagent_operator.core.plan import ROUTE_SECONDS, Apply, Delete, Make, Scale
 from chatagent_operator.handlers import CHILDREN
 from chatagent_operator.kube import store
 from chatagent_operator.kube.errors import ApiError, RejectedError
-from chatagent_operator.kube.store import AgentRecord, Store, record
+from chatagent_operator.kube.store import Source, Store, record
 from chatagent_operator.metrics import Metrics
 from chatagent_operator.reconcile import Reconciler
 from tests.unit.core.simulation import PLATFORM, Cluster, spec
@@ -26,21 +27,30 @@ KEY = ("demo", "shop")
 ROUTED = {"provider": "gateway-api", "parentRefs": [{"name": "public"}]}
 
 
+class Watched:
+    """What the watches bring, at once."""
+
+    def __init__(self, values: Callable[[], Iterable[Any]]) -> None:
+        self._values = values
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter([KEY])
+
+    def get(self, key: Any, default: Any = None, /) -> list[Any]:
+        return [value for value in self._values() if value]
+
+
 class Kube:
     """The API server: the objects of a `Cluster`. A fake."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.agent: dict[str, Any] = {
-            "metadata": {"uid": "uid-1", "generation": 1, "resourceVersion": "1"},
+            "metadata": {"name": "shop", "uid": "uid-1", "generation": 1, "resourceVersion": "1"},
             "spec": cluster.spec,
         }
         self.refuse: Callable[[str, str], ApiError | None] = lambda verb, kind: None
         """What it answers instead of doing what it is asked for, by verb and kind."""
-
-    def get(self, key: Any, default: Any = None, /) -> list[AgentRecord]:
-        """The agent as a watch brings it, at once."""
-        return [record(self.agent)]
 
     async def apply(self, manifest: Manifest, digest: str, force: bool) -> Manifest:
         kind, name = manifest["kind"], manifest["metadata"]["name"]
@@ -81,21 +91,6 @@ class Kube:
             raise error
 
 
-class Watched:
-    """What the watches bring of a kind, at once."""
-
-    def __init__(self, cluster: Cluster, kind: str) -> None:
-        self._cluster, self._kind = cluster, kind
-
-    def get(self, key: Any, default: Any = None, /) -> list[Any]:
-        found = (
-            project(kind, body)
-            for (kind, _), body in self._cluster.objects.items()
-            if kind == self._kind
-        )
-        return [child for child in found if child]
-
-
 class Pods:
     """Pods and gateways, which answer as the cluster says, and nothing that is measured."""
 
@@ -124,14 +119,19 @@ class World:
     def __init__(self, **changes: Any) -> None:
         self.cluster = Cluster(spec(**changes))
         self.kube = Kube(self.cluster)
-        children = {kind: Watched(self.cluster, kind) for kind in CHILDREN}
-        view = Store(self.kube, {"demo": [("help", "c0ffee")]}, children)
+        agents = Watched(lambda: [record(self.kube.agent)])
+        children = {kind: Watched(partial(self._children, kind)) for kind in CHILDREN}
+        documents = Source("help", "uid-2", 1, "c0ffee")
+        view = Store(agents, {"demo": [documents]}, children)
         fake = cast(Any, Pods(self.cluster))
         metrics = Metrics(CollectorRegistry())
         kube = cast(Any, self.kube)
         self._reconciler = Reconciler(
             view, kube, fake, fake, fake, PLATFORM, metrics, now=self._now
         )
+
+    def _children(self, kind: str) -> Iterable[Child | None]:
+        return (project(kind, body) for key, body in self.cluster.objects.items() if key[0] == kind)
 
     async def settle(self) -> float | None:
         """Look until nothing changes. Returns when the next look is due."""
