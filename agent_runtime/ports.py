@@ -227,11 +227,11 @@ class Sessions(Protocol):
     async def delete(self, conversation_id: str) -> None: ...
 
 
-class Claims(Protocol):
-    """Lets one of many do something that must be done once. Raises StateUnavailableError."""
+class Approvals(Protocol):
+    """Lets one of many settle what a conversation waits for. Raises StateUnavailableError."""
 
-    async def claim(self, name: str) -> bool:
-        """Tell whether nobody has claimed this name before, and claim it for a day."""
+    async def settle(self, conversation_id: str, pending_id: str) -> bool:
+        """Tell whether the conversation waited for this until now. It does so no more."""
         ...
 
 

@@ -13,14 +13,13 @@ from dataclasses import replace
 from agent_runtime.domain import Session
 from agent_runtime.errors import StateUnavailableError
 from agent_runtime.expiring import Expiring
-from agent_runtime.state.merging import merged
+from agent_runtime.state.merging import merged, settled
 from agent_runtime.state.records import check_size
 
 SESSIONS = 10_000
 BLOBS = 10_000
 BLOB_BYTES = 64 * 2**20
 RECORD_BYTES = 256 * 2**20
-CLAIM_SECONDS = 86_400.0
 FOR_GOOD = float("inf")
 Clock = Callable[[], float]
 Place = tuple[str, str]
@@ -36,7 +35,6 @@ class MemorySessions:
         self._seconds = seconds
         self._keep = keep
         self._sessions: Expiring[str, Session] = Expiring(entries, clock=clock)
-        self._claims: Expiring[str, bool] = Expiring(entries, clock=clock)
 
     async def load(self, conversation_id: str) -> Session | None:
         session = self._sessions.get(conversation_id)
@@ -50,11 +48,11 @@ class MemorySessions:
     async def delete(self, conversation_id: str) -> None:
         self._sessions.pop(conversation_id)
 
-    async def claim(self, name: str) -> bool:
-        free = self._claims.get(name) is None
-        if free:
-            self._claims.put(name, True, CLAIM_SECONDS)
-        return free
+    async def settle(self, conversation_id: str, pending_id: str) -> bool:
+        session = settled(self._sessions.get(conversation_id), pending_id)
+        if session is not None:
+            self._sessions.put(conversation_id, session, self._seconds)
+        return session is not None
 
 
 class MemoryRecords:

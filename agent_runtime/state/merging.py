@@ -31,6 +31,13 @@ def merged(session: Session, stored: Session | None, keep: int) -> Session:
     )
 
 
+def settled(stored: Session | None, pending_id: str) -> Session | None:
+    """Return what is to be stored once this is settled, or None where nothing waits for it."""
+    if stored is None or stored.pending is None or stored.pending.id != pending_id:
+        return None
+    return replace(stored, pending=None)
+
+
 def _overlap(before: tuple[Turn, ...], turns: tuple[Turn, ...]) -> int:
     """Return how many turns at the front of `turns` end `before`, whose oldest may be gone."""
     for length in range(min(len(before), len(turns)), 0, -1):

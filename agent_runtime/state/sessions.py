@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from redis.exceptions import WatchError
@@ -10,13 +12,13 @@ from agent_runtime.domain import Session
 from agent_runtime.errors import StateUnavailableError
 from agent_runtime.state.codec import decode, encode
 from agent_runtime.state.keys import Keys
-from agent_runtime.state.merging import merged
+from agent_runtime.state.merging import merged, settled
 from agent_runtime.state.redis import Client, RedisState
 
 ATTEMPTS = 20
 SAVE_SECONDS = 0.25
 """Losing a turn is worse than waiting, and the turns of others may come in between."""
-CLAIM_SECONDS = 86_400
+Change = Callable[[Session | None], Session | None]
 
 
 class RedisSessions:
@@ -37,37 +39,38 @@ class RedisSessions:
         return replace(session, loaded=session)
 
     async def save(self, session: Session) -> None:
-        key = self._keys.of("session", session.conversation_id)
+        await self._change(
+            session.conversation_id, lambda stored: merged(session, stored, self._keep)
+        )
 
-        async def write(redis: Client) -> None:
+    async def settle(self, conversation_id: str, pending_id: str) -> bool:
+        return await self._change(conversation_id, lambda stored: settled(stored, pending_id))
+
+    async def _change(self, conversation_id: str, change: Change) -> bool:
+        """Store what becomes of what is there, and tell whether anything does."""
+        key = self._keys.of("session", conversation_id)
+
+        async def write(redis: Client) -> bool:
             for _ in range(ATTEMPTS):
-                if await self._written(redis, key, session):
-                    return
+                with suppress(WatchError):
+                    return await self._changed(redis, key, change)
             raise StateUnavailableError("too many turns of one conversation at the same time")
 
-        await self._state.call(write, SAVE_SECONDS, write=True)
+        return await self._state.call(write, SAVE_SECONDS, write=True)
 
-    async def _written(self, redis: Client, key: bytes, session: Session) -> bool:
-        """Store it unless somebody else does at the same time."""
+    async def _changed(self, redis: Client, key: bytes, change: Change) -> bool:
+        """Raises WatchError where somebody else stores something at the same time."""
         async with redis.pipeline(transaction=True) as pipe:
             await pipe.watch(key)
             data = await pipe.get(key)
-            stored = decode(data) if data else None
-            pipe.multi()
-            pipe.set(key, encode(merged(session, stored, self._keep)), ex=self._seconds)
-            try:
-                await pipe.execute()
-            except WatchError:
+            session = change(decode(data) if data else None)
+            if session is None:
                 return False
+            pipe.multi()
+            pipe.set(key, encode(session), ex=self._seconds)
+            await pipe.execute()
         return True
 
     async def delete(self, conversation_id: str) -> None:
         key = self._keys.of("session", conversation_id)
         await self._state.call(lambda redis: redis.delete(key), write=True)
-
-    async def claim(self, name: str) -> bool:
-        key = self._keys.of("claim", name)
-        done = await self._state.call(
-            lambda redis: redis.set(key, b"1", ex=CLAIM_SECONDS, nx=True), write=True
-        )
-        return bool(done)

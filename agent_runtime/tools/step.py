@@ -19,6 +19,7 @@ from agent_runtime.domain import (
     Json,
     Pending,
     Piece,
+    Session,
     State,
     ToolCall,
     ToolResult,
@@ -27,7 +28,7 @@ from agent_runtime.domain import (
     told,
 )
 from agent_runtime.errors import ConflictError, InvalidRequestError
-from agent_runtime.ports import Claims
+from agent_runtime.ports import Approvals
 from agent_runtime.text.language import Language, language_of
 from agent_runtime.tools import forms, replies
 from agent_runtime.tools.routing import Router
@@ -53,18 +54,18 @@ class UseTools:
         slots: Slots,
         native: bool,
         day: Callable[[], date] = today,
-        claims: Claims | None = None,
+        approvals: Approvals | None = None,
     ) -> None:
         """
         Args:
             native: the generator calls functions by itself.
-            claims: keeps an approval that comes twice at the same time from counting twice.
+            approvals: keeps the word on a call that waits from counting twice.
         """
         self._toolbox = toolbox
         self._router = router
         self._slots = slots
         self._native = native
-        self._claims = claims
+        self._approvals = approvals
         self._day = day
 
     async def __call__(self, state: State) -> State:
@@ -128,14 +129,25 @@ class UseTools:
     ) -> State:
         if pending is None or pending.missing or pending.id != approval.id:
             raise ConflictError(f"nothing waits for the approval {approval.id!r} any more")
+        wanted = self._wanted(state, offered) if self._native and approval.approve else ()
+        # Before the call: a client that leaves during it must not be asked for it again.
+        session = await self._settled(state, pending)
         if not approval.approve:
-            return self._denied(state, pending)
-        if self._claims and not await self._claims.claim(f"approval:{pending.id}"):
-            raise ConflictError(f"the approval {approval.id!r} was given already")
+            return replace(self._denied(state, pending), session=session)
         spec = next((each for each in offered if each.name == pending.call.name), None)
         state = await self._made(state, spec, pending.call)
-        wanted = self._wanted(state, offered) if self._native else ()
-        return replace(state, tools=tuple(wanted))
+        return replace(state, tools=tuple(wanted), session=session)
+
+    async def _settled(self, state: State, pending: Pending) -> Session | None:
+        """Return the session as it is stored now. Raises ConflictError where another turn was
+        first."""
+        session = state.session
+        if session is None or self._approvals is None:
+            return session
+        if not await self._approvals.settle(session.conversation_id, pending.id):
+            raise ConflictError(f"nothing waits for the approval {pending.id!r} any more")
+        loaded = session.loaded and replace(session.loaded, pending=None)
+        return replace(session, pending=None, loaded=loaded)
 
     async def _resumed(
         self, state: State, pending: Pending, offered: Sequence[ToolSpec]

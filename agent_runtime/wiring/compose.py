@@ -80,7 +80,7 @@ def compose(
     slots = Slots()
     router = Router(batching, slots, config.tool_calls.min_score)
     native = generator.calls_tools and config.llm.functions != "routed"
-    use = UseTools(toolbox, router, slots, native, claims=state.sessions)
+    use = UseTools(toolbox, router, slots, native, approvals=state.sessions)
     attribution = Attribution(vectors)
     generate = Generate(generator, config.llm, toolbox, config.tool_calls, attribution, telemetry)
     theirs = own if own is not None else [own_steps.load(each) for each in config.steps]

@@ -11,7 +11,7 @@ import pytest
 
 from agent_runtime.domain import Pending, Session, ToolCall, Turn
 from agent_runtime.errors import StateUnavailableError, TooLargeError
-from agent_runtime.ports import Blobs, Claims, Records, Sessions
+from agent_runtime.ports import Approvals, Blobs, Records, Sessions
 from agent_runtime.state.blobs import RedisBlobs
 from agent_runtime.state.keys import Keys
 from agent_runtime.state.memory import MemoryBlobs, MemoryRecords, MemorySessions
@@ -91,13 +91,17 @@ async def test_only_the_newest_turns_are_kept(sessions: Sessions) -> None:
 
 
 @BOTH
-async def test_one_of_many_may_do_what_must_be_done_once(
+async def test_one_of_many_settles_what_a_conversation_waits_for(
     sessions: RedisSessions | MemorySessions,
 ) -> None:
-    claims: Claims = sessions
-    won = await asyncio.gather(*(claims.claim("c:p") for _ in range(20)))
+    approvals: Approvals = sessions
+    waits = Pending("p", ToolCall("1", "f", {}))
+    await sessions.save(Session("c", "alice", "shop", said("one"), waits))
+    assert not await approvals.settle("c", "another")
+    assert not await approvals.settle("another", "p")
+    won = await asyncio.gather(*(approvals.settle("c", "p") for _ in range(10)))
     assert sum(won) == 1
-    assert await claims.claim("c:q")
+    assert await sessions.load("c") == Session("c", "alice", "shop", said("one"))
 
 
 @BOTH
