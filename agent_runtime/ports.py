@@ -224,7 +224,9 @@ class Sessions(Protocol):
         """Store it. What was stored since it was loaded is kept: the new turns follow it."""
         ...
 
-    async def delete(self, conversation_id: str) -> None: ...
+    async def delete(self, conversation_id: str) -> None:
+        """Forget it. A turn that began before is not stored."""
+        ...
 
 
 class Approvals(Protocol):

@@ -13,7 +13,7 @@ from dataclasses import replace
 from agent_runtime.domain import Session
 from agent_runtime.errors import StateUnavailableError
 from agent_runtime.expiring import Expiring
-from agent_runtime.state.merging import merged, settled
+from agent_runtime.state.merging import DELETED, merged, settled
 from agent_runtime.state.records import check_size
 
 SESSIONS = 10_000
@@ -38,18 +38,21 @@ class MemorySessions:
 
     async def load(self, conversation_id: str) -> Session | None:
         session = self._sessions.get(conversation_id)
-        return replace(session, loaded=session) if session else None
+        if session is None or session.conversation_id != conversation_id:
+            return None
+        return replace(session, loaded=session)
 
     async def save(self, session: Session) -> None:
         id = session.conversation_id
-        stored = merged(session, self._sessions.get(id), self._keep)
-        self._sessions.put(id, stored, self._seconds)
-
-    async def delete(self, conversation_id: str) -> None:
-        self._sessions.pop(conversation_id)
+        self._put(id, merged(session, self._sessions.get(id), self._keep))
 
     async def settle(self, conversation_id: str, pending_id: str) -> bool:
-        session = settled(self._sessions.get(conversation_id), pending_id)
+        return self._put(conversation_id, settled(self._sessions.get(conversation_id), pending_id))
+
+    async def delete(self, conversation_id: str) -> None:
+        self._put(conversation_id, DELETED)
+
+    def _put(self, conversation_id: str, session: Session | None) -> bool:
         if session is not None:
             self._sessions.put(conversation_id, session, self._seconds)
         return session is not None

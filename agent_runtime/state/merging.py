@@ -6,13 +6,22 @@ from dataclasses import replace
 
 from agent_runtime.domain import Session, Turn
 
+DELETED = Session("")
+"""What is stored in the place of a deleted conversation until no turn goes on that began before.
+Without it a turn would take the conversation for lost, and bring back what it had loaded."""
 
-def merged(session: Session, stored: Session | None, keep: int) -> Session:
+
+def merged(session: Session, stored: Session | None, keep: int) -> Session | None:
     """Return what is to be stored for `session`, where `stored` is there now.
 
     The newest `keep` turns are kept. Where nothing was stored since `session` was loaded, it is
-    `session` itself; otherwise the turns that it added follow those of the other.
+    `session` itself; otherwise the turns that it added follow those of the other. Nothing is
+    stored where it was deleted since then.
     """
+    if stored == DELETED:
+        if session.loaded is not None:
+            return None
+        stored = None
     before = session.loaded.turns if session.loaded else ()
     turns = session.turns
     if stored is not None and stored.turns != before:

@@ -12,7 +12,7 @@ from agent_runtime.domain import Session
 from agent_runtime.errors import StateUnavailableError
 from agent_runtime.state.codec import decode, encode
 from agent_runtime.state.keys import Keys
-from agent_runtime.state.merging import merged, settled
+from agent_runtime.state.merging import DELETED, merged, settled
 from agent_runtime.state.redis import Client, RedisState
 
 ATTEMPTS = 20
@@ -73,4 +73,6 @@ class RedisSessions:
 
     async def delete(self, conversation_id: str) -> None:
         key = self._keys.of("session", conversation_id)
-        await self._state.call(lambda redis: redis.delete(key), write=True)
+        await self._state.call(
+            lambda redis: redis.set(key, encode(DELETED), ex=self._seconds), write=True
+        )

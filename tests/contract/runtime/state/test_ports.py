@@ -68,6 +68,22 @@ async def test_a_session_is_remembered_and_forgotten(sessions: Sessions) -> None
 
 
 @BOTH
+async def test_a_turn_does_not_bring_back_what_was_deleted_meanwhile(sessions: Sessions) -> None:
+    await say(sessions, "c", "secret")
+    begun = await sessions.load("c")
+    assert begun is not None
+    await sessions.delete("c")
+    await sessions.save(replace(begun, turns=begun.turns + said("late")))
+    assert await sessions.load("c") is None
+    # The name may be used again, as if it were new.
+    await say(sessions, "c", "anew")
+    await sessions.save(replace(begun, turns=begun.turns + said("later")))
+    found = await sessions.load("c")
+    assert found is not None
+    assert found.turns == (*said("anew"), *said("later"))
+
+
+@BOTH
 async def test_turns_at_the_same_time_are_all_kept(sessions: Sessions) -> None:
     await say(sessions, "c", "first")
     texts = [f"turn {n}" for n in range(10)]

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_runtime.domain import Pending, Session, ToolCall, Turn
-from agent_runtime.state.merging import merged
+from agent_runtime.state.merging import DELETED
+from agent_runtime.state.merging import merged as stored_of
 
 EMPTY = Session("c", "alice", "shop")
 WAITS = Pending("p", ToolCall("1", "create_ticket", {}))
@@ -22,6 +23,12 @@ def said(*texts: str) -> tuple[Turn, ...]:
 
 def loaded(session: Session) -> Session:
     return replace(session, loaded=session)
+
+
+def merged(session: Session, stored: Session | None, keep: int) -> Session:
+    to_store = stored_of(session, stored, keep)
+    assert to_store is not None
+    return to_store
 
 
 def added(session: Session, *texts: str, keep: int = 1000) -> Session:
@@ -73,3 +80,11 @@ def test_documents_that_another_turn_showed_stay_in_view() -> None:
     first = replace(merged(added(EMPTY, "a"), None, 100), grounded=True)
     assert merged(added(EMPTY, "b"), first, 100).grounded
     assert not merged(added(EMPTY, "b"), None, 100).grounded
+
+
+def test_a_deleted_conversation_stays_away_and_its_name_is_free() -> None:
+    base = replace(EMPTY, turns=said("a"), pending=WAITS)
+    assert stored_of(added(loaded(base), "b"), DELETED, 100) is None
+    assert stored_of(added(EMPTY, "b"), DELETED, 100) == added(EMPTY, "b")
+    # One that was lost without being deleted is whole again.
+    assert stored_of(added(loaded(base), "b"), None, 100) == added(base, "b")
