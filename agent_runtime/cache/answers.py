@@ -75,7 +75,8 @@ class Answers:
     async def _alike(self, scope: str, question: str, vector: Vector) -> Answer | None:
         log = _log(scope)
         recent = self._recent.get(log) or Recent()
-        recent.read(*await self._blobs.pushed(log, recent.total))
+        after = recent.total
+        recent.read(after, *await self._blobs.pushed(log, after))
         self._recent.put(log, recent, self._config.ttl_seconds)
         for entry in recent.near(vector, self._config.min_similarity, CANDIDATES):
             if same(entry.question, question):

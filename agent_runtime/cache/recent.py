@@ -53,11 +53,13 @@ class Recent:
         self._alike: list[Entry] = []
         self._matrix: Matrix = np.empty((0, 0), np.float32)
 
-    def read(self, total: int, new: list[bytes]) -> None:
-        """Take over what was added. `total` is how many were ever added."""
-        if total == self.total:
+    def read(self, after: int, total: int, new: list[bytes]) -> None:
+        """Take over what was added after so many. `total` is how many were ever added: where it is
+        less, the log was begun again. Look-ups may be answered in another order than asked."""
+        again = total < after
+        if not again and total <= self.total:
             return
-        known = self._entries if total > self.total else []
+        known = [] if again else self._entries
         entries = [entry for entry in map(decode, new) if entry is not None] + known
         by_key = {entry.key: entry for entry in reversed(entries)}
         self._entries = list(reversed(by_key.values()))[:KEEP]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import numpy as np
@@ -60,6 +61,22 @@ class Away:
 
     async def pushed(self, key: str, after: int) -> tuple[int, list[bytes]]:
         raise StateUnavailableError("away")
+
+
+class Held(MemoryBlobs):
+    """What was pushed is read at once and told when a test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read = asyncio.Event()
+        self.hold: asyncio.Event | None = None
+
+    async def pushed(self, key: str, after: int) -> tuple[int, list[bytes]]:
+        found = await super().pushed(key, after)
+        self.read.set()
+        if self.hold:
+            await self.hold.wait()
+        return found
 
 
 def vector(*numbers: float) -> Vector:
@@ -229,8 +246,28 @@ def test_a_stored_vector_points_where_it_did(numbers: Sequence[float]) -> None:
 
 def test_a_log_that_was_begun_again_is_read_again() -> None:
     recent = Recent()
-    recent.read(5, [encode_entry(Entry("old", "q", vector(1, 0)))])
-    recent.read(1, [encode_entry(Entry("new", "q", vector(0, 1)))])
+    recent.read(0, 5, [encode_entry(Entry("old", "q", vector(1, 0)))])
+    recent.read(5, 1, [encode_entry(Entry("new", "q", vector(0, 1)))])
     assert [entry.key for entry in recent.near(vector(0, 1), 0.5, 8)] == ["new"]
     assert recent.near(vector(1, 0), 0.5, 8) == []
     assert recent.near(vector(1, 0, 0), 0.5, 8) == []
+
+
+async def test_look_ups_that_are_answered_in_another_order_forget_nothing() -> None:
+    blobs = Held()
+    (one, _), (other, _) = semantic(blobs), semantic(blobs)
+    await one.put("s", "Where is my order?", vector(1, 0), ANSWER)
+    assert await other.get("s", "Could you tell me where my order is?", vector(1, 0))
+    # Two ask for what is new; the second sees more and has its answer first.
+    await one.put("s", "Where is my invoice?", vector(0, 1), ANSWER)
+    blobs.read.clear()
+    blobs.hold = asyncio.Event()
+    late = asyncio.create_task(other.get("s", "Who are you?", vector(0.5, 1)))
+    await blobs.read.wait()
+    hold, blobs.hold = blobs.hold, None
+    await one.put("s", "Where is my lamp?", vector(1, 1), ANSWER)
+    assert await other.get("s", "Could you tell me where my lamp is?", vector(1, 1))
+    hold.set()
+    await late
+    for thing, near in (("order", (1, 0)), ("invoice", (0, 1)), ("lamp", (1, 1))):
+        assert await other.get("s", f"Could you tell me where my {thing} is?", vector(*near))
