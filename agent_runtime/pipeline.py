@@ -22,7 +22,9 @@ from agent_runtime.domain import (
     Request,
     State,
     Step,
+    Turn,
     answer_of,
+    conversation,
     told,
     whole,
 )
@@ -39,6 +41,8 @@ class Reply:
     cached: bool
     degraded: tuple[str, ...]
     """What the agent does without for now, such as `sessions`."""
+    remembered: tuple[Turn, ...] = ()
+    """The turns before those of the request."""
 
     async def whole(self) -> Answer:
         """Wait for the end and return it as one."""
@@ -64,7 +68,7 @@ class Pipeline:
         """Answer the newest message.
 
         Raises:
-            InvalidRequestError: the user said nothing.
+            InvalidRequestError: the user said nothing, or hands in what nobody asked for.
             NotFoundError: the conversation is somebody else's.
             AgentError: what a step raises.
         """
@@ -79,7 +83,9 @@ class Pipeline:
         if state.cached:
             self._telemetry.known()
         events = await begun(self._remembered(state))
-        return Reply(events, question, state.evidence, state.cached, degraded)
+        turns = conversation(request, session)
+        remembered = turns[: len(turns) - len(request.turns)]
+        return Reply(events, question, state.evidence, state.cached, degraded, remembered)
 
     async def _remembered(self, state: State) -> AsyncGenerator[Event]:
         """Pass the reply on, count it, and keep it in mind for the next turn."""

@@ -8,8 +8,7 @@ from typing import Protocol
 from agent_runtime.config import DialogueConfig
 from agent_runtime.dialogue.follow_up import focus, joined, leans_back, substitutes
 from agent_runtime.dialogue.intents import Intents
-from agent_runtime.dialogue.memory import conversation
-from agent_runtime.domain import Question, Request, Session, Turn
+from agent_runtime.domain import Question, Request, Session, Turn, conversation
 from agent_runtime.errors import InvalidRequestError
 from agent_runtime.ports import Vectors
 from agent_runtime.text.language import language_of
@@ -41,7 +40,9 @@ class DialogueManager:
         at = next((i for i in reversed(range(len(turns))) if _asks(turns[i], silent)), None)
         asked = turns[at].content.strip() if at is not None else ""
         if not asked:
-            raise InvalidRequestError("messages: the last user message is empty", "messages")
+            raise InvalidRequestError(
+                f"{request.place}: the last user message is empty", request.place
+            )
         history = recent(turns[:at], self._config.history_turns)
         waits = session is not None and session.pending is not None
         standalone = asked

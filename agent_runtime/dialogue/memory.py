@@ -10,8 +10,17 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from agent_runtime.domain import Answer, Principal, Request, Session, State, Turn
-from agent_runtime.errors import NotFoundError, StateUnavailableError
+from agent_runtime.domain import (
+    Answer,
+    Principal,
+    Request,
+    Session,
+    State,
+    Turn,
+    conversation,
+    unmatched,
+)
+from agent_runtime.errors import InvalidRequestError, NotFoundError, StateUnavailableError
 from agent_runtime.ports import Sessions
 from agent_runtime.text.jsons import as_text
 
@@ -38,19 +47,27 @@ class Memory:
         """Return the session of the conversation, and what had to be done without.
 
         Raises:
+            InvalidRequestError: what came of a call that nobody asked for.
             NotFoundError: the conversation is somebody else's.
             StateUnavailableError: the request answers something that has to be remembered.
         """
         try:
             session = await self._sessions.load(request.conversation_id)
         except StateUnavailableError as error:
-            if request.approval is not None:
+            if request.approval is not None or unmatched(request.turns):
                 raise
             log.warning("going on without the session: %s", error)
             return None, ("sessions",)
         caller = request.principal
         if session and (session.owner, session.tenant) != (caller.user, caller.tenant):
             raise NotFoundError(f"there is no conversation {request.conversation_id!r}")
+        for number in unmatched(request.turns, session.turns if session else ()):
+            call = request.turns[number].tool_call_id
+            raise InvalidRequestError(
+                f"{request.place}: an output is for the call {call!r}, which this conversation "
+                "does not have",
+                request.place,
+            )
         if session and self._readable:
             session = replace(session, turns=await self._readable(session.turns, caller))
         return session, ()
@@ -74,13 +91,6 @@ class Memory:
             await self._sessions.save(session)
         except StateUnavailableError as error:
             log.warning("the turn is not remembered: %s", error)
-
-
-def conversation(request: Request, session: Session | None) -> tuple[Turn, ...]:
-    """Return all turns up to and with the newest message."""
-    if session is None or any(turn.role in ("assistant", "tool") for turn in request.turns):
-        return request.turns
-    return session.turns + request.turns
 
 
 def after(answer: Answer) -> list[Turn]:

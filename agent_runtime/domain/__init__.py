@@ -13,6 +13,7 @@ from agent_runtime.domain.conversation import (
     Session,
     ToolCall,
     Turn,
+    unmatched,
 )
 from agent_runtime.domain.documents import (
     Chunk,
@@ -42,6 +43,7 @@ from agent_runtime.domain.reply import (
     ToolResult,
     ToolSpec,
     Usage,
+    conversation,
 )
 from agent_runtime.domain.state import State, Step, answer_of, told, whole
 
@@ -86,6 +88,8 @@ __all__ = [
     "Usage",
     "Vector",
     "answer_of",
+    "conversation",
     "told",
+    "unmatched",
     "whole",
 ]

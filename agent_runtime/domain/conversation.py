@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -50,6 +50,17 @@ class Turn:
     """Calls that the assistant asked for."""
     tool_call_id: str | None = None
     """For `tool`: the call whose result this is."""
+
+
+def unmatched(turns: Sequence[Turn], before: Sequence[Turn] = ()) -> list[int]:
+    """Return where outputs of tools stand that no turn before them asked for."""
+    asked = {call.id for turn in before for call in turn.tool_calls}
+    found: list[int] = []
+    for number, turn in enumerate(turns):
+        asked.update(call.id for call in turn.tool_calls)
+        if turn.role == "tool" and turn.tool_call_id not in asked:
+            found.append(number)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from agent_runtime.domain.conversation import (
     Principal,
     Question,
     Sampling,
+    Session,
     ToolCall,
     Turn,
 )
@@ -63,6 +64,16 @@ class Request:
     """`auto`, `none`, `required`, or the name of a tool."""
     sampling: Sampling = AS_CONFIGURED
     approval: Approval | None = None
+    place: str = "messages"
+    """The field that the turns came in, for the words of an error."""
+
+
+def conversation(request: Request, session: Session | None) -> tuple[Turn, ...]:
+    """Return all turns up to and with the newest message. What the agent said is sent only by who
+    sends the whole conversation; what came of a call belongs to a turn that is remembered."""
+    if session is None or any(turn.role == "assistant" for turn in request.turns):
+        return request.turns
+    return session.turns + request.turns
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from agent_runtime.domain import (
     ToolResult,
     ToolSpec,
     Turn,
+    conversation,
     told,
 )
 from agent_runtime.errors import ConflictError, InvalidRequestError
@@ -76,7 +77,7 @@ class UseTools:
         pending = state.session.pending if state.session else None
         if state.request.approval is not None:
             return await self._decided(state, pending, state.request.approval, offered)
-        state = replace(state, handed_in=_handed_in(state.request.turns))
+        state = replace(state, handed_in=_handed_in(conversation(state.request, state.session)))
         if pending is not None and not state.handed_in and state.request.tool_choice != "none":
             resumed = await self._resumed(state, pending, offered)
             if resumed is not None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter
 
-from agent_runtime.domain import Approval, Principal, Request, Sampling, ToolSpec, Turn
+from agent_runtime.domain import Approval, Principal, Request, Sampling, ToolSpec, Turn, unmatched
 from agent_runtime.errors import InvalidRequestError
 from agent_runtime.http.fields import Body, Identifier, Short, Text, check_question
 from agent_runtime.http.functions import (
@@ -192,15 +192,6 @@ class ChatRequest(Body):
             max_tokens=self.max_completion_tokens or self.max_tokens,
             stop=(self.stop,) if isinstance(self.stop, str) else as_tuple(self.stop),
         )
-
-
-def unmatched(turns: Sequence[Turn]) -> Iterator[int]:
-    """Yield where a tool's output stands that no turn before it asked for."""
-    asked: set[str] = set()
-    for number, turn in enumerate(turns):
-        asked.update(each.id for each in turn.tool_calls)
-        if turn.role == "tool" and turn.tool_call_id not in asked:
-            yield number
 
 
 def as_tuple(values: Sequence[str] | None) -> tuple[str, ...] | None:

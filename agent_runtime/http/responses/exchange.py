@@ -19,7 +19,7 @@ from agent_runtime.pipeline import Reply
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What is known when the turn begins. `turns` is what was said before the reply."""
+    """What is known when the turn begins. `turns` is what the request said."""
 
     writer: Writer
     principal: Principal
@@ -54,15 +54,16 @@ class Exchange:
                 yield each
         for each in self.writer.end(int(time.time())):
             yield each
-        await self._keep(seen)
+        # Instructions were for their own responses alone.
+        before = [turn for turn in reply.remembered if turn.role != "system"]
+        await self._keep((*before, *self.turns, *after(answer_of(seen))))
         yield self.writer.final()
 
-    async def _keep(self, seen: Sequence[Event]) -> None:
+    async def _keep(self, turns: tuple[Turn, ...]) -> None:
         """Store the response, and say so where that is not possible."""
         response = self.writer.response
         if not response["store"]:
             return
-        turns = (*self.turns, *after(answer_of(seen)))
         record = StoredResponse(
             owner=self.principal.user,
             tenant=self.principal.tenant,

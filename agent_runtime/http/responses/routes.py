@@ -9,11 +9,10 @@ from fastapi.responses import Response
 from typing_extensions import TypedDict
 
 from agent_runtime.dialogue.memory import Readable
-from agent_runtime.domain import Principal, Turn
+from agent_runtime.domain import Principal, Turn, unmatched
 from agent_runtime.domain import Request as DomainRequest
 from agent_runtime.errors import ConflictError, InvalidRequestError, NotFoundError
 from agent_runtime.http.access import principal_of
-from agent_runtime.http.chat.schemas import unmatched
 from agent_runtime.http.fields import check_question, conversation_id, issued, issued_at
 from agent_runtime.http.functions import chosen
 from agent_runtime.http.items import approval_of, kept
@@ -84,7 +83,9 @@ class Responses:
         conversation = self._conversation(request, named, previous)
         request.state.conversation_id = conversation
         said = (*(previous.turns if previous else ()), *body.turns())
-        turn = _turn(body, said, conversation, principal, known=bool(named))
+        # Of a named conversation the agent may know more than stands here.
+        remembered = bool(named or request.headers.get("x-conversation-id"))
+        turn = _turn(body, said, conversation, principal, remembered and previous is None)
         exchange = Exchange(
             writer=Writer(self._object(body, conversation)),
             principal=principal,
@@ -181,13 +182,13 @@ def _turn(
     said: tuple[Turn, ...],
     conversation: str,
     principal: Principal,
-    known: bool,
+    remembered: bool,
 ) -> DomainRequest:
     """Return the turn to be answered. Raises InvalidRequestError."""
     approval = approval_of(body.items())
     if not said and approval is None:
         raise InvalidRequestError("input: a message is needed", "input")
-    for _ in () if known else unmatched(said):
+    if not remembered and unmatched(said):
         raise InvalidRequestError(
             "input: a function_call_output has a call_id that no function_call before it has",
             "input",
@@ -204,4 +205,5 @@ def _turn(
         tool_choice=chosen(body.tool_choice, functions),
         sampling=body.sampling(),
         approval=approval,
+        place="input",
     )

@@ -298,3 +298,29 @@ def test_a_function_of_the_client_s_is_called_and_its_output_used(client: openai
         model="agent", input=[output], previous_response_id=response.id, tools=[described_]
     )
     assert "Suzhou" in last.output_text
+    # By the conversation's name the output alone is enough, in both of OpenAI's APIs.
+    conversation = client.conversations.create().id
+    for named in ({"conversation": conversation}, {"extra_headers": {"X-Conversation-ID": "p-1"}}):
+        more: Any = {"model": "agent", "tools": [described_], **named}
+        asks_ = client.responses.create(
+            input=messages[0]["content"], tool_choice="required", **more
+        )
+        (item,) = asks_.output
+        assert item.type == "function_call"
+        output["call_id"] = item.call_id
+        wrong: Any = {**output, "call_id": "call_nobody"}
+        with pytest.raises(openai.BadRequestError, match="call_nobody") as refused:
+            client.responses.create(input=[wrong], **more)
+        assert refused.value.param == "input"
+        assert "Suzhou" in client.responses.create(input=[output], **more).output_text
+    headers = {"X-Conversation-ID": "p-2"}
+    asks = client.chat.completions.create(
+        model="agent", messages=messages[:1], tools=[function], tool_choice=chosen,
+        extra_headers=headers,
+    )  # fmt: skip
+    (call,) = asks.choices[0].message.tool_calls or []
+    alone: Any = [{**messages[2], "tool_call_id": call.id}]
+    answer = client.chat.completions.create(
+        model="agent", messages=alone, tools=[function], extra_headers=headers
+    )
+    assert "Suzhou" in (answer.choices[0].message.content or "")
