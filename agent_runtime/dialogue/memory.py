@@ -18,6 +18,7 @@ from agent_runtime.domain import (
     State,
     Turn,
     conversation,
+    newest,
     unmatched,
 )
 from agent_runtime.errors import InvalidRequestError, NotFoundError, StateUnavailableError
@@ -75,7 +76,7 @@ class Memory:
     async def remember(self, state: State, answer: Answer) -> None:
         """Add the turn to its session."""
         request = state.request
-        kept = [*conversation(request, state.session), *after(answer)][-self._messages :]
+        said = (*conversation(request, state.session), *after(answer))
         session = state.session or Session(
             request.conversation_id, request.principal.user, request.principal.tenant
         )
@@ -83,7 +84,7 @@ class Memory:
         read = state.cached or bool(state.evidence and state.evidence.passages)
         session = replace(
             session,
-            turns=tuple(kept),
+            turns=newest(said, self._messages),
             pending=answer.pending,
             grounded=session.grounded or read,
         )

@@ -13,6 +13,7 @@ from agent_runtime.domain.conversation import (
     Session,
     ToolCall,
     Turn,
+    newest,
     unmatched,
 )
 from agent_runtime.domain.documents import (
@@ -89,6 +90,7 @@ __all__ = [
     "Vector",
     "answer_of",
     "conversation",
+    "newest",
     "told",
     "unmatched",
     "whole",

@@ -63,6 +63,16 @@ def unmatched(turns: Sequence[Turn], before: Sequence[Turn] = ()) -> list[int]:
     return found
 
 
+def newest(turns: Sequence[Turn], keep: int) -> tuple[Turn, ...]:
+    """Return the last turns, and the question that they are about where it is further back: a
+    model may call many functions for one."""
+    kept = tuple(turns[-keep:]) if keep else ()
+    if not kept or any(turn.role == "user" for turn in kept):
+        return kept
+    asked = [turn for turn in turns if turn.role == "user"][-1:]
+    return (*asked, *kept[len(asked) :])
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How words are chosen, as a request asks for it. None: as the agent is configured."""

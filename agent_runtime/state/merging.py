@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agent_runtime.domain import Session, Turn
+from agent_runtime.domain import Session, Turn, newest
 
 DELETED = Session("")
 """What is stored in the place of a deleted conversation until no turn goes on that began before.
@@ -33,7 +33,7 @@ def merged(session: Session, stored: Session | None, keep: int) -> Session | Non
         pending = stored.pending
     return replace(
         session,
-        turns=turns[-keep:] if keep else (),
+        turns=newest(turns, keep),
         pending=pending,
         grounded=session.grounded or (stored is not None and stored.grounded),
         loaded=None,

@@ -35,7 +35,7 @@ async def model(state: State) -> State:
     """Calls the client's function for a question, and tells what came of it."""
     told_of = " ".join(f"{each.call.name}: {each.content}" for each in state.handed_in)
     calls = (ToolCall("call-1", "get_weather", {"city": "昆山"}), Finish("tool_calls"))
-    asked = bool(state.tools and not told_of)
+    asked = state.tools and (not told_of or state.request.tool_choice == "required")
     return state.replying(told(*(calls if asked else (Piece(told_of or "Ok."), Finish()))))
 
 
@@ -137,6 +137,14 @@ async def test_who_goes_on_from_a_response_has_what_its_conversation_remembered(
     assert await items(client) == [
         "user", "function_call", "function_call_output", "assistant", *["user", "assistant"] * 2
     ]  # fmt: skip
+
+
+async def test_many_rounds_of_calls_for_one_question(client: httpx.AsyncClient) -> None:
+    body = {"input": [OUTPUT], "conversation": "mine", "tools": [FUNCTION]}
+    for _ in range(9):
+        again = await client.post(RESPONSES, json={**body, "tool_choice": "required"})
+        assert again.json()["output"][0]["type"] == "function_call"
+    assert TOLD in responded(await client.post(RESPONSES, json=body))
 
 
 async def test_without_sessions_nobody_is_told_that_the_call_is_wrong(

@@ -88,3 +88,11 @@ def test_a_deleted_conversation_stays_away_and_its_name_is_free() -> None:
     assert stored_of(added(EMPTY, "b"), DELETED, 100) == added(EMPTY, "b")
     # One that was lost without being deleted is whole again.
     assert stored_of(added(loaded(base), "b"), None, 100) == added(base, "b")
+
+
+def test_a_question_stays_while_functions_are_called_for_it() -> None:
+    calls = tuple(Turn("assistant", "", (ToolCall(str(n), "f", {}),)) for n in range(9))
+    base = replace(EMPTY, turns=(*said("a"), Turn("user", "b"), *calls))
+    kept = merged(base, None, 4).turns
+    assert kept == (Turn("user", "b"), *calls[-3:])
+    assert merged(replace(EMPTY, turns=calls), None, 4).turns == calls[-4:]
