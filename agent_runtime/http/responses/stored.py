@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import dropwhile
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -69,7 +70,9 @@ class StoredResponses:
 
     async def keep(self, id: str, stored: StoredResponse) -> bool:
         """Store a response, and tell whether that was possible: the answer is given anyway."""
-        short = replace(stored, turns=stored.turns[-MAX_TURNS:])
+        # What came of a call that is cut off would be refused as nobody's.
+        turns = dropwhile(lambda turn: turn.role == "tool", stored.turns[-MAX_TURNS:])
+        short = replace(stored, turns=tuple(turns))
         try:
             await self._records.put(KIND, stored.tenant, id, _RECORD.dump_json(short), SECONDS)
         except StateUnavailableError as error:

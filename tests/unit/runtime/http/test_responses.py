@@ -17,7 +17,7 @@ from agent_runtime.domain import (
     Usage,
 )
 from agent_runtime.errors import GeneratorTimeoutError, StateUnavailableError
-from agent_runtime.http.responses.stored import StoredResponses
+from agent_runtime.http.responses.stored import MAX_TURNS, StoredResponses
 from tests.unit.runtime.http.harness import (
     ALICE,
     BOB,
@@ -126,6 +126,21 @@ async def test_functions_go_out_and_their_outputs_come_back(runtime: Runtime) ->
         Turn("tool", "sunny", tool_call_id="call-1"),
     )
     assert request.conversation_id == first["conversation_id"]
+
+
+async def test_a_long_response_is_not_cut_between_a_call_and_what_came_of_it(
+    runtime: Runtime,
+) -> None:
+    call = {"type": "function_call", "call_id": "call-1", "name": "get_weather", "arguments": "{}"}
+    output = {"type": "function_call_output", "output": "sunny"}
+    said: list[dict[str, str]] = [{"role": "user", "content": "Where?"}]
+    for number in range(MAX_TURNS // 2):
+        id = {"call_id": f"call-{number}"}
+        said += [{**call, **id}, {**output, **id}]
+    first = (await runtime.respond(input=said)).json()
+    assert (await runtime.respond(previous_response_id=first["id"])).status_code == 200
+    kept = runtime.agent.requests[-1].turns
+    assert (len(kept), kept[0].tool_calls[0].id) == (MAX_TURNS, "call-1")
 
 
 async def test_items_say_what_a_client_keeps_itself(runtime: Runtime) -> None:
