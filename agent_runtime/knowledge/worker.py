@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection, Pipe
 from typing import TypeVar
@@ -73,12 +74,20 @@ class DocumentWorker:
                 raise UnreadableDocumentError("it broke the process that reads it") from error
             finally:
                 if not whole:  # what is still to come would be taken for the next document's
-                    self._kill()
+                    self._give_up()
 
     def close(self) -> None:
         """End the process and its thread."""
-        self._kill()
+        self._give_up()
         self._thread.shutdown(wait=False)
+
+    def _give_up(self) -> None:
+        """End the process now, and the one that the thread may be just about to start."""
+        if (process := self._process) is not None:
+            process.kill()
+            process.wait()
+        with suppress(RuntimeError):  # closed, and by then given up
+            self._thread.submit(self._kill)
 
     async def _do(self, call: Callable[[A], R], argument: A) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, argument)
@@ -124,10 +133,11 @@ class DocumentWorker:
         raise AgentError("the process that reads documents does not start; its log says why")
 
     def _kill(self) -> None:
+        """In the thread, which alone sets the two."""
         process, pipe = self._process, self._pipe
         self._process = self._pipe = None
         if process is not None:
             process.kill()
             process.wait()
         if pipe is not None:
-            self._thread.submit(pipe.close)  # behind a receive that now ends
+            pipe.close()

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tokenizers import Tokenizer
@@ -119,6 +120,54 @@ async def test_a_reader_that_is_cancelled_frees_it_at_once() -> None:
             assert [chunk.text for chunk in await read(worker, document("Next."))] == ["Next."]
     finally:
         worker.close()
+
+
+async def test_a_document_given_up_while_the_process_starts_is_not_the_next_one_s(
+    worker: DocumentWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starting, go_on = threading.Event(), threading.Event()
+    start = subprocess.Popen
+
+    def slow(*args: Any, **more: Any) -> subprocess.Popen[bytes]:
+        starting.set()
+        assert go_on.wait(60)
+        return start(*args, **more)
+
+    monkeypatch.setattr(subprocess, "Popen", slow)
+    task = asyncio.create_task(read(worker, document("Given up.")))
+    assert await asyncio.to_thread(starting.wait, 60)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    go_on.set()
+    for text in ("Next.", "And the one after."):
+        assert [chunk.text for chunk in await read(worker, document(text))] == [text]
+
+
+async def test_closing_ends_a_process_that_is_just_started(
+    worker: DocumentWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starting, go_on = threading.Event(), threading.Event()
+    start, started = subprocess.Popen, list[subprocess.Popen[bytes]]()
+
+    def slow(*args: Any, **more: Any) -> subprocess.Popen[bytes]:
+        starting.set()
+        assert go_on.wait(60)
+        started.append(start(*args, **more))
+        return started[0]
+
+    monkeypatch.setattr(subprocess, "Popen", slow)
+    task = asyncio.create_task(read(worker, document("Given up.")))
+    assert await asyncio.to_thread(starting.wait, 60)
+    task.cancel()
+    worker.close()
+    go_on.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("documents"):
+            await asyncio.to_thread(thread.join, 60)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert started[0].returncode == -signal.SIGKILL
 
 
 async def test_callers_wait_for_each_other(worker: DocumentWorker) -> None:
