@@ -1,7 +1,8 @@
 """Bringing a collection in line with the sources: only what changed is embedded again.
 
-Safe to kill at any point. New chunks are written first, then the old ones go, then the version
-counts up; readers look at complete documents only, and a rerun finishes what is half done.
+Safe to kill at any point, and to cancel: what was being written is written then. New chunks are
+written first, then the old ones go, then the version counts up; readers look at complete documents
+only, and a rerun finishes what is half done.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from agent_runtime.knowledge.embedding import embed
 from agent_runtime.knowledge.preparing import Prepare
 from agent_runtime.knowledge.scope import SOURCES, Scope
 from agent_runtime.knowledge.sources import Original, Skipped, listed
+from agent_runtime.knowledge.writing import ended
 from agent_runtime.ports import Embedder, IndexWriter
 
 BATCH_CHUNKS = 32
@@ -123,14 +125,15 @@ class _Attempt:
             raise NoDocumentsError(f"no document holds any text{listed(self._skipped)}")
         for start in range(0, len(changes.stale), DELETE_CHUNKS):
             await self._begin()
-            await self._writer.delete(changes.stale[start : start + DELETE_CHUNKS])
+            await ended(self._writer.delete(changes.stale[start : start + DELETE_CHUNKS]))
         documents = _documents(chunks.values())
         version = info.version
         if self.began or self._wrote or info.pending or version == 0:
             if await self._overtaken(info):
                 return None
             version += 1
-            await self._writer.publish(version, self._elsewhere(info, found) + len(documents))
+            total = self._elsewhere(info, found) + len(documents)
+            await ended(self._writer.publish(version, total))
         changed = len(_documents(written) | changes.gone)
         return Ingested(len(documents), len(chunks), changed, version, tuple(self._skipped))
 
@@ -152,7 +155,7 @@ class _Attempt:
 
     async def _begin(self) -> None:
         if not self.began:
-            await self._writer.begin()
+            await ended(self._writer.begin())
             self.began = True
 
     async def _overtaken(self, before: IndexInfo) -> bool:
@@ -173,7 +176,7 @@ class _Attempt:
                     )
                     await self._begin()
                     for start in range(0, len(embedded), WRITE_CHUNKS):
-                        await self._writer.upsert(embedded[start : start + WRITE_CHUNKS])
+                        await ended(self._writer.upsert(embedded[start : start + WRITE_CHUNKS]))
                     written += [each.key for each in batch]
                 self._with.progress(done, len(originals), len(written))
         return written

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
+from typing import Any
 
 import pytest
 
@@ -209,6 +211,65 @@ async def test_a_collection_that_others_keep_changing_is_a_conflict_and_a_rerun_
     done = await run(store, document("a.md", "Ours."))
     assert texts(store) == ["Ours."]
     assert state(store) == (done.index_version, 1, False)
+
+
+class Remote(MemoryStore):
+    """Does what it was once told to, whether or not anybody waits for the answer."""
+
+    def __init__(self, slow: str) -> None:
+        super().__init__()
+        self._slow = slow
+        self._server = set[asyncio.Task[None]]()
+        self.told, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def begin(self) -> None:
+        await self._do("begin", super().begin())
+
+    async def upsert(self, chunks: Sequence[EmbeddedChunk]) -> None:
+        await self._do("upsert", super().upsert(chunks))
+
+    async def delete(self, ids: Sequence[str]) -> None:
+        await self._do("delete", super().delete(ids))
+
+    async def publish(self, version: int, documents: int) -> None:
+        await self._do("publish", super().publish(version, documents))
+
+    async def _do(self, method: str, work: Coroutine[Any, Any, None]) -> None:
+        if method != self._slow:
+            await work
+            return
+
+        async def later() -> None:
+            self.told.set()
+            await self.go_on.wait()
+            await work
+
+        task = asyncio.create_task(later())
+        self._server.add(task)
+        await asyncio.shield(task)
+
+
+@pytest.mark.parametrize("method", ["begin", "upsert", "delete", "publish"])
+async def test_a_run_that_is_cancelled_leaves_nothing_behind_that_is_written_later(
+    method: str,
+) -> None:
+    store = Remote(method)
+    store.go_on.set()
+    await run(store, document("u.md", "Old.", "files"), scope=uploads("u.md"))
+    store.told.clear()
+    store.go_on.clear()
+    new = document("u.md", "New.", "files")
+    running = asyncio.create_task(run(store, new, scope=uploads("u.md")))
+    await store.told.wait()
+    running.cancel()
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert not running.done()
+    store.go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await run(store, scope=uploads("u.md"))
+    assert (texts(store), state(store)[1:]) == ([], (0, False))
 
 
 @pytest.mark.timeout(30)
