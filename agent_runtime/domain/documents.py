@@ -97,7 +97,7 @@ class IndexInfo:
     embedding_model: str
     dimension: int
     version: int
-    """Counts up with each published change; 0: never published."""
+    """Rises with each published change, to the microseconds of its time; 0: never published."""
     documents: int
     pending: bool
     """Changes were written and not published yet."""

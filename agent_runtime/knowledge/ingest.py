@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -80,6 +81,7 @@ class Ingestion:
     progress: Progress
     executor: Executor | None = None
     """Where texts are embedded. None: the event loop's own threads."""
+    clock: Callable[[], float] = time.time
 
     async def run(self, originals: Sequence[Original], scope: Scope = SOURCES) -> Ingested:
         """Make the scope hold exactly these documents and publish it if anything changed.
@@ -131,11 +133,16 @@ class _Attempt:
         if self.began or self._wrote or info.pending or version == 0:
             if await self._overtaken(info):
                 return None
-            version += 1
+            version = self._next(version)
             total = self._elsewhere(info, found) + len(documents)
             await ended(self._writer.publish(version, total))
         changed = len(_documents(written) | changes.gone)
         return Ingested(len(documents), len(chunks), changed, version, tuple(self._skipped))
+
+    def _next(self, version: int) -> int:
+        """Return a later version, and one that nobody else gives: two who publish at once have seen
+        the same one, and a reader that has loaded the first must tell that it was replaced."""
+        return max(version + 1, int(self._with.clock() * 1e6))
 
     def _elsewhere(self, info: IndexInfo, found: Sequence[ChunkKey]) -> int:
         """Count the documents out of the scope."""

@@ -122,8 +122,15 @@ class IndexFollower:
 
 
 def _follows(info: IndexInfo, loaded: IndexInfo) -> bool:
-    """Tell whether to load this. Never an older version, which holds what was deleted since."""
-    return info.collection_id != loaded.collection_id or info.version > loaded.version
+    """Tell whether to load this.
+
+    What is pending may say an older version than was published: who notes that changes follow
+    writes back what it had read. What is published is what the store holds, even where the clock
+    of who published it lags.
+    """
+    if info.collection_id != loaded.collection_id or info.version > loaded.version:
+        return True
+    return info.version != loaded.version and not info.pending
 
 
 def _described(info: IndexInfo) -> str:

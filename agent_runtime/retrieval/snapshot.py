@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent_runtime.domain import Chunk, IndexedChunk, IndexInfo
 from agent_runtime.retrieval.lexical import LexicalIndex
@@ -26,10 +26,14 @@ class Snapshot:
 
 
 def build(info: IndexInfo, chunks: Iterable[IndexedChunk]) -> Snapshot:
-    """Index the complete documents among the chunks. Slow for large collections: use a thread."""
+    """Index the complete documents among the chunks. Slow for large collections: use a thread.
+
+    They are counted here: of two who change a collection at once, each knows its own only.
+    """
     kept = {each.chunk.key.id: each for each in complete(chunks)}
     texts = {id: searchable(each.chunk) for id, each in kept.items()}
-    return Snapshot(info, kept, LexicalIndex(texts))
+    documents = {(each.chunk.key.source, each.chunk.key.path) for each in kept.values()}
+    return Snapshot(replace(info, documents=len(documents)), kept, LexicalIndex(texts))
 
 
 def complete(chunks: Iterable[IndexedChunk]) -> list[IndexedChunk]:

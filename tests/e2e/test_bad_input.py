@@ -214,11 +214,12 @@ def test_somebody_elses_service_of_that_name_is_left_alone(shop: AgentUnderTest)
 def test_changed_documents_are_answered_from(shop: AgentUnderTest) -> None:
     with_documents(shop).apply()
     shop.await_condition("Ready")
+    version = until(lambda: shop.status["knowledge"].get("indexVersion"), "the first version", 30)
     changed = RETURNS.replace("30 days", "90 days")
     shop.kubectl.apply(documents(shop.name, returns_md=changed))
     question = "Within how many days can I return a lamp?"
     until(lambda: "90 days" in shop.ask(question).text, "the new answer", 60)
-    until(lambda: shop.status["knowledge"]["indexVersion"] == 2, "the new version", 30)
+    until(lambda: shop.status["knowledge"]["indexVersion"] > version, "the new version", 30)
 
 
 def test_retained_volume_stays(shop: AgentUnderTest) -> None:

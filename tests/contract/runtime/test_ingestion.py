@@ -39,15 +39,16 @@ def test_only_changes_are_counted_and_the_rest_stays(
     (knowledge / "broken.md").write_bytes("Größe".encode("latin-1"))
     ingestion = Ingestion(tmp_path, models, chroma.url("counted"), knowledge)
     first = ingestion.run()
-    assert (first["documents"], first["changed"], first["indexVersion"]) == (8, 8, 1)
+    assert (first["documents"], first["changed"]) == (8, 8)
     assert first["chunks"] == count(chroma, "counted")
     assert first["skipped"] == [{"path": "shop/broken.md", "reason": "not UTF-8"}]
     again = ingestion.run()
-    assert (again["changed"], again["indexVersion"]) == (0, 1)
+    assert (again["changed"], again["indexVersion"]) == (0, first["indexVersion"])
     (knowledge / "en-contact.md").unlink()
     (knowledge / "new.txt").write_text("A new note.")
     third = ingestion.run()
-    assert (third["documents"], third["changed"], third["indexVersion"]) == (8, 2, 2)
+    assert (third["documents"], third["changed"]) == (8, 2)
+    assert int(str(third["indexVersion"])) > int(str(first["indexVersion"])) > 0
     assert third["chunks"] == count(chroma, "counted")
 
 
@@ -97,7 +98,7 @@ def test_a_killed_ingestion_is_completed_by_the_next(
     half = count(chroma, "killed")
     report = Ingestion(tmp_path, models, chroma.url("killed"), KNOWLEDGE).run()
     documents = len(list(KNOWLEDGE.iterdir()))
-    assert (report["documents"], report["indexVersion"]) == (documents, 1)
+    assert report["documents"] == documents
     assert half < int(str(report["chunks"])) == count(chroma, "killed")
 
 

@@ -44,14 +44,16 @@ def test_an_agent_gets_ready_once_its_index_is_there_and_follows_it(
     agent = serving(store)
     agent.becomes(code=503, ready=False, reason="IndexMissing")
     assert agent.ask(QUESTION).status_code == 503
-    Ingestion(tmp_path, models, store, knowledge).run()
-    agent.becomes(code=200, revision="rev-1", collection="followed", documents=1, indexVersion=1)
+    first = Ingestion(tmp_path, models, store, knowledge).run()["indexVersion"]
+    agent.becomes(
+        code=200, revision="rev-1", collection="followed", documents=1, indexVersion=first
+    )
     assert "9:30" in agent.answer(QUESTION)
     (knowledge / "opening.md").write_text(
         "# Opening hours\n\nThe shop in Kunshan opens at 10:15.\n"
     )
-    Ingestion(tmp_path, models, store, knowledge).run()
-    agent.becomes(ready=True, indexVersion=2)
+    second = Ingestion(tmp_path, models, store, knowledge).run()["indexVersion"]
+    agent.becomes(ready=True, indexVersion=second)
     assert "10:15" in agent.answer(QUESTION)
 
 

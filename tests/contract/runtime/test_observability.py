@@ -136,6 +136,6 @@ def test_metrics_tell_the_parts_of_turns(agent: Agent) -> None:
         'agent_time_to_first_token_seconds_bucket{answer="known",le="0.005",revision="rev-1"}',
         'agent_request_duration_seconds_count{answer="known",revision="rev-1"}',
         'agent_turns{revision="rev-1",state="waiting"} 0.0',
-        'agent_index_version{collection="help",revision="rev-1"} 1.0',
+        'agent_index_version{collection="help",revision="rev-1"} 1',
     ):
         assert series in text

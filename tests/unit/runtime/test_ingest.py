@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from typing import Any
 
 import pytest
 
 from agent_runtime.config import ChunkingConfig
-from agent_runtime.domain import Chunk, EmbeddedChunk
+from agent_runtime.domain import Chunk, EmbeddedChunk, IndexInfo
 from agent_runtime.errors import (
     ConflictError,
     IndexMismatchError,
@@ -44,8 +45,9 @@ async def prepare(each: Original) -> AsyncGenerator[list[Chunk]]:
 
 def ingestion(store: MemoryStore, embedder: HashingEmbedder | None = None) -> Ingestion:
     return Ingestion(
-        store, embedder or HashingEmbedder(), prepare, lambda done, total, chunks: None
-    )
+        store, embedder or HashingEmbedder(), prepare, lambda done, total, chunks: None,
+        clock=lambda: 0,
+    )  # fmt: skip
 
 
 async def run(
@@ -202,6 +204,35 @@ async def test_two_at_once_end_with_what_the_later_one_was_given() -> None:
     done = await run(store, document("a.md", "Ours."))
     assert texts(store) == ["Ours."]
     assert (done.index_version, state(store)) == (2, (2, 1, False))
+
+
+async def test_two_that_saw_the_same_version_do_not_publish_the_same_one() -> None:
+    class Late(MemoryStore):
+        """Tells of no publication since the first."""
+
+        async def open(self, embedding_model: str, dimension: int) -> IndexInfo:
+            info = await super().open(embedding_model, dimension)
+            return dataclasses.replace(info, version=1, pending=bool(self.chunks))
+
+    store, now = Late(), itertools.count(1_800_000_000, 1e-6)
+    work = ingestion(store)
+    work.clock = lambda: next(now)
+    versions = [
+        (await work.run([document(name, "Up.", "files")], uploads(name))).index_version
+        for name in ("a.md", "b.md", "c.md")
+    ]
+    assert versions == sorted(set(versions))
+    assert all(float(each) == each for each in versions)  # as a gauge holds it
+
+
+async def test_a_clock_that_lags_does_not_take_a_version_back() -> None:
+    store = MemoryStore()
+    work = ingestion(store)
+    work.clock = lambda: 1_800_000_000
+    first = await work.run([document("a.md", "One.")])
+    work.clock = lambda: 1_700_000_000
+    second = await work.run([document("a.md", "Two.")])
+    assert second.index_version == first.index_version + 1
 
 
 async def test_a_collection_that_others_keep_changing_is_a_conflict_and_a_rerun_completes() -> None:

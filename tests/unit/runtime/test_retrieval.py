@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Sequence
 
 import numpy as np
@@ -187,9 +188,34 @@ async def test_a_slow_load_does_not_bring_back_what_was_deleted_since() -> None:
     store.go_on.set()
     await asyncio.gather(slow, waiting)
     assert story.versions == [5, 6]
-    story.publish(5, "deleted")  # as a copy of the store says that lags behind
+
+
+async def test_a_note_that_changes_follow_does_not_take_a_version_back() -> None:
+    story = Story()
+    story.publish(5, "text")
+    await story.reason()
+    assert story.store.info is not None
+    story.store.info = dataclasses.replace(story.store.info, version=4, pending=True)
     assert await story.reason() == "Ready"
-    assert [each.chunk.text for each in story.follower.loaded().chunks.values()] == ["left"]
+    assert story.versions == [5]
+
+
+async def test_what_a_lagging_clock_published_last_is_loaded() -> None:
+    story = Story()
+    story.publish(5, "old")
+    await story.reason()
+    story.publish(4, "new")
+    await story.reason()
+    assert [each.chunk.text for each in story.follower.loaded().chunks.values()] == ["new"]
+
+
+async def test_documents_are_counted_as_they_are_there() -> None:
+    story = Story()
+    story.publish(1, "text")
+    assert story.store.info is not None
+    story.store.info = dataclasses.replace(story.store.info, documents=7)
+    await story.reason()
+    assert story.follower.loaded().info.documents == 1
 
 
 async def test_retrieval_leaves_out_what_the_snapshot_does_not_know() -> None:

@@ -58,7 +58,8 @@ def quiet(done: int, total: int, chunks: int) -> None:
 
 
 async def ingest(writer: Any, found: Sequence[Original]) -> Ingested:
-    return await Ingestion(writer, HashingEmbedder(), passages, quiet).run(found)
+    counting = Ingestion(writer, HashingEmbedder(), passages, quiet, clock=lambda: 0)
+    return await counting.run(found)
 
 
 async def texts(index: Index) -> set[str]:
