@@ -47,6 +47,7 @@ class IndexFollower:
         self._error: AgentError | None = NotReadyError("loading the index")
         self._failing_since: float | None = None
         self._turn = asyncio.Lock()
+        self._caught_up = False
 
     def ready(self) -> Snapshot:
         """Return the snapshot. Raises the AgentError that says why there is none to be used."""
@@ -59,6 +60,16 @@ class IndexFollower:
         if self._snapshot is None:
             raise self._error or NotReadyError("loading the index")
         return self._snapshot
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether the last round found what is loaded to be what the store published last."""
+        return self._caught_up
+
+    @property
+    def collection_id(self) -> str | None:
+        """Of the collection that is loaded."""
+        return self._snapshot.info.collection_id if self._snapshot else None
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -90,6 +101,7 @@ class IndexFollower:
             self._error = None
 
     async def _refresh(self) -> None:
+        self._caught_up = False
         info = await self._reader.describe()
         if info is None or info.version == 0:
             raise IndexMissingError(
@@ -104,6 +116,7 @@ class IndexFollower:
             )
         if self._snapshot is None or _follows(info, self._snapshot.info):
             await self._load(info)
+        self._caught_up = not info.pending
 
     async def _load(self, info: IndexInfo) -> None:
         chunks = [each async for page in self._reader.read() for each in page]

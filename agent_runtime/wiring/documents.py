@@ -55,14 +55,16 @@ class ServedDocuments:
         return await self._run(path, [])
 
     async def in_use(self, version: int) -> None:
-        """Wait until questions are answered from this version or a later one.
+        """Wait until questions are answered from this version or one that replaced it.
 
         Raises UnavailableError where they are not in time, and AgentError where none can be.
         """
         deadline = self._clock() + self._patience
+        collection = self._follower.collection_id
         await self._follower.follow()
-        while (used := self._follower.loaded().info.version) < version:
+        while not self._holds(version, collection):
             if self._clock() >= deadline:
+                used = self._follower.loaded().info.version
                 raise UnavailableError(
                     f"the change was written as version {version} of the index, but questions are "
                     f"still answered from version {used}, without it, after {self._patience:g} s: "
@@ -70,6 +72,12 @@ class ServedDocuments:
                 )
             await asyncio.sleep(POLL_SECONDS)
             await self._follower.follow()
+
+    def _holds(self, version: int, collection: str | None) -> bool:
+        """Of two who publish at once, the last may have the lower version."""
+        used = self._follower.loaded().info
+        anew = collection not in (None, used.collection_id)
+        return used.version >= version or (self._follower.caught_up and not anew)
 
     async def _run(self, path: str, documents: Sequence[Original]) -> int:
         index = self._opened()

@@ -28,8 +28,8 @@ class Waiting:
             clock=self._clock,
         )  # fmt: skip
 
-    def publish(self, version: int, id: str = "1") -> None:
-        self.store.info = IndexInfo("c", id, HashingVectors.model, 64, version, 0, False)
+    def publish(self, version: int, id: str = "1", pending: bool = False) -> None:
+        self.store.info = IndexInfo("c", id, HashingVectors.model, 64, version, 0, pending)
 
     def _noted(self, snapshot: Snapshot) -> None:
         pass
@@ -56,6 +56,24 @@ async def test_nor_is_a_collection_that_was_made_anew() -> None:
     await waiting.follower.follow()
     waiting.publish(1, id="2")
     with pytest.raises(UnavailableError, match=r"written as version 5 .* still .* version 1"):
+        await waiting.documents.in_use(5)
+
+
+async def test_what_somebody_else_published_over_it_holds_it_too() -> None:
+    waiting = Waiting()
+    waiting.publish(3)
+    await waiting.follower.follow()
+    waiting.publish(4)
+    await waiting.documents.in_use(5)
+
+
+@pytest.mark.timeout(60)
+async def test_what_others_have_not_published_yet_may_not_hold_it() -> None:
+    waiting = Waiting()
+    waiting.publish(4)
+    await waiting.follower.follow()
+    waiting.publish(4, pending=True)
+    with pytest.raises(UnavailableError, match=r"written as version 5 .* still .* version 4"):
         await waiting.documents.in_use(5)
 
 
