@@ -104,8 +104,8 @@ class IndexWriter(Protocol):
 
     async def delete(self, ids: Sequence[str]) -> None: ...
 
-    async def publish(self, version: int, documents: int) -> None:
-        """Tell readers that a new version is complete."""
+    async def publish(self, version: int, documents: int, sources: str | None = None) -> None:
+        """Tell readers that a new version is complete. None leaves `sources` as they are."""
         ...
 
 

@@ -101,6 +101,8 @@ class IndexInfo:
     documents: int
     pending: bool
     """Changes were written and not published yet."""
+    sources: str = ""
+    """Names all that was not uploaded, as it was published; "": nobody said."""
 
 
 @dataclass(frozen=True, slots=True)

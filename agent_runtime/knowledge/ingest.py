@@ -8,6 +8,7 @@ only, and a rerun finishes what is half done.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections import defaultdict
@@ -84,7 +85,10 @@ class Ingestion:
     clock: Callable[[], float] = time.time
 
     async def run(self, originals: Sequence[Original], scope: Scope = SOURCES) -> Ingested:
-        """Make the scope hold exactly these documents and publish it if anything changed.
+        """Make the scope hold exactly these documents and publish it.
+
+        All sources only if something changed, or is not what was published of them. Others may
+        have published, and so cleared `pending`, while a run wrote that was killed after.
 
         Raises:
             VectorStoreUnavailableError: the store failed; a rerun completes the work.
@@ -130,12 +134,13 @@ class _Attempt:
             await ended(self._writer.delete(changes.stale[start : start + DELETE_CHUNKS]))
         documents = _documents(chunks.values())
         version = info.version
-        if self.began or self._wrote or info.pending or version == 0:
+        sources = _name(chunks) if self._scope.whole else None
+        if self.began or self._wrote or info.pending or sources != info.sources:
             if await self._overtaken(info):
                 return None
             version = self._next(version)
             total = self._elsewhere(info, found) + len(documents)
-            await ended(self._writer.publish(version, total))
+            await ended(self._writer.publish(version, total, sources))
         changed = len(_documents(written) | changes.gone)
         return Ingested(len(documents), len(chunks), changed, version, tuple(self._skipped))
 
@@ -224,6 +229,12 @@ def difference(originals: Iterable[Original], present: Iterable[ChunkKey]) -> Ch
         stale=[key.id for name in gone for key in found[name]],
         gone=frozenset((source, path) for source, path, _ in gone),
     )
+
+
+def _name(ids: Iterable[str]) -> str:
+    """Return a name that no other set of chunks has."""
+    listed = "\n".join(sorted(ids)).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(listed).hexdigest()[:32]
 
 
 def _documents(keys: Iterable[ChunkKey]) -> set[tuple[str, str]]:

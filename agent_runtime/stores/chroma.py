@@ -89,8 +89,8 @@ class ChromaIndex:
     async def begin(self) -> None:
         await self._say(record.PENDING)
 
-    async def publish(self, version: int, documents: int) -> None:
-        await self._say(record.published(version, documents))
+    async def publish(self, version: int, documents: int, sources: str | None = None) -> None:
+        await self._say(record.published(version, documents, sources))
 
     async def upsert(self, chunks: Sequence[EmbeddedChunk]) -> None:
         await self._asked(

@@ -121,9 +121,9 @@ class FaissIndex:
         for id in ids:
             staged.pop(id, None)
 
-    async def publish(self, version: int, documents: int) -> None:
+    async def publish(self, version: int, documents: int, sources: str | None = None) -> None:
         await self._staging()
-        await self._do(lambda: self._swap(version, documents))
+        await self._do(lambda: self._swap(record.published(version, documents, sources)))
 
     async def _staging(self) -> dict[str, EmbeddedChunk]:
         if self._staged is None:
@@ -147,12 +147,11 @@ class FaissIndex:
                 raise
             self._staged = staged
 
-    def _swap(self, version: int, documents: int) -> None:
+    def _swap(self, published: Mapping[str, object]) -> None:
         """Write the next snapshot and point at it. Where that fails, the changes stay staged."""
         with self._writing:
             said = self._described()
             snapshot = self._folder.store([*(self._staged or {}).values()], said["dimension"])
-            published = record.published(version, documents)
             self._folder.point({**said, **published, "snapshot": snapshot})
             self._folder.collect()
             self._release()

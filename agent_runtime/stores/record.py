@@ -43,9 +43,10 @@ PENDING: dict[str, str | int | bool] = {"pending": True}
 """What `begin` changes in a description."""
 
 
-def published(version: int, documents: int) -> dict[str, str | int | bool]:
+def published(version: int, documents: int, sources: str | None) -> dict[str, str | int | bool]:
     """Return what `publish` changes in a description."""
-    return {"index_version": version, "documents": documents, "pending": False}
+    named = {} if sources is None else {"sources": sources}
+    return {"index_version": version, "documents": documents, "pending": False, **named}
 
 
 def info(collection: str, collection_id: str, said: Mapping[str, Any]) -> IndexInfo:
@@ -62,6 +63,7 @@ def info(collection: str, collection_id: str, said: Mapping[str, Any]) -> IndexI
             version=int(said.get("index_version", 0)),
             documents=int(said.get("documents", 0)),
             pending=bool(said.get("pending", False)),
+            sources=str(said.get("sources", "")),
         )
 
 

@@ -111,7 +111,7 @@ class WeaviateIndex:
     async def begin(self) -> None:
         await self._say(record.PENDING)
 
-    async def publish(self, version: int, documents: int) -> None:
+    async def publish(self, version: int, documents: int, sources: str | None = None) -> None:
         async with self._connection.calling(CALL_SECONDS) as client:
             # After a batch the server's log of the vector index is still in memory (1.35 writes it
             # before the batch's last vectors are in it): a kill would lose vectors, and keep their
@@ -119,7 +119,7 @@ class WeaviateIndex:
             await self._must_exist(client)  # or the insertion would make it
             nothing = await self._collection(client).data.insert({})
             await self._collection(client).data.delete_by_id(nothing)
-        await self._say(record.published(version, documents))
+        await self._say(record.published(version, documents, sources))
 
     async def upsert(self, chunks: Sequence[EmbeddedChunk]) -> None:
         async with self._connection.calling(CALL_SECONDS) as client:

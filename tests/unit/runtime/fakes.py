@@ -96,8 +96,9 @@ class MemoryStore:
     async def begin(self) -> None:
         self._change(pending=True)
 
-    async def publish(self, version: int, documents: int) -> None:
-        self._change(version=version, documents=documents, pending=False)
+    async def publish(self, version: int, documents: int, sources: str | None = None) -> None:
+        changed = {} if sources is None else {"sources": sources}
+        self._change(version=version, documents=documents, pending=False, **changed)
 
     async def upsert(self, chunks: Sequence[EmbeddedChunk]) -> None:
         for each in chunks:

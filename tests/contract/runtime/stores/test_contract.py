@@ -192,6 +192,17 @@ async def test_a_reader_sees_a_new_version_and_that_one_is_pending(
     assert len(await read(reader)) == 3
 
 
+async def test_a_publication_that_says_nothing_of_the_sources_leaves_them(index: Index) -> None:
+    info = await index.open(MODEL, DIMENSION)
+    assert info.sources == ""
+    for version, sources, said in ((1, "s1", "s1"), (2, None, "s1"), (3, "s3", "s3")):
+        await index.begin()
+        await index.publish(version, 0, sources)
+        now = await index.describe()
+        assert now is not None
+        assert (now.version, now.sources) == (version, said)
+
+
 async def test_a_search_goes_on_while_another_publishes(index: Index, opened: Open) -> None:
     reader, rows = opened(), unit(400)
     await published(index, chunks(rows[:100]))
