@@ -2,7 +2,9 @@
 
 What was begun is done even if this process ends: a job is noted before it starts, and whoever
 starts next finds it. Doing it twice changes nothing. Other processes may give up what this one
-brings in, or attach it anew: what the store holds of a file tells whose turn it is.
+brings in, or attach it anew: the file's record tells whose turn it is. Who changes the collection
+without having looked since says so before, in a note of his own that nobody else deletes: where he
+ends before he looks again, whoever starts next makes of the file what its record says.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeVar
+from uuid import uuid4
 
 from pydantic import TypeAdapter
 
@@ -29,7 +32,9 @@ from agent_runtime.ports import Records
 
 log = logging.getLogger(__name__)
 
-KIND, JOBS = "vector_store_file", "vector_store_job"
+KIND, JOBS, WRITERS = "vector_store_file", "vector_store_job", "vector_store_writer"
+WRITER_SECONDS = 7 * 86_400.0
+"""How long it is remembered who was writing: longer than he may take, or nobody start."""
 ATTEMPTS = 8
 LONGEST_PAUSE = 30.0
 Attribute = str | float | bool
@@ -84,6 +89,7 @@ class Attachment:
 
 
 _RECORD = TypeAdapter(Attachment)
+_FILE = TypeAdapter(File)
 
 
 class Attachments:
@@ -102,6 +108,7 @@ class Attachments:
         self._noting = asyncio.Lock()
         """Held while the records of a file are read and changed."""
         self._running: dict[str, asyncio.Task[Attachment]] = {}
+        self._writer = uuid4().hex
 
     async def resume(self) -> None:
         """Go on with what another process left behind."""
@@ -110,6 +117,12 @@ class Attachments:
                 attachment = await self._stored(tenant.decode(), id)
                 if attachment is not None and attachment.status in ("in_progress", "cancelled"):
                     self._start(attachment)
+            for _, raw in await self._records.list(WRITERS, "", MOST):
+                if (file := decode(_FILE, raw)) is not None and file.id not in self._running:
+                    gone = Attachment(file, "cancelled", 0, {})
+                    stands = await self._stored(file.tenant, file.id) or gone
+                    if stands.status != "failed":
+                        self._start(stands)
         except UnavailableError as error:
             log.warning("not all files that wait to be indexed are known: %s", error)
 
@@ -186,10 +199,19 @@ class Attachments:
             await asyncio.gather(task, return_exceptions=True)
         async with self._turn:
             version = await self._documents.remove(file.path)
+            await self._wrote(file)
         async with self._noting:
             await self._records.delete(JOBS, "", file.id)
             await self._records.delete(KIND, file.tenant, file.id)
         await self._documents.in_use(version)
+
+    async def delete(self, file: File) -> None:
+        """Take a file out of the collection and forget it."""
+        await self.detach(file)
+        await self._files.delete(file)
+        # It may have been attached while this waited for the index without it.
+        if await self._stored(file.tenant, file.id) is not None:
+            await self.detach(file)
 
     def _start(self, attachment: Attachment) -> None:
         id = attachment.file.id
@@ -221,6 +243,7 @@ class Attachments:
         if stands is None or stands.status == "cancelled":
             # Another process gave it up, maybe before this one wrote it.
             return await self._take_out(stands or replace(attachment, status="cancelled"))
+        await self._insist(lambda: self._wrote(attachment.file))
         return stands
 
     async def _bring_in(self, attachment: Attachment) -> None:
@@ -235,7 +258,9 @@ class Attachments:
                     if await self._stored(file.tenant, file.id) != attachment:
                         return
                     # The content of one file is in memory, not of all that wait.
-                    version = await self._documents.add(file.path, await self._files.content(file))
+                    content = await self._files.content(file)
+                    await self._writes(file)
+                    version = await self._documents.add(file.path, content)
                 await self._documents.in_use(version)
                 return
             except (UnavailableError, ConflictError) as error:
@@ -252,6 +277,7 @@ class Attachments:
         async def remove() -> None:
             async with self._turn:
                 if await self._stored(file.tenant, file.id) in (attachment, None):
+                    await self._writes(file)
                     await self._documents.remove(file.path)
 
         try:
@@ -259,7 +285,11 @@ class Attachments:
         except Exception:
             log.exception("%s is taken out at the next start", file.id)
             return attachment
-        return await self._insist(lambda: self._finish(attachment, attachment)) or attachment
+        stands = await self._insist(lambda: self._finish(attachment, attachment)) or attachment
+        if stands.status in ("in_progress", "completed"):
+            return await self._index(stands)  # attached meanwhile, and maybe just taken out
+        await self._insist(lambda: self._wrote(file))
+        return stands
 
     async def _finish(self, begun: Attachment, done: Attachment) -> Attachment | None:
         """Note how it ended, unless it is not this job's any more. Return how the file stands."""
@@ -271,6 +301,17 @@ class Attachments:
             await self._save(done)
             await self._records.delete(JOBS, "", file.id)
             return done
+
+    async def _writes(self, file: File) -> None:
+        await self._records.put(
+            WRITERS, "", self._note(file), _FILE.dump_json(file), WRITER_SECONDS
+        )
+
+    async def _wrote(self, file: File) -> None:
+        await self._records.delete(WRITERS, "", self._note(file))
+
+    def _note(self, file: File) -> str:
+        return f"{file.id}:{self._writer}"
 
     async def _insist(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do something for as long as it takes: nobody else would before the next start."""

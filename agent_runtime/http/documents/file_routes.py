@@ -92,8 +92,7 @@ class FileRoutes:
         waited = self._attachments.wait(attachment, WAIT_SECONDS)
         done = await unless_gone(request.receive, waited)
         if done.failure and done.failure.code == "unsupported_file":
-            await self._attachments.detach(file)
-            await self._files.delete(file)
+            await self._attachments.delete(file)
             raise UnreadableDocumentError(f"file: {done.failure.message}")
         return reply(shown(file, processed=done.status == "completed"))
 
@@ -126,7 +125,6 @@ class FileRoutes:
     async def delete(self, file_id: str, request: Request) -> Response:
         """From the vector store too."""
         file = await self._files.get(file_id, may_write(request, self._known))
-        await self._attachments.detach(file)
-        await self._files.delete(file)
+        await self._attachments.delete(file)
         gone: DeletedFile = {"id": file_id, "object": "file", "deleted": True}
         return reply(gone)

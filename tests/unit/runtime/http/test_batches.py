@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sized
 from typing import Any
 
 import pytest
@@ -17,7 +17,7 @@ from agent_runtime.errors import (
     StateUnavailableError,
     VectorStoreUnavailableError,
 )
-from agent_runtime.http.documents.attachments import Attachments
+from agent_runtime.http.documents.attachments import Attachment, Attachments
 from agent_runtime.http.documents.batches import Batch, Batches
 from agent_runtime.http.documents.files import File, Files
 from agent_runtime.ports import Records
@@ -404,17 +404,119 @@ async def test_what_others_attached_again_is_not_cancelled() -> None:
 
 
 class Slow(PaperDocuments):
-    """Writes when it is told to."""
+    """Writes when it is told to, for one process: `held` may be another's too."""
 
-    def __init__(self) -> None:
+    def __init__(self, held: dict[str, bytes] | None = None) -> None:
         super().__init__()
-        self.go_on = asyncio.Event()
+        self.held = self.held if held is None else held
+        self.go_on, self.may_remove = asyncio.Event(), asyncio.Event()
+        self.may_remove.set()
         self.asked: list[str] = []
+        self.removing: list[str] = []
 
     async def add(self, path: str, content: bytes) -> int:
         self.asked.append(path)
         await self.go_on.wait()
         return await super().add(path, content)
+
+    async def remove(self, path: str) -> int:
+        self.removing.append(path)
+        await self.may_remove.wait()
+        return await super().remove(path)
+
+
+async def come(what: Sized) -> None:
+    """Wait for the first of something."""
+    async with asyncio.timeout(10):
+        while not what:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+async def test_what_a_process_wrote_after_it_was_given_up_is_taken_out_by_the_next_start(
+    deleted: bool,
+) -> None:
+    records, theirs = MemoryRecords(), Slow()
+    theirs.used.clear()
+    one, two = Process(records, theirs), Process(records, Slow(theirs.held))
+    (file,) = await one.upload(1)
+    batch = await one.batch(file)
+    await come(theirs.asked)
+    if deleted:
+        await two.attachments.delete(file)
+    else:
+        await two.batches.cancel(batch)
+        await two.settled()
+    theirs.go_on.set()
+    await come(theirs.held)
+    await one.attachments.close()
+    assert theirs.held
+    three = Process(records, Slow(theirs.held))
+    await three.batches.resume()
+    await three.attachments.wait(Attachment(file, "cancelled", 0, {}), 10)
+    assert theirs.held == {}
+    assert await three.statuses() == ({} if deleted else {file.path: "cancelled"})
+
+
+async def attached_while_taken_out() -> tuple[MemoryRecords, Process, Slow, File]:
+    """Have one process take out what another has attached since, and said to be searchable."""
+    records, theirs = MemoryRecords(), Slow()
+    theirs.go_on.set()
+    theirs.used.clear()
+    theirs.may_remove.clear()
+    others = Slow(theirs.held)
+    others.go_on.set()
+    one, two = Process(records, theirs), Process(records, others)
+    (file,) = await one.upload(1)
+    batch = await one.batch(file)
+    await come(theirs.held)
+    await one.batches.cancel(batch)
+    await come(theirs.removing)
+    done = await two.attachments.wait(await two.attachments.attach(file, {}, 2), 10)
+    assert done.status == "completed"
+    theirs.used.set()
+    theirs.may_remove.set()
+    return records, one, theirs, file
+
+
+async def test_what_is_attached_while_it_is_taken_out_is_brought_in_again() -> None:
+    records, one, theirs, file = await attached_while_taken_out()
+    await one.settled()
+    assert await one.statuses() == {file.path: "completed"}
+    assert list(theirs.held) == [file.path]
+    assert await records.list("vector_store_writer", "") == []
+
+
+async def test_it_is_so_by_the_next_start_where_the_process_ends() -> None:
+    records, one, theirs, file = await attached_while_taken_out()
+    theirs.go_on.clear()
+    while theirs.held:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    await one.attachments.close()
+    again = Slow(theirs.held)
+    again.go_on.set()
+    three = Process(records, again)
+    await three.batches.resume()
+    await three.settled()
+    assert await three.statuses() == {file.path: "completed"}
+    assert list(theirs.held) == [file.path]
+
+
+async def test_a_file_that_is_attached_while_it_is_deleted_is_taken_out_again() -> None:
+    documents = PaperDocuments()
+    process = Process(MemoryRecords(), documents)
+    (file,) = await process.upload(1)
+    await process.attachments.wait(await process.attachments.attach(file, {}, 1), 10)
+    documents.used.clear()
+    deleting = asyncio.create_task(process.attachments.delete(file))
+    while await process.statuses():  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    await process.attachments.attach(file, {}, 2)
+    while not documents.held:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    documents.used.set()
+    await deleting
+    assert (await process.statuses(), documents.held) == ({}, {})
 
 
 async def test_another_process_can_cancel() -> None:
