@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 from uuid import uuid4
 
 from pydantic import TypeAdapter
@@ -108,27 +108,45 @@ class Attachments:
         self._noting = asyncio.Lock()
         """Held while the records of a file are read and changed."""
         self._running: dict[str, asyncio.Task[Attachment]] = {}
+        self._resuming: asyncio.Task[None] | None = None
         self._writer = uuid4().hex
 
-    async def resume(self) -> None:
-        """Go on with what another process left behind."""
+    async def resume(self, first: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Go on with what another process left behind, once `first` is done: now, or as soon as it
+        is known what that is."""
+
+        async def work() -> None:
+            if first is not None:
+                await first()
+            await self._resume()
+
         try:
-            for id, tenant in await self._records.list(JOBS, "", MOST):
-                attachment = await self._stored(tenant.decode(), id)
-                if attachment is not None and attachment.status in ("in_progress", "cancelled"):
-                    self._start(attachment)
-            for _, raw in await self._records.list(WRITERS, "", MOST):
-                if (file := decode(_FILE, raw)) is not None and file.id not in self._running:
-                    gone = Attachment(file, "cancelled", 0, {})
-                    stands = await self._stored(file.tenant, file.id) or gone
-                    if stands.status != "failed":
-                        self._start(stands)
+            await work()
         except UnavailableError as error:
-            log.warning("not all files that wait to be indexed are known: %s", error)
+            log.warning("what waits to be indexed is not known yet: %s", error)
+            self._resuming = asyncio.create_task(self._insist(work), name="resume")
+
+    async def _resume(self) -> None:
+        for id, tenant in await self._records.list(JOBS, "", MOST):
+            attachment = await self._stored(tenant.decode(), id)
+            if attachment is not None and attachment.status in ("in_progress", "cancelled"):
+                self._start_again(attachment)
+        for _, raw in await self._records.list(WRITERS, "", MOST):
+            if (file := decode(_FILE, raw)) is not None:
+                gone = Attachment(file, "cancelled", 0, {})
+                stands = await self._stored(file.tenant, file.id) or gone
+                if stands.status != "failed":
+                    self._start_again(stands)
+
+    def _start_again(self, attachment: Attachment) -> None:
+        if attachment.file.id not in self._running:
+            self._start(attachment)
 
     async def close(self) -> None:
         """Stop; what is not done is done by whoever starts next."""
-        tasks = list(self._running.values())
+        tasks: list[asyncio.Task[Any]] = list(self._running.values())
+        if self._resuming is not None:
+            tasks.append(self._resuming)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

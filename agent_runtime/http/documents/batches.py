@@ -8,22 +8,18 @@ was attached again counts as it stands now.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from pydantic import TypeAdapter
 
 from agent_runtime.domain import Principal
-from agent_runtime.errors import UnavailableError
 from agent_runtime.http.access import own
 from agent_runtime.http.documents.attachments import Attachment, Attachments, Attribute
 from agent_runtime.http.documents.files import MOST, Files
 from agent_runtime.http.fields import issued
 from agent_runtime.http.wire import decode
 from agent_runtime.ports import Records
-
-log = logging.getLogger(__name__)
 
 KIND, JOBS = "vector_store_batch", "vector_store_batch_job"
 KEPT_SECONDS = 30 * 86_400.0
@@ -56,14 +52,7 @@ class Batches:
     async def resume(self) -> None:
         """Go on with what another process left behind: before the files, as what it had begun to
         cancel is not to be indexed."""
-        try:
-            for id, tenant in await self._records.list(JOBS, "", MOST):
-                if (batch := await self._stored(tenant.decode(), id)) is not None:
-                    await self.cancel(batch)
-        except UnavailableError as error:
-            log.warning("not all batches that were to be cancelled are known: %s", error)
-            return
-        await self._attachments.resume()
+        await self._attachments.resume(self._cancel_begun)
 
     async def create(
         self, wanted: Mapping[str, Mapping[str, Attribute]], principal: Principal, now: int
@@ -112,6 +101,11 @@ class Batches:
                 await self._attachments.cancel(each)
         await self._records.delete(JOBS, "", batch.id)
         return batch
+
+    async def _cancel_begun(self) -> None:
+        for id, tenant in await self._records.list(JOBS, "", MOST):
+            if (batch := await self._stored(tenant.decode(), id)) is not None:
+                await self.cancel(batch)
 
     async def _stored(self, tenant: str, id: str) -> Batch | None:
         return decode(_RECORD, await self._records.get(KIND, tenant, id))

@@ -637,10 +637,11 @@ async def test_where_it_is_not_known_what_was_cancelled_nothing_is_gone_on_with(
     first = Process(records, documents)
     await first.batch(*await first.upload(1))
     await first.attachments.close()
-    lists = records.list
+    lists, asked, back = records.list, list[str](), asyncio.Event()
 
     async def blinking(kind: str, *more: Any) -> Any:
-        if kind == "vector_store_batch_job":
+        if kind == "vector_store_batch_job" and not back.is_set():
+            asked.append(kind)
             raise StateUnavailableError("away")
         return await lists(kind, *more)
 
@@ -650,3 +651,25 @@ async def test_where_it_is_not_known_what_was_cancelled_nothing_is_gone_on_with(
     await second.batches.resume()
     await second.settled()
     assert set((await second.statuses()).values()) == {"in_progress"}
+    # Nor is it forgotten: it is done once that is known.
+    back.set()
+    async with asyncio.timeout(10):
+        while "in_progress" in (await second.statuses()).values():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    assert set((await second.statuses()).values()) == {"completed"}
+
+
+async def test_what_waits_for_the_records_to_come_back_does_not_keep_it_from_stopping(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    records = MemoryRecords()
+    process = Process(records, PaperDocuments(), pause=60)
+
+    async def away(*more: Any) -> Any:
+        raise StateUnavailableError("away")
+
+    monkeypatch.setattr(records, "list", away)
+    await process.batches.resume()
+    async with asyncio.timeout(10):
+        await process.attachments.close()
+    assert [each for each in asyncio.all_tasks() if each.get_name() == "resume"] == []

@@ -280,7 +280,9 @@ async def test_a_record_store_that_is_away_does_not_keep_it_from_starting(
 
     await runtime.records.put("vector_store_job", "", "file-1", b"")
     monkeypatch.setattr(runtime.records, method, away)
-    await Attachments(runtime.records, Files(runtime.records), runtime.documents).resume()
+    attachments = Attachments(runtime.records, Files(runtime.records), runtime.documents)
+    await attachments.resume()
+    await attachments.close()
     one = FILES if method == "list" else f"{FILES}/file-1"
     assert (await runtime.client.get(one)).status_code == 503
 
