@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from agent_runtime.domain import Principal
-from agent_runtime.errors import NotFoundError
+from agent_runtime.errors import AgentError, NotFoundError
 from agent_runtime.http.access import own
 from agent_runtime.http.fields import issued, issued_at
 from agent_runtime.http.wire import decode
@@ -69,7 +69,11 @@ class Files:
         file = File(id, principal.user, principal.tenant, filename, len(content), purpose)
         # The content first: a record without one would be a file that cannot be read.
         await self._records.put(CONTENT, file.tenant, id, content)
-        await self._records.put(KIND, file.tenant, id, _RECORD.dump_json(file))
+        try:
+            await self._records.put(KIND, file.tenant, id, _RECORD.dump_json(file))
+        except AgentError:
+            await self.delete(file)  # as far as it came
+            raise
         return file
 
     async def get(self, id: str, principal: Principal) -> File:
@@ -86,8 +90,9 @@ class Files:
 
     async def delete(self, file: File) -> None:
         """Forget a file."""
-        await self._records.delete(KIND, file.tenant, file.id)
+        # The content first: whoever has to try again still finds the file.
         await self._records.delete(CONTENT, file.tenant, file.id)
+        await self._records.delete(KIND, file.tenant, file.id)
 
     async def list(self, principal: Principal) -> list[File]:
         """Return somebody's files, the oldest first."""

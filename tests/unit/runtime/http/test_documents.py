@@ -231,6 +231,27 @@ async def test_records_that_are_away_are_tried_again(
     assert await runtime.records.list("vector_store_job", "") == []
 
 
+@pytest.mark.parametrize("kind", ["file", "file_content"])
+async def test_a_file_that_could_not_be_deleted_is_by_the_next_attempt(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    file = await uploaded(runtime)
+    monkeypatch.setattr(runtime.records, "delete", Blinking(runtime.records.delete, 1, kind))
+    one = f"{FILES}/{file['id']}"
+    assert [(await runtime.client.delete(one)).status_code for _ in range(2)] == [503, 200]
+    assert await runtime.records.list("file_content", "") == []
+    assert await runtime.records.list("file", "") == []
+
+
+async def test_of_a_file_that_could_not_be_stored_nothing_is_kept(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime.records, "put", Blinking(runtime.records.put, 1, "file"))
+    reply = await runtime.client.post(FILES, files={"file": ("a.md", TEXT)})
+    assert reply.status_code == 503
+    assert await runtime.records.list("file_content", "") == []
+
+
 async def test_what_cannot_be_saved_does_not_keep_it_from_stopping(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
