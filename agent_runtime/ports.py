@@ -248,6 +248,10 @@ class Records(Protocol):
 
     async def get(self, kind: str, tenant: str, id: str) -> bytes | None: ...
 
+    async def some(self, kind: str, tenant: str, ids: Sequence[str]) -> list[bytes | None]:
+        """Return small ones in the order of their ids."""
+        ...
+
     async def delete(self, kind: str, tenant: str, id: str) -> bool:
         """Tell whether there was one."""
         ...

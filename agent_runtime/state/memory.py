@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from agent_runtime.domain import Session
@@ -96,6 +96,9 @@ class MemoryRecords:
     async def get(self, kind: str, tenant: str, id: str) -> bytes | None:
         found = self._kept.get((kind, tenant), {}).get(id)
         return found[0] if found and found[1] > self._clock() else None
+
+    async def some(self, kind: str, tenant: str, ids: Sequence[str]) -> list[bytes | None]:
+        return [await self.get(kind, tenant, id) for id in ids]
 
     async def delete(self, kind: str, tenant: str, id: str) -> bool:
         deadline = self._drop((kind, tenant), id)

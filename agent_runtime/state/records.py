@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from agent_runtime.errors import TooLargeError
 from agent_runtime.state.keys import Keys
@@ -55,6 +55,17 @@ class RedisRecords:
         key = self._key(kind, tenant, id)
         size = await self._state.call(lambda redis: redis.strlen(key), CALL_SECONDS)
         return await self._state.call(lambda redis: redis.get(key), _seconds(size))
+
+    async def some(self, kind: str, tenant: str, ids: Sequence[str]) -> list[bytes | None]:
+        keys = [self._key(kind, tenant, id) for id in ids]
+
+        async def read(redis: Client) -> list[bytes | None]:
+            found: list[bytes | None] = []
+            for start in range(0, len(keys), PAGE):
+                found += await redis.mget(keys[start : start + PAGE])
+            return found
+
+        return await self._state.call(read, LIST_SECONDS)
 
     async def delete(self, kind: str, tenant: str, id: str) -> bool:
         key, index = self._key(kind, tenant, id), self._index(kind, tenant)

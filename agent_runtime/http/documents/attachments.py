@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, TypeVar
 from uuid import uuid4
@@ -203,11 +203,10 @@ class Attachments:
         found = [each for _, raw in reversed(stored) if (each := decode(_RECORD, raw))]
         return [each for each in found if each.file.owner == principal.user]
 
-    async def among(self, tenant: str, ids: Iterable[str]) -> list[Attachment]:
+    async def among(self, tenant: str, ids: Sequence[str]) -> list[Attachment]:
         """Return those of these files that are of the collection, in their order."""
-        # One call for nearly all, as it is made every second while a client waits.
-        stored = dict(await self._records.list(KIND, tenant, MOST))
-        raws = [stored.get(id) or await self._records.get(KIND, tenant, id) for id in ids]
+        # Of a tenant with many files these alone, as it is asked every second while one waits.
+        raws = await self._records.some(KIND, tenant, ids)
         return [found for raw in raws if (found := decode(_RECORD, raw))]
 
     async def detach(self, file: File) -> None:

@@ -128,6 +128,9 @@ async def test_records_by_kind_and_tenant(records: Records) -> None:
     await records.put("response", "shop", "f:1", b"{}")
     assert await records.get("file", "shop", "f:1") == b"ONE"
     assert await records.list("file", "shop") == [("f:1", b"ONE")]
+    several = ["f:1", *(f"lost{place}" for place in range(300)), "f:1"]
+    assert await records.some("file", "shop", several) == [b"ONE", *[None] * 300, b"ONE"]
+    assert await records.some("file", "shop", []) == []
     assert await records.delete("file", "shop", "f:1")
     assert not await records.delete("file", "shop", "f:1")
     assert await records.get("file", "shop", "f:1") is None

@@ -113,11 +113,15 @@ async def test_a_batch_of_which_nothing_can_be_read_has_failed(runtime: Runtime)
     assert (batch["status"], batch["file_counts"]) == ("failed", counts(failed=2))
 
 
-async def test_files_that_no_list_holds_any_more_are_counted(
+async def test_its_files_are_asked_for_alone(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = await made(runtime, file_ids=await uploaded(runtime), wait=True)
-    monkeypatch.setattr("agent_runtime.http.documents.attachments.MOST", 1)
+
+    async def listed(*args: object) -> None:
+        pytest.fail("all of a tenant's files are read")
+
+    monkeypatch.setattr(runtime.records, "list", listed)
     assert await fetched(runtime, f"{BATCHES}/{batch['id']}") == batch
 
 
