@@ -122,7 +122,6 @@ class FaissIndex:
             staged.pop(id, None)
 
     async def publish(self, version: int, documents: int, sources: str | None = None) -> None:
-        await self._staging()
         await self._do(lambda: self._swap(record.published(version, documents, sources)))
 
     async def _staging(self) -> dict[str, EmbeddedChunk]:
@@ -148,10 +147,20 @@ class FaissIndex:
             self._staged = staged
 
     def _swap(self, published: Mapping[str, object]) -> None:
-        """Write the next snapshot and point at it. Where that fails, the changes stay staged."""
+        """Write the next snapshot and point at it. Where that fails, the changes stay staged.
+
+        Where none are, what is there is published again.
+        """
         with self._writing:
             said = self._described()
-            snapshot = self._folder.store([*(self._staged or {}).values()], said["dimension"])
+            if self._staged is None:
+                self._lock = self._folder.lock()
+                try:
+                    self._folder.point({**self._described(), **published})
+                finally:
+                    self._release()
+                return
+            snapshot = self._folder.store([*self._staged.values()], said["dimension"])
             self._folder.point({**said, **published, "snapshot": snapshot})
             self._folder.collect()
             self._release()

@@ -151,6 +151,22 @@ async def test_two_write_one_after_the_other(url: str) -> None:
     assert len(await read(at(url))) == 6
 
 
+async def test_what_is_published_again_is_not_written_again(url: str, docs: Path) -> None:
+    writer, other = at(url), at(url)
+    await published(writer, chunks(unit(3)))
+    before = snapshots(docs)
+    await writer.publish(2, 1)
+    info = await other.describe()
+    assert info is not None
+    assert (info.version, info.pending, snapshots(docs)) == (2, False, before)
+    await other.begin()
+    with pytest.raises(ConflictError):
+        await writer.publish(3, 1)
+    await other.close()
+    await published(writer, chunks(unit(2), path="b.md"), version=3)
+    assert len(await read(other)) == 5
+
+
 async def test_the_lock_of_a_process_that_was_killed_is_free(url: str) -> None:
     hold = (
         "import asyncio, sys, time\nfrom agent_runtime.stores import open_index\n"
