@@ -221,7 +221,7 @@ class KnowledgeStatus(StatusModel):
     """Passages in it."""
 
     index_version: int | None = None
-    """Counts up with every change of the documents."""
+    """Rises with every change of the documents, to the microseconds of its time."""
 
 
 class ChatAgentStatus(StatusModel):
