@@ -92,7 +92,10 @@ class InstantGenerator:
         yield Finish("stop", Usage(self.count_tokens(prompt.text), self.count_tokens(ANSWER)))
 
     async def warm_up(self) -> None:
-        return
+        pass
+
+    async def aclose(self) -> None:
+        pass
 
 
 class NoTools:

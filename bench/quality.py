@@ -80,9 +80,14 @@ class Remembering:
     def __init__(self, model: Embedder) -> None:
         self._model = model
         self._known: dict[str, Any] = {}
+        self.model, self.dimension = model.model, model.dimension
+        self.max_tokens = model.max_tokens
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._model, name)
+    def reads(self, language: str) -> bool:
+        return self._model.reads(language)
+
+    def count_tokens(self, text: str) -> int:
+        return self._model.count_tokens(text)
 
     def embed(self, texts: Sequence[str]) -> Matrix:
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
@@ -104,7 +109,7 @@ def serving_embeddings(image: Path, folder: Path) -> Generator[str]:
         agent.stop()
 
 
-def retrieval(embedding: str, url: str) -> dict[str, object]:
+def retrieval(embedding: str, url: str) -> Mapping[str, object]:
     remote = {"embeddingModel": f"openai/{MODEL}", "baseURL": url}
     return {
         "onnx": {"embeddingModel": MODEL},
@@ -155,9 +160,9 @@ def measured(
             for store in stores:
                 section = {**retrieval(embedding, url), "vectorStore": addresses[store](embedding)}
                 config = AgentConfig.model_validate({"retrieval": section})
-                embedder = embedder or Remembering(
-                    models.embedder(config, image, settings.cpus(), environment.variables)
-                )
+                if embedder is None:
+                    made = models.embedder(config, image, settings.cpus(), environment.variables)
+                    embedder = Remembering(made)
                 asyncio.run(index(config, environment, embedder))
                 judged = asyncio.run(ask(config, environment, asked))
                 print(f"{store}, {embedding}: done", file=sys.stderr, flush=True)

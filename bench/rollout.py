@@ -87,7 +87,7 @@ def good(kubectl: Kubectl, requests: int) -> list[str]:
         began = time.time()
         until(lambda: agent.status.get("canaryRevision"), "the canary", 60)
         unmoved = agent.restarts(first) == before
-        past = ended(agent, 600)
+        past = ended(agent, seconds=600)
         took = time.time() - began
         until(lambda: len(traffic.turns) >= requests, f"{requests} requests", 600)
     moved = datetime.fromisoformat(past["endedAt"]).timestamp()
@@ -155,7 +155,7 @@ def a_fifth(kubectl: Kubectl, system: Kubectl) -> list[str]:
     questions = [f"How long do I have to return lamp {number}?" for number in range(50)]
     with Traffic(agent.url, questions) as traffic:
         agent.apply(FIRST_TAG, rollout=QUICK, pipeline=pipelines[1])
-        past = ended(agent, 300)
+        past = ended(agent, seconds=300)
         time.sleep(2)
     bad = past["revision"]
     served = list(traffic.openings().values())

@@ -74,7 +74,9 @@ def ends(agent: AgentUnderTest) -> int:
     return len(agent.status.get("history", []))
 
 
-def ended(agent: AgentUnderTest, before: int | None = None, seconds: float = 240) -> dict[str, Any]:
+def ended(
+    agent: AgentUnderTest, before: int | None = None, *, seconds: float = 240
+) -> dict[str, Any]:
     """Wait for the end of a rollout; returns what the history says of it.
 
     Args:
