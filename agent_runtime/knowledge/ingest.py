@@ -1,8 +1,8 @@
 """Bringing a collection in line with the sources: only what changed is embedded again.
 
 Safe to kill at any point, and to cancel: what was being written is written then. New chunks are
-written first, then the old ones go, then the version counts up; readers look at complete documents
-only, and a rerun finishes what is half done.
+written first, then the old ones go, then a new version is published; readers look at complete
+documents only, and a rerun finishes what is half done.
 """
 
 from __future__ import annotations

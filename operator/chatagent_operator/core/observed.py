@@ -19,7 +19,7 @@ from chatagent_operator.core.trouble import Trouble, of_pod
 Body = Mapping[str, Any]
 
 _SERVING = ("ConfigMap", "Deployment", "Service")
-
+"""What each revision that serves has of its own."""
 PASSING = timedelta(seconds=5)
 """How long a trouble that often passes by itself is not spoken of."""
 

@@ -12,8 +12,6 @@ from typing import Any
 import kopf
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
-from kubernetes.aio import client as kubernetes  # pyright: ignore[reportMissingTypeStubs]
 from prometheus_client import CollectorRegistry
 
 from chatagent_operator import handlers
@@ -30,6 +28,7 @@ from chatagent_operator.kube.errors import ApiError, RejectedError
 from chatagent_operator.kube.store import Listing, Store
 from chatagent_operator.metrics import Metrics
 from chatagent_operator.settings import from_environment
+from tests.unit.operator_shell.serving import connect, serving
 
 KEY = ("demo", "shop")
 NEEDED = ("OPERATOR_IMAGE", "HAPROXY_IMAGE", "CHROMA_IMAGE", "REDIS_IMAGE")
@@ -253,17 +252,20 @@ def api_server() -> ApiServer:
 
 @pytest.fixture
 async def url(api_server: ApiServer) -> AsyncGenerator[str]:
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", api_server.answer)
-    async with TestServer(app) as server:
-        yield str(server.make_url("")).rstrip("/")
+    async with serving(api_server.answer) as url:
+        yield url
         api_server.ending.set()
 
 
-def connect(url: str) -> Kube:
-    configuration = kubernetes.Configuration()
-    configuration.host = url
-    return Kube(kubernetes.ApiClient(configuration))
+@pytest.fixture
+def shell(url: str, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """The operator's shell, which connects to that API server."""
+
+    async def connected() -> Kube:
+        return connect(url)
+
+    monkeypatch.setattr(Kube, "connect", staticmethod(connected))
+    return Shell(from_environment(dict.fromkeys(NEEDED, "image:1")), Metrics(CollectorRegistry()))
 
 
 @pytest.fixture
@@ -318,22 +320,16 @@ class Looks:
 
 
 async def test_with_kopf_a_pod_deleted_while_the_watch_had_lost_its_place(
-    api_server: ApiServer, url: str, monkeypatch: pytest.MonkeyPatch
+    api_server: ApiServer, url: str, shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def connected() -> Kube:
-        return connect(url)
-
     def login(**_: Any) -> kopf.ConnectionInfo:
         return kopf.ConnectionInfo(server=url)
 
     Looks.seen = asyncio.Queue()
-    monkeypatch.setattr(Kube, "connect", staticmethod(connected))
     monkeypatch.setattr(handlers, "_login", login)
     monkeypatch.setattr(handlers, "Reconciler", Looks)
     registry = kopf.OperatorRegistry()
-    Shell(
-        from_environment(dict.fromkeys(NEEDED, "image:1")), Metrics(CollectorRegistry())
-    ).register(registry)
+    shell.register(registry)
     stop = asyncio.Event()
     api_server.may_audit = False
     running = asyncio.create_task(
@@ -352,14 +348,7 @@ async def test_with_kopf_a_pod_deleted_while_the_watch_had_lost_its_place(
         await running
 
 
-async def test_audits_begin_and_end_with_the_operator(
-    api_server: ApiServer, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def connected() -> Kube:
-        return connect(url)
-
-    monkeypatch.setattr(Kube, "connect", staticmethod(connected))
-    shell = Shell(from_environment(dict.fromkeys(NEEDED, "image:1")), Metrics(CollectorRegistry()))
+async def test_audits_begin_and_end_with_the_operator(api_server: ApiServer, shell: Shell) -> None:
     indices: dict[str, Any] = {index: {} for index in (*CHILDREN, "agents", "sources")}
     before = asyncio.all_tasks()
     await shell.start(kopf.OperatorSettings(), **indices)

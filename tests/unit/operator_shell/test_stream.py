@@ -7,11 +7,10 @@ from collections.abc import AsyncGenerator
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
-from kubernetes.aio import client  # pyright: ignore[reportMissingTypeStubs]
 
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.errors import ApiError, NotFoundError
+from tests.unit.operator_shell.serving import connect, serving
 
 
 class _Server:
@@ -51,12 +50,8 @@ def behind() -> _Server:
 
 @pytest.fixture
 async def kube(behind: _Server) -> AsyncGenerator[Kube]:
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", behind.answer)
-    async with TestServer(app) as server:
-        configuration = client.Configuration()
-        configuration.host = str(server.make_url("")).rstrip("/")
-        found = Kube(client.ApiClient(configuration))
+    async with serving(behind.answer) as url:
+        found = connect(url)
         yield found
         await found.close()
 
