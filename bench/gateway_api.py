@@ -24,7 +24,7 @@ from pathlib import Path
 import aiohttp
 
 from agent_runtime.http.fields import issued_conversation
-from chatagent_operator.core.routes import Backend
+from chatagent_operator.core.routing.routes import Backend
 from chatagent_operator.kube.client import Kube
 from tests.cluster.contour import HOST, ContourFront, agent, host_of
 from tests.cluster.kubectl import Kubectl, dev

@@ -12,11 +12,11 @@ from typing import Any
 import aiohttp
 import kopf
 
+from chatagent_operator.api.group import GROUP, KIND, PLURAL, VERSION
 from chatagent_operator.api.pods import SecretKeyRef
-from chatagent_operator.api.v1alpha1 import GROUP, KIND, PLURAL, VERSION
-from chatagent_operator.core import names
+from chatagent_operator.core import kinds, names
 from chatagent_operator.core.names import Key
-from chatagent_operator.core.observed import Child, project
+from chatagent_operator.core.observed.objects import Child, project
 from chatagent_operator.kube.audit import Audit
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.store import AgentRecord, Index, Source, Store, record, source
@@ -28,19 +28,7 @@ from chatagent_operator.signals.analyst import Analyst
 from chatagent_operator.signals.gateway import Gateways
 from chatagent_operator.signals.readiness import Readiness
 
-CHILDREN: dict[str, tuple[str, str, str]] = {
-    "ConfigMap": ("", "v1", "configmaps"),
-    "ControllerRevision": ("apps", "v1", "controllerrevisions"),
-    "Deployment": ("apps", "v1", "deployments"),
-    "Job": ("batch", "v1", "jobs"),
-    "Pod": ("", "v1", "pods"),
-    "PodDisruptionBudget": ("policy", "v1", "poddisruptionbudgets"),
-    "Role": ("rbac.authorization.k8s.io", "v1", "roles"),
-    "RoleBinding": ("rbac.authorization.k8s.io", "v1", "rolebindings"),
-    "Service": ("", "v1", "services"),
-    "ServiceAccount": ("", "v1", "serviceaccounts"),
-    "StatefulSet": ("apps", "v1", "statefulsets"),
-}
+CHILDREN = {kind.name: (kind.group, kind.version, kind.plural) for kind in kinds.CHILDREN}
 _AGENTS = "agents"
 _SOURCES = "sources"
 

@@ -15,13 +15,12 @@ from chatagent_operator.api.rollout import seconds
 from chatagent_operator.api.status import ChatAgentStatus
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core import names
-from chatagent_operator.core import status as core_status
 from chatagent_operator.core.agent import Agent, Platform
-from chatagent_operator.core.applied import Applied
-from chatagent_operator.core.commands import Command, Unreadable, parse_command
-from chatagent_operator.core.evaluation import Unread, report_config_map
+from chatagent_operator.core.children.evaluation import Unread, report_config_map
 from chatagent_operator.core.names import Key
-from chatagent_operator.core.observed import Child, Observed, project
+from chatagent_operator.core.observed.objects import Child, Observed, project
+from chatagent_operator.core.observed.routes_in_force import Applied
+from chatagent_operator.core.observed.trouble import Trouble
 from chatagent_operator.core.plan import (
     Apply,
     Delete,
@@ -33,8 +32,9 @@ from chatagent_operator.core.plan import (
     plan,
     present_routes,
 )
-from chatagent_operator.core.rollout import Notice
-from chatagent_operator.core.trouble import Trouble
+from chatagent_operator.core.reporting import status as core_status
+from chatagent_operator.core.rollout.commands import Command, Unreadable, parse_command
+from chatagent_operator.core.rollout.machine import Notice
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.errors import (
     ApiError,

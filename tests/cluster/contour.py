@@ -15,8 +15,8 @@ import aiohttp
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import PORT, Agent
-from chatagent_operator.core.http_route import routes_object
-from chatagent_operator.core.routes import Backend, Routes
+from chatagent_operator.core.children.http_route import routes_object
+from chatagent_operator.core.routing.routes import Backend, Routes
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.signals.http_route import RouteReport, ask
 from tests.cluster.kubectl import Kubectl

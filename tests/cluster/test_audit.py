@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chatagent_operator.api.v1alpha1 import KIND
+from chatagent_operator.api.group import KIND
 from chatagent_operator.handlers import CHILDREN
 from chatagent_operator.kube import client
 from chatagent_operator.kube.client import Kube

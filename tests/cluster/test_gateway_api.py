@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chatagent_operator.core.http_route_status import UNANSWERED
+from chatagent_operator.core.observed.http_route import UNANSWERED
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.signals.http_route import RouteReport
 from tests.cluster.contour import HOST, ContourFront, agent, host_of

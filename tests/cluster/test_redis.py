@@ -15,8 +15,8 @@ from agent_runtime.state.keys import Keys
 from agent_runtime.state.redis import RedisState
 from agent_runtime.state.sessions import RedisSessions
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec, ManagedRedis, VolumeSettings
-from chatagent_operator.core import cache
 from chatagent_operator.core.agent import Agent, Manifest, Platform
+from chatagent_operator.core.children import cache
 from tests.cluster.kubectl import IMAGES, Kubectl, Object, manifest, until
 
 PASSWORD = "a-password"

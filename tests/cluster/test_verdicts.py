@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from chatagent_operator.api.status import ChatAgentStatus
-from chatagent_operator.core import status
-from chatagent_operator.core.commands import Command
+from chatagent_operator.core.reporting import status
+from chatagent_operator.core.rollout.commands import Command
 from tests.cluster.kubectl import ROOT, manifest
 from tests.cluster.verdicts import argocd, kstatus
 from tests.unit.core.simulation import Cluster, spec

@@ -15,15 +15,9 @@ import yaml
 from pydantic import BaseModel
 
 from chatagent_operator.api import reference
+from chatagent_operator.api.group import GROUP, KIND, PLURAL, VERSION
 from chatagent_operator.api.status import ChatAgentStatus
-from chatagent_operator.api.v1alpha1 import (
-    GROUP,
-    KIND,
-    MAX_NAME_LENGTH,
-    PLURAL,
-    VERSION,
-    ChatAgentSpec,
-)
+from chatagent_operator.api.v1alpha1 import MAX_NAME_LENGTH, ChatAgentSpec
 
 Schema = dict[str, Any]
 

@@ -24,12 +24,6 @@ from chatagent_operator.api.pods import (
 )
 from chatagent_operator.api.rollout import Rollout
 
-GROUP = "chatagent.dev"
-VERSION = "v1alpha1"
-API_VERSION = f"{GROUP}/{VERSION}"
-KIND = "ChatAgent"
-PLURAL = "chatagents"
-
 MAX_NAME_LENGTH = 40
 """Longest name of a ChatAgent: names of its children add up to 23 characters."""
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
-from chatagent_operator.api.v1alpha1 import GROUP, PLURAL, VERSION
+from chatagent_operator.api.group import GROUP, PLURAL, VERSION
 from chatagent_operator.cli.errors import CommandError
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Manifest

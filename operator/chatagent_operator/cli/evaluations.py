@@ -12,7 +12,7 @@ from chatagent_operator.cli.errors import CommandError
 from chatagent_operator.cli.rendering import evaluation
 from chatagent_operator.cli.result import Result, said
 from chatagent_operator.cli.view import view
-from chatagent_operator.core.evaluation import LOG_KEY, REPORT_KEY
+from chatagent_operator.core.children.evaluation import LOG_KEY, REPORT_KEY
 
 Line = dict[str, Any]
 """One question of a report, with `lost`, `gained`, and the replies as `canary` and `stable`."""

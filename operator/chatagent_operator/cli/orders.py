@@ -12,8 +12,8 @@ from chatagent_operator.cli.cluster import MERGE, Cluster
 from chatagent_operator.cli.errors import NO_ANSWER, CommandError
 from chatagent_operator.cli.view import status_of
 from chatagent_operator.core.agent import Manifest
-from chatagent_operator.core.commands import Action, Unreadable, parse_command
 from chatagent_operator.core.names import COMMAND_ANNOTATION
+from chatagent_operator.core.rollout.commands import Action, Unreadable, parse_command
 from chatagent_operator.kube.errors import ApiError, RejectedError
 
 LOOK_SECONDS = 0.1

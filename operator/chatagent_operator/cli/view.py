@@ -23,7 +23,7 @@ from chatagent_operator.cli.errors import NO_ANSWER, CommandError
 from chatagent_operator.cli.revisions import Kept, kept
 from chatagent_operator.core.agent import Manifest
 from chatagent_operator.core.names import REVISION_LABEL
-from chatagent_operator.core.rollout import path
+from chatagent_operator.core.rollout.machine import path
 
 Role = Literal["stable", "canary", "draining", "failed"]
 

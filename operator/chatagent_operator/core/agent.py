@@ -8,12 +8,9 @@ from typing import Any
 
 import yaml
 
+from chatagent_operator.api.group import API_VERSION, KIND
 from chatagent_operator.api.pods import ResourceRequirements, SecretKeyRef
-from chatagent_operator.api.v1alpha1 import (
-    API_VERSION,
-    KIND,
-    ChatAgentSpec,
-)
+from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core import names
 from chatagent_operator.core.revision import Revision, collection
 

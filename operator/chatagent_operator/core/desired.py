@@ -7,18 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from chatagent_operator.core import agent as agent_objects
-from chatagent_operator.core import (
-    cache,
-    evaluation,
-    gateway,
-    http_route,
-    knowledge,
-    names,
-    vector_store,
-)
+from chatagent_operator.core import names
 from chatagent_operator.core.agent import Agent, Manifest, Platform, Servers
+from chatagent_operator.core.children import cache, evaluation, gateway, http_route, vector_store
+from chatagent_operator.core.children import ingestion as knowledge
 from chatagent_operator.core.revision import Revision
-from chatagent_operator.core.routes import Routes
+from chatagent_operator.core.routing.routes import Routes
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from chatagent_operator.api.v1alpha1 import GROUP
+from chatagent_operator.api.group import GROUP
 
 Key = tuple[str, str]
 """Namespace and name of an object."""

@@ -15,27 +15,27 @@ import pydantic
 
 from chatagent_operator.api.status import ChatAgentStatus, EvaluationStatus
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec, VersionedSpec
-from chatagent_operator.core import (
-    cache,
-    capacity,
-    evaluation,
-    findings,
-    names,
-    revision,
-    rollout,
-    status,
-    vector_store,
-)
+from chatagent_operator.core import names, revision
 from chatagent_operator.core.agent import PORT, Agent, Manifest, Platform
-from chatagent_operator.core.analysis import Measurement, judge
-from chatagent_operator.core.commands import Command, Unreadable
+from chatagent_operator.core.children import cache, evaluation, vector_store
+from chatagent_operator.core.children.evaluation import Evaluation, Unread
+from chatagent_operator.core.children.ingestion import Ingestion, ingestions, missing_sources
 from chatagent_operator.core.desired import Desired, objects
-from chatagent_operator.core.evaluation import Evaluation, Unread
-from chatagent_operator.core.knowledge import Ingestion, ingestions, missing_sources
-from chatagent_operator.core.observed import DataFacts, Observed, ServiceFacts, WorkloadFacts
+from chatagent_operator.core.judging.analysis import Measurement, judge
+from chatagent_operator.core.observed.objects import (
+    DataFacts,
+    Observed,
+    ServiceFacts,
+    WorkloadFacts,
+)
+from chatagent_operator.core.reporting import conditions as findings
+from chatagent_operator.core.reporting import status
 from chatagent_operator.core.revision import Revision
-from chatagent_operator.core.rollout import Decision, Notice, Seen, State
-from chatagent_operator.core.routes import (
+from chatagent_operator.core.rollout import capacity
+from chatagent_operator.core.rollout import machine as rollout
+from chatagent_operator.core.rollout.commands import Command, Unreadable
+from chatagent_operator.core.rollout.machine import Decision, Notice, Seen, State
+from chatagent_operator.core.routing.routes import (
     ROUTES_KEY,
     Backend,
     BackendState,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chatagent_operator.core.haproxy import BACKEND, NO_REVISION
-from chatagent_operator.core.routes import SLOTS, Backend, Routes, Slot
+from chatagent_operator.core.routing.haproxy import BACKEND, NO_REVISION
+from chatagent_operator.core.routing.routes import SLOTS, Backend, Routes, Slot
 from chatagent_operator.gateway.in_force import InForce, SlotInForce
 
 

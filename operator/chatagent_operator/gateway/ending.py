@@ -12,7 +12,12 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from chatagent_operator.core.haproxy import DRAIN_SECONDS, ENDED_FILE, ENDING_FILE, LINGER_SECONDS
+from chatagent_operator.core.routing.haproxy import (
+    DRAIN_SECONDS,
+    ENDED_FILE,
+    ENDING_FILE,
+    LINGER_SECONDS,
+)
 from chatagent_operator.gateway.runtime_socket import HAProxyError, RuntimeSocket
 
 _LOOK_SECONDS = 0.1

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
-from chatagent_operator.core.haproxy import BACKEND, FRONTEND, NO_REVISION, NOWHERE
-from chatagent_operator.core.routes import SLOTS, BackendState, Slot
+from chatagent_operator.core.routing.haproxy import BACKEND, FRONTEND, NO_REVISION, NOWHERE
+from chatagent_operator.core.routing.routes import SLOTS, BackendState, Slot
 
 # Bits of srv_admin_state, from HAProxy's management guide, "show servers state".
 _MAINT = 0x01 | 0x02 | 0x20 | 0x40

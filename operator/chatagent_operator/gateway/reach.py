@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from chatagent_operator.core.routes import Backend, Routes
+from chatagent_operator.core.routing.routes import Backend, Routes
 
 TIMEOUT_SECONDS = 0.5
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chatagent_operator.core.haproxy import FRONTEND
+from chatagent_operator.core.routing.haproxy import FRONTEND
 from chatagent_operator.gateway.in_force import (
     InForce,
     UnreadableAnswerError,

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from aiohttp import web
 from kubernetes.aio import client, config
 
-from chatagent_operator.core.haproxy import GatewaySettings
-from chatagent_operator.core.routes import ROUTES_KEY
+from chatagent_operator.core.routing.haproxy import GatewaySettings
+from chatagent_operator.core.routing.routes import ROUTES_KEY
 from chatagent_operator.gateway.ending import Ending
 from chatagent_operator.gateway.measures import Measures
 from chatagent_operator.gateway.pages import build_pages

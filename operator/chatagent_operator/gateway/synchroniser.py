@@ -11,7 +11,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 
-from chatagent_operator.core.routes import Routes, RoutesError, parse_routes
+from chatagent_operator.core.routing.routes import Routes, RoutesError, parse_routes
 from chatagent_operator.gateway.commands import plan_commands, synced_command
 from chatagent_operator.gateway.in_force import InForce
 from chatagent_operator.gateway.measures import Measures

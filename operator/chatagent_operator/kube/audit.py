@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from chatagent_operator.api.v1alpha1 import KIND
+from chatagent_operator.api.group import KIND
 from chatagent_operator.core import names
 from chatagent_operator.core.names import Key
 from chatagent_operator.kube.client import Kube

@@ -15,16 +15,11 @@ from urllib.parse import urlencode
 import aiohttp
 from kubernetes.aio import client, config  # pyright: ignore[reportMissingTypeStubs]
 
-from chatagent_operator.api.v1alpha1 import (
-    API_VERSION,
-    GROUP,
-    KIND,
-    PLURAL,
-    VERSION,
-)
+from chatagent_operator.api.group import API_VERSION, KIND
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Manifest
-from chatagent_operator.core.rollout import Notice
+from chatagent_operator.core.kinds import REGISTRY
+from chatagent_operator.core.rollout.machine import Notice
 from chatagent_operator.kube.errors import ApiError, NotFoundError, RejectedError, from_response
 from chatagent_operator.kube.store import Listing
 
@@ -35,25 +30,6 @@ LOG_BYTES = 16 * 1024 * 1024
 """Most that is read of a pod's log; more than a kubelet keeps of one."""
 PAGE = 500
 """Most objects in one answer of a list, as kubectl asks for."""
-
-_RESOURCES = {
-    "ConfigMap": ("/api/v1", "configmaps"),
-    "ControllerRevision": ("/apis/apps/v1", "controllerrevisions"),
-    "Deployment": ("/apis/apps/v1", "deployments"),
-    "Event": ("/api/v1", "events"),
-    "Gateway": ("/apis/gateway.networking.k8s.io/v1", "gateways"),
-    "HTTPRoute": ("/apis/gateway.networking.k8s.io/v1", "httproutes"),
-    "Job": ("/apis/batch/v1", "jobs"),
-    "Pod": ("/api/v1", "pods"),
-    "PodDisruptionBudget": ("/apis/policy/v1", "poddisruptionbudgets"),
-    "Role": ("/apis/rbac.authorization.k8s.io/v1", "roles"),
-    "RoleBinding": ("/apis/rbac.authorization.k8s.io/v1", "rolebindings"),
-    "Secret": ("/api/v1", "secrets"),
-    "Service": ("/api/v1", "services"),
-    "ServiceAccount": ("/api/v1", "serviceaccounts"),
-    "StatefulSet": ("/apis/apps/v1", "statefulsets"),
-    KIND: (f"/apis/{GROUP}/{VERSION}", PLURAL),
-}
 
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
@@ -304,7 +280,4 @@ class Kube:
 
 
 def _path(kind: str, namespace: str | None, name: str | None = None) -> str:
-    prefix, plural = _RESOURCES[kind]
-    place = f"/namespaces/{namespace}" if namespace else ""
-    path = f"{prefix}{place}/{plural}"
-    return f"{path}/{name}" if name else path
+    return REGISTRY[kind].path(namespace, name)

@@ -15,9 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from chatagent_operator.api.v1alpha1 import KIND
+from chatagent_operator.api.group import KIND
 from chatagent_operator.core.names import Key
-from chatagent_operator.core.observed import Child, Observed, content_digest, project
+from chatagent_operator.core.observed.objects import Child, Observed, content_digest, project
 
 WATCH_LAG_SECONDS = 10.0
 """How long a write is believed that no watch has reported."""

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from chatagent_operator.api.pods import SecretKeyRef
 from chatagent_operator.core.agent import PORT
-from chatagent_operator.core.analysis import Reading
+from chatagent_operator.core.judging.analysis import Reading
 from chatagent_operator.core.names import Key
 from chatagent_operator.signals.prometheus import Queries
 from chatagent_operator.signals.scrape import Scrape

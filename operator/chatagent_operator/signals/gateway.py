@@ -9,9 +9,9 @@ from typing import Any
 
 import aiohttp
 
-from chatagent_operator.core.applied import Applied, PodAnswer, common, read_answer
-from chatagent_operator.core.gateway import SYNC_PORT
+from chatagent_operator.core.children.gateway import SYNC_PORT
 from chatagent_operator.core.names import Key
+from chatagent_operator.core.observed.routes_in_force import Applied, PodAnswer, common, read_answer
 
 TIMEOUT_SECONDS = 1.0
 

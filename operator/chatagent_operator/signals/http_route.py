@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from chatagent_operator.core.agent import Manifest
-from chatagent_operator.core.http_route import API_VERSION, KIND
-from chatagent_operator.core.http_route_status import (
+from chatagent_operator.core.children.http_route import API_VERSION, KIND
+from chatagent_operator.core.observed.http_route import (
     NOT_INSTALLED,
     in_force,
     parents,
     trouble,
     url,
 )
-from chatagent_operator.core.trouble import Trouble
+from chatagent_operator.core.observed.trouble import Trouble
 
 
 class Reader(Protocol):

@@ -19,7 +19,7 @@ import aiohttp
 
 from chatagent_operator.api.rollout import Metric, Prometheus
 from chatagent_operator.core import names
-from chatagent_operator.core.analysis import Histogram, Reading, Tally
+from chatagent_operator.core.judging.analysis import Histogram, Reading, Tally
 from chatagent_operator.signals.answers import NoAnswerError, get
 from chatagent_operator.signals.wanted import Wanted
 

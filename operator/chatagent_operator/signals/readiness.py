@@ -10,8 +10,8 @@ import aiohttp
 
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import PORT
-from chatagent_operator.core.observed import Observed
-from chatagent_operator.core.trouble import Trouble, of_report
+from chatagent_operator.core.observed.objects import Observed
+from chatagent_operator.core.observed.trouble import Trouble, of_report
 
 TIMEOUT_SECONDS = 0.5
 """An abort waits for the look that is under way, and so for this."""

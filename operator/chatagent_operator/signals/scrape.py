@@ -16,8 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample as Series
 
 from chatagent_operator.core.agent import PORT
-from chatagent_operator.core.analysis import Histogram, Reading, Tally
-from chatagent_operator.core.tally import Sample, Window
+from chatagent_operator.core.judging.analysis import Histogram, Reading, Tally
+from chatagent_operator.core.judging.tally import Sample, Window
 from chatagent_operator.signals.answers import NoAnswerError, get
 from chatagent_operator.signals.wanted import Wanted
 

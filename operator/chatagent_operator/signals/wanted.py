@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from chatagent_operator.api.rollout import Analysis
-from chatagent_operator.core.analysis import Reading
+from chatagent_operator.core.judging.analysis import Reading
 
 
 @dataclass(frozen=True)

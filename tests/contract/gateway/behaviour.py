@@ -19,7 +19,7 @@ import pytest
 from aiohttp import web
 
 from agent_runtime.http.fields import issued_conversation
-from chatagent_operator.core.routes import Backend, BackendState, Slot
+from chatagent_operator.core.routing.routes import Backend, BackendState, Slot
 
 CONVERSATIONS = 2000
 CLIENTS = 16

@@ -14,13 +14,13 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from chatagent_operator.core.haproxy import (
+from chatagent_operator.core.routing.haproxy import (
     CONFIG_FILE,
     GatewaySettings,
     Peer,
     render_config_files,
 )
-from chatagent_operator.core.routes import Backend, BackendState, Routes, Slot
+from chatagent_operator.core.routing.routes import Backend, BackendState, Routes, Slot
 from chatagent_operator.gateway.in_force import InForce
 from chatagent_operator.gateway.measures import Measures
 from chatagent_operator.gateway.runtime_socket import RuntimeSocket

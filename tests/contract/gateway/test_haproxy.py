@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from chatagent_operator.core.routes import Backend
+from chatagent_operator.core.routing.routes import Backend
 from tests.contract.gateway.behaviour import (
     CANARY,
     STABLE,

@@ -16,7 +16,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from chatagent_operator.core.routes import SLOTS, BackendState, Slot
+from chatagent_operator.core.routing.routes import SLOTS, BackendState, Slot
 from tests.contract.gateway.behaviour import (
     CANARY,
     NEXT,

@@ -9,7 +9,7 @@ import signal
 import aiohttp
 import pytest
 
-from chatagent_operator.core.haproxy import ENDING_FILE
+from chatagent_operator.core.routing.haproxy import ENDING_FILE
 from chatagent_operator.gateway.ending import Ending
 from chatagent_operator.gateway.runtime_socket import HAProxyError, RuntimeSocket
 from tests.contract.gateway.loopback import Agent, Chats, Gateway, Gateways, backend, until

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from chatagent_operator.core.haproxy import ENDED_FILE, ENDING_FILE
+from chatagent_operator.core.routing.haproxy import ENDED_FILE, ENDING_FILE
 from chatagent_operator.gateway.ending import Ending
 from tests.contract.gateway.loopback import Agent, Chats, Gateway, backend, until
 from tests.ports import free_port

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from chatagent_operator.core.routes import Routes
+from chatagent_operator.core.routing.routes import Routes
 from chatagent_operator.gateway.pages import build_pages
 from chatagent_operator.gateway.runtime_socket import HAProxyError
 from tests.contract.gateway.loopback import (

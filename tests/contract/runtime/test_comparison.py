@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from chatagent_operator.api.rollout import Evaluation
-from chatagent_operator.core.quality import Summary, judge, shares
-from chatagent_operator.core.questions import report
+from chatagent_operator.core.judging.quality import Summary, judge, shares
+from chatagent_operator.core.judging.report import report
 from tests.contract.runtime.processes import (
     DEADLINE,
     KNOWLEDGE,

@@ -14,7 +14,7 @@ import pytest
 
 from chatagent_operator.api.pods import SecretKeyRef
 from chatagent_operator.api.rollout import Analysis
-from chatagent_operator.core.analysis import Reading, judge
+from chatagent_operator.core.judging.analysis import Reading, judge
 from chatagent_operator.core.names import Key
 from chatagent_operator.signals.analyst import Analyst, Wanted
 from tests.contract.runtime.processes import DEADLINE, Agent

@@ -20,9 +20,9 @@ from chatagent_operator.cli.errors import NO_ANSWER, CommandError
 from chatagent_operator.cli.evaluations import evaluate
 from chatagent_operator.cli.printing import age, cut, width
 from chatagent_operator.cli.result import Result
-from chatagent_operator.core import questions
 from chatagent_operator.core.agent import Agent
-from chatagent_operator.core.evaluation import Unread, report_config_map
+from chatagent_operator.core.children.evaluation import Unread, report_config_map
+from chatagent_operator.core.judging import report as questions
 from chatagent_operator.kube.errors import ApiError
 from tests.conftest import Golden
 from tests.unit.cli.stories import CANARY, CANARY_STATUS, FAILED_STATUS, NOW, STABLE, server

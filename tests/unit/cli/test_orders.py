@@ -11,8 +11,8 @@ import pytest
 from chatagent_operator.cli import commands, orders
 from chatagent_operator.cli.arguments import ORDERS, parser
 from chatagent_operator.cli.errors import NO_ANSWER, REFUSED, CommandError
-from chatagent_operator.core.commands import ACTIONS
 from chatagent_operator.core.names import COMMAND_ANNOTATION
+from chatagent_operator.core.rollout.commands import ACTIONS
 from chatagent_operator.kube.errors import RejectedError
 from tests.unit.cli.cluster import SHOP, Body, FakeServer, obey
 from tests.unit.cli.stories import CANARY, CANARY_STATUS, FAILED_STATUS, server

@@ -15,13 +15,13 @@ from chatagent_operator.api.status import ChatAgentStatus
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Agent, Platform
-from chatagent_operator.core.analysis import Histogram, Reading, Tally
-from chatagent_operator.core.applied import Applied
-from chatagent_operator.core.commands import Command, Unreadable
-from chatagent_operator.core.evaluation import report_config_map
-from chatagent_operator.core.observed import Observed, project
+from chatagent_operator.core.children.evaluation import report_config_map
+from chatagent_operator.core.judging.analysis import Histogram, Reading, Tally
+from chatagent_operator.core.observed.objects import Observed, project
+from chatagent_operator.core.observed.routes_in_force import Applied
+from chatagent_operator.core.observed.trouble import Trouble
 from chatagent_operator.core.plan import Apply, Delete, Make, Plan, Scale, plan
-from chatagent_operator.core.trouble import Trouble
+from chatagent_operator.core.rollout.commands import Command, Unreadable
 
 PLATFORM = Platform("operator:1", "haproxy:1", "chroma:1", "redis:1")
 

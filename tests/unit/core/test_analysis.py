@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatagent_operator.api.rollout import Analysis, Metric, Prometheus
-from chatagent_operator.core.analysis import (
+from chatagent_operator.core.judging.analysis import (
     Histogram,
     Reading,
     Tally,

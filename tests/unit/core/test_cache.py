@@ -8,7 +8,7 @@ import pydantic
 import pytest
 
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec, ManagedRedis
-from chatagent_operator.core import cache
+from chatagent_operator.core.children import cache
 from chatagent_operator.core.plan import Apply, Make
 from tests.unit.core.simulation import Cluster, spec
 

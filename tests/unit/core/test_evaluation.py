@@ -10,10 +10,12 @@ import yaml
 
 from chatagent_operator.api.status import EvaluationStatus
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
-from chatagent_operator.core import evaluation, quality, revision
+from chatagent_operator.core import revision
 from chatagent_operator.core.agent import Agent, Redis, Servers, Store
-from chatagent_operator.core.evaluation import Evaluation, Unread
-from chatagent_operator.core.observed import Observed, project
+from chatagent_operator.core.children import evaluation
+from chatagent_operator.core.children.evaluation import Evaluation, Unread
+from chatagent_operator.core.judging import quality
+from chatagent_operator.core.observed.objects import Observed, project
 from tests.conftest import Golden
 from tests.unit.core.simulation import PLATFORM, spec
 

@@ -11,7 +11,7 @@ import pytest
 
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core.agent import Agent, Manifest
-from chatagent_operator.core.gateway import objects
+from chatagent_operator.core.children.gateway import objects
 from tests.unit.core.simulation import PLATFORM, spec
 
 

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from agent_runtime.http.fields import issued_conversation
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core.agent import Agent
-from chatagent_operator.core.http_route import routes_object
-from chatagent_operator.core.http_route_status import in_force, parents, trouble, url
-from chatagent_operator.core.routes import Backend, BackendState, Routes, Slot
+from chatagent_operator.core.children.http_route import routes_object
+from chatagent_operator.core.observed.http_route import in_force, parents, trouble, url
+from chatagent_operator.core.routing.routes import Backend, BackendState, Routes, Slot
 from tests.conftest import Golden
 from tests.unit.core.simulation import spec
 

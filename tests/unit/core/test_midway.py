@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from chatagent_operator.api.rollout import Rollout
-from chatagent_operator.core.commands import Command
+from chatagent_operator.core.rollout.commands import Command
 from tests.unit.core.simulation import Cluster, counted, spec
 
 GOOD = counted(400, 1)

@@ -9,10 +9,10 @@ import pytest
 from chatagent_operator.api.status import ChatAgentStatus
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core import names, revision
-from chatagent_operator.core.commands import Command, parse_command
+from chatagent_operator.core.observed.trouble import Trouble
 from chatagent_operator.core.plan import POLL_SECONDS, Apply, last_readable
-from chatagent_operator.core.status import invalid
-from chatagent_operator.core.trouble import Trouble
+from chatagent_operator.core.reporting.status import invalid
+from chatagent_operator.core.rollout.commands import Command, parse_command
 from tests.unit.core.simulation import Cluster, counted, spec
 
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from chatagent_operator.api.rollout import AnalysisStep, Pause, Rollout, Step
 from chatagent_operator.api.status import AnalysisStatus, EvaluationStatus, MetricStatus, Verdict
-from chatagent_operator.core.analysis import Measurement
-from chatagent_operator.core.capacity import replicas
-from chatagent_operator.core.commands import Action, Command, Unreadable, parse_command
-from chatagent_operator.core.rollout import Seen, State, advance, path
+from chatagent_operator.core.judging.analysis import Measurement
+from chatagent_operator.core.rollout.capacity import replicas
+from chatagent_operator.core.rollout.commands import Action, Command, Unreadable, parse_command
+from chatagent_operator.core.rollout.machine import Seen, State, advance, path
 
 REVISIONS = ("a", "b", "c")
 ROLLOUTS = (

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chatagent_operator.core.commands import Command
+from chatagent_operator.core.rollout.commands import Command
 from tests.conftest import Golden
 from tests.unit.core.simulation import Cluster, counted, spec
 

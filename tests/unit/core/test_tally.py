@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatagent_operator.core.analysis import Histogram, Tally
-from chatagent_operator.core.tally import Sample, Window, minus, plus
+from chatagent_operator.core.judging.analysis import Histogram, Tally
+from chatagent_operator.core.judging.tally import Sample, Window, minus, plus
 
 BEGAN = 1000.0
 OLD, YOUNG = 900.0, 1100.0

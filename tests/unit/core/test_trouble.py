@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from chatagent_operator.core import names
-from chatagent_operator.core.observed import Observed, PodFacts, project
-from chatagent_operator.core.trouble import of_pod
+from chatagent_operator.core.observed.objects import Observed, PodFacts, project
+from chatagent_operator.core.observed.trouble import of_pod
 
 
 def pod(**container: Any) -> dict[str, Any]:

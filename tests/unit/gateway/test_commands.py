@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatagent_operator.core.haproxy import NOWHERE
-from chatagent_operator.core.routes import SLOTS, Backend, BackendState, Routes, Slot
+from chatagent_operator.core.routing.haproxy import NOWHERE
+from chatagent_operator.core.routing.routes import SLOTS, Backend, BackendState, Routes, Slot
 from chatagent_operator.gateway.commands import plan_commands
 from chatagent_operator.gateway.in_force import InForce, SlotInForce
 

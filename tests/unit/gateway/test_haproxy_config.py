@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 
-from chatagent_operator.core.haproxy import (
+from chatagent_operator.core.routing.haproxy import (
     ERRORS,
     GatewaySettings,
     render_config_files,
     render_haproxy_config,
 )
-from chatagent_operator.core.routes import SLOTS
+from chatagent_operator.core.routing.routes import SLOTS
 
 
 def test_equal_settings_give_equal_text() -> None:

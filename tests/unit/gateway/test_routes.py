@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatagent_operator.core.routes import (
+from chatagent_operator.core.routing.routes import (
     SLOTS,
     Backend,
     Routes,

@@ -15,10 +15,10 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from chatagent_operator import handlers
-from chatagent_operator.api.v1alpha1 import GROUP, PLURAL, VERSION
+from chatagent_operator.api.group import GROUP, PLURAL, VERSION
 from chatagent_operator.core import names
 from chatagent_operator.core.names import Key
-from chatagent_operator.core.observed import project
+from chatagent_operator.core.observed.objects import project
 from chatagent_operator.handlers import CHILDREN, Shell
 from chatagent_operator.kube import audit as audit_module
 from chatagent_operator.kube import client as client_module

@@ -10,10 +10,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from chatagent_operator.core.agent import Manifest
-from chatagent_operator.core.applied import Applied
 from chatagent_operator.core.desired import Desired
 from chatagent_operator.core.names import Key
-from chatagent_operator.core.observed import Child, project
+from chatagent_operator.core.observed.objects import Child, project
+from chatagent_operator.core.observed.routes_in_force import Applied
 from chatagent_operator.core.plan import ROUTE_SECONDS, Apply, Delete, Make, Scale
 from chatagent_operator.handlers import CHILDREN
 from chatagent_operator.kube import store

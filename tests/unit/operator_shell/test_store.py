@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from chatagent_operator.core import names
-from chatagent_operator.core.observed import project
+from chatagent_operator.core.observed.objects import project
 from chatagent_operator.kube import store as store_module
 from chatagent_operator.kube.store import Listing, Source, Store, record
 

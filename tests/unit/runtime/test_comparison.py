@@ -12,7 +12,7 @@ from agent_runtime.domain import Turn
 from agent_runtime.evaluation.comparison import lines, pair, summary
 from agent_runtime.evaluation.judging import Cited, Judged, Observed, failed, judge
 from agent_runtime.evaluation.questions import Question
-from chatagent_operator.core.quality import Counts, Summary
+from chatagent_operator.core.judging.quality import Counts, Summary
 
 ANSWERED = Question("a", "en", "How long?", sources=("a.md",), facts=("30 days", "free"))
 REFUSED = Question("b", "en", "Who?")

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from agent_runtime.telemetry.metrics import Metrics
 from chatagent_operator.api.pods import SecretKeyRef
 from chatagent_operator.api.rollout import Analysis, Prometheus
-from chatagent_operator.core.analysis import Reading
+from chatagent_operator.core.judging.analysis import Reading
 from chatagent_operator.core.names import Key
 from chatagent_operator.signals.analyst import Analyst, Wanted
 from chatagent_operator.signals.scrape import Scrape

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from chatagent_operator.core.applied import Applied
+from chatagent_operator.core.observed.routes_in_force import Applied
 from chatagent_operator.signals import gateway
 from chatagent_operator.signals.gateway import Gateways
 

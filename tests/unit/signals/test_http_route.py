@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from chatagent_operator.core.http_route import API_GROUP
-from chatagent_operator.core.http_route_status import NOT_INSTALLED
+from chatagent_operator.core.children.http_route import API_GROUP
+from chatagent_operator.core.observed.http_route import NOT_INSTALLED
 from chatagent_operator.signals.http_route import RouteReport, ask
 
 

@@ -19,7 +19,7 @@ from aiohttp import web
 from chatagent_operator.api.pods import SecretKeyRef
 from chatagent_operator.api.rollout import Analysis, Metric, Prometheus
 from chatagent_operator.api.status import MetricStatus
-from chatagent_operator.core.analysis import Reading, judge
+from chatagent_operator.core.judging.analysis import Reading, judge
 from chatagent_operator.signals import prometheus
 from chatagent_operator.signals.prometheus import Queries, filled_in
 from chatagent_operator.signals.wanted import Wanted

@@ -11,10 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from chatagent_operator.api.v1alpha1 import GROUP, ParentReference
+from chatagent_operator.api.group import GROUP
+from chatagent_operator.api.v1alpha1 import ParentReference
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Agent, Manifest
-from chatagent_operator.core.routes import Backend, Routes
+from chatagent_operator.core.routing.routes import Backend, Routes
 
 API_GROUP = "gateway.networking.k8s.io"
 API_VERSION = f"{API_GROUP}/v1"

@@ -13,12 +13,13 @@ from pydantic import ValidationError
 
 from chatagent_operator.api import rollout
 from chatagent_operator.api.status import EvaluationStatus
-from chatagent_operator.core import names, questions
+from chatagent_operator.core import names
 from chatagent_operator.core.agent import PORT, Agent, Manifest, Platform, Servers, pod_template
-from chatagent_operator.core.observed import JobFacts, Observed, PodFacts
-from chatagent_operator.core.quality import Summary, judge, shares
+from chatagent_operator.core.judging import report as questions
+from chatagent_operator.core.judging.quality import Summary, judge, shares
+from chatagent_operator.core.observed.objects import JobFacts, Observed, PodFacts
+from chatagent_operator.core.observed.trouble import of_report
 from chatagent_operator.core.revision import Revision
-from chatagent_operator.core.trouble import of_report
 
 CONTAINER = "evaluate"
 REPORT_KEY = "report.json"

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 
 from chatagent_operator.api.rollout import Rollout
-from chatagent_operator.core.rollout import State, next_weight, path
+from chatagent_operator.core.rollout.machine import State, next_weight, path
 
 
 def is_replacing(state: State, rollout: Rollout) -> bool:

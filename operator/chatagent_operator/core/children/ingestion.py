@@ -20,7 +20,7 @@ from chatagent_operator.core.agent import (
     Store,
     pod_template,
 )
-from chatagent_operator.core.observed import JobFacts, Observed
+from chatagent_operator.core.observed.objects import JobFacts, Observed
 from chatagent_operator.core.revision import Revision, collection
 
 _SOURCES_PATH = "/var/lib/chatagent/sources"

@@ -12,7 +12,7 @@ from importlib.resources import files
 
 from jinja2 import Environment, StrictUndefined, Template
 
-from chatagent_operator.core.routes import SLOTS
+from chatagent_operator.core.routing.routes import SLOTS
 
 FRONTEND = "chat"
 """HAProxy's name of what listens for clients."""
@@ -122,7 +122,7 @@ ERRORS = (
 
 @cache
 def _template() -> Template:
-    source = files("chatagent_operator.core").joinpath("haproxy.cfg.j2").read_text("utf-8")
+    source = files("chatagent_operator.core.routing").joinpath("haproxy.cfg.j2").read_text("utf-8")
     # No HTML here: the text goes to HAProxy, and every value is ours or a number.
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701
     return environment.from_string(source)

@@ -12,13 +12,15 @@ from chatagent_operator.api.status import (
     Phase,
     RolloutStatus,
 )
-from chatagent_operator.core import findings, names, vector_store
+from chatagent_operator.core import names
 from chatagent_operator.core.agent import Agent
-from chatagent_operator.core.commands import Command, Unreadable
-from chatagent_operator.core.knowledge import Ingestion
-from chatagent_operator.core.observed import Observed
-from chatagent_operator.core.rollout import Decision, Notice, elapsed, path
-from chatagent_operator.core.routes import Routes
+from chatagent_operator.core.children import vector_store
+from chatagent_operator.core.children.ingestion import Ingestion
+from chatagent_operator.core.observed.objects import Observed
+from chatagent_operator.core.reporting import conditions as findings
+from chatagent_operator.core.rollout.commands import Command, Unreadable
+from chatagent_operator.core.rollout.machine import Decision, Notice, elapsed, path
+from chatagent_operator.core.routing.routes import Routes
 
 _TOLD = frozenset({"PausedAtStep", "PausedBySpec", "PausedByCommand"})
 """What of a rollout's waits a person should read as an Event; the rest tells itself."""

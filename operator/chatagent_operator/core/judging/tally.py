@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, cast
 
-from chatagent_operator.core.analysis import Histogram, Tally
+from chatagent_operator.core.judging.analysis import Histogram, Tally
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from chatagent_operator.api.v1alpha1 import ManagedStore
-from chatagent_operator.core import names, stateful
+from chatagent_operator.core import names
 from chatagent_operator.core.agent import Agent, Manifest, Platform, Store
+from chatagent_operator.core.children import stateful
 
 PORT = 8000
 _PORTS = {"http": 80, "https": 443}

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from chatagent_operator.core.http_route import API_VERSION, GENERATION_ANNOTATION
+from chatagent_operator.core.children.http_route import API_VERSION, GENERATION_ANNOTATION
 from chatagent_operator.core.names import Key
-from chatagent_operator.core.trouble import Trouble
+from chatagent_operator.core.observed.trouble import Trouble
 
 UNANSWERED = "RouteUnanswered"
 """No Gateway has said yet whether it takes the route as it is now."""

@@ -6,8 +6,9 @@ from decimal import Decimal
 
 from chatagent_operator.api.pods import Quantity, SecretKeyRef
 from chatagent_operator.api.v1alpha1 import ManagedRedis
-from chatagent_operator.core import names, stateful
+from chatagent_operator.core import names
 from chatagent_operator.core.agent import Agent, Manifest, Platform, Redis
+from chatagent_operator.core.children import stateful
 
 PORT = 6379
 PASSWORD_KEY = "password"  # noqa: S105  a key, not a password

@@ -20,8 +20,8 @@ from chatagent_operator.api.status import (
     PastRollout,
 )
 from chatagent_operator.core import names
-from chatagent_operator.core.analysis import Measurement, told
-from chatagent_operator.core.commands import Command, Unreadable
+from chatagent_operator.core.judging.analysis import Measurement, told
+from chatagent_operator.core.rollout.commands import Command, Unreadable
 
 KEPT = 10
 """Rollouts that are remembered in the status."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from chatagent_operator.core.trouble import Trouble
+from chatagent_operator.core.observed.trouble import Trouble
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from chatagent_operator.api.conditions import ConditionType, Finding
-from chatagent_operator.core import cache as redis
-from chatagent_operator.core import evaluation, names, vector_store
+from chatagent_operator.core import names
 from chatagent_operator.core.agent import Agent
-from chatagent_operator.core.knowledge import Ingestion, missing_sources
-from chatagent_operator.core.observed import Observed, PodFacts
-from chatagent_operator.core.rollout import Decision, State, elapsed
-from chatagent_operator.core.routes import Routes
-from chatagent_operator.core.trouble import Trouble, of_report
+from chatagent_operator.core.children import cache as redis
+from chatagent_operator.core.children import evaluation, vector_store
+from chatagent_operator.core.children.ingestion import Ingestion, missing_sources
+from chatagent_operator.core.observed.objects import Observed, PodFacts
+from chatagent_operator.core.observed.trouble import Trouble, of_report
+from chatagent_operator.core.rollout.machine import Decision, State, elapsed
+from chatagent_operator.core.routing.routes import Routes
 
 
 def references(agent: Agent, observed: Observed) -> Finding:

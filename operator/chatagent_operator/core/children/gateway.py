@@ -17,7 +17,7 @@ from chatagent_operator.core.agent import (
     pull_secrets,
     service_account,
 )
-from chatagent_operator.core.haproxy import (
+from chatagent_operator.core.routing.haproxy import (
     CONFIG_FILE,
     DRAIN_SECONDS,
     ENDED_FILE,
@@ -28,7 +28,7 @@ from chatagent_operator.core.haproxy import (
     Peer,
     render_config_files,
 )
-from chatagent_operator.core.routes import ROUTES_KEY, Routes
+from chatagent_operator.core.routing.routes import ROUTES_KEY, Routes
 
 SYNC_PORT = 8405
 _GRACE_SECONDS = LINGER_SECONDS + DRAIN_SECONDS + HARD_STOP_SECONDS + 5

@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chatagent_operator.core import names
-from chatagent_operator.core.analysis import Reading
-from chatagent_operator.core.applied import Applied
-from chatagent_operator.core.trouble import Trouble, of_pod
+from chatagent_operator.core.judging.analysis import Reading
+from chatagent_operator.core.observed.routes_in_force import Applied
+from chatagent_operator.core.observed.trouble import Trouble, of_pod
 
 Body = Mapping[str, Any]
 

@@ -1,0 +1,107 @@
+"""The registry of kinds: every kind of object that the operator deals with, each once.
+
+Watches, pruning, the client's paths and the rights in the chart are read or generated from it
+(`python -m chatagent_operator.core.kinds` is part of `make generate`). A new kind is one line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from chatagent_operator.api import group as agents
+
+READ = ("list", "watch")
+WRITE = ("create", "patch")
+DELETE = ("delete",)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of object."""
+
+    name: str
+    group: str
+    version: str
+    plural: str
+    verbs: tuple[str, ...]
+    """What the operator may do with it."""
+
+    why: str = ""
+    """Why it needs a right that is not obvious: a comment in the chart."""
+
+    is_watched: bool = False
+    """A reflector holds those that belong to agents."""
+
+    is_pruned: bool = False
+    """One that is no longer desired is deleted. Others stay until their agent is deleted."""
+
+    is_workload: bool = False
+    """It makes pods, so that what its pods refer to is written before it."""
+
+    @property
+    def api_version(self) -> str:
+        """As in a manifest."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str | None = None, name: str | None = None) -> str:
+        """Where the API server has it: all of the kind, those of a namespace, or one."""
+        root = f"/apis/{self.group}" if self.group else "/api"
+        place = f"/namespaces/{namespace}" if namespace else ""
+        path = f"{root}/{self.version}{place}/{self.plural}"
+        return f"{path}/{name}" if name else path
+
+
+_RBAC = "rbac.authorization.k8s.io"
+_GATEWAY_API = "gateway.networking.k8s.io"
+
+CHAT_AGENT = Kind(
+    agents.KIND, agents.GROUP, agents.VERSION, agents.PLURAL, READ, is_watched=True
+)  # fmt: skip
+CONFIG_MAP = Kind(
+    "ConfigMap", "", "v1", "configmaps", ("get", *READ, *WRITE, *DELETE),
+    "`get` reads documents and questions, and is passed on to gateways, each for one ConfigMap.",
+    is_watched=True, is_pruned=True,
+)  # fmt: skip
+EVENT = Kind("Event", "", "v1", "events", ("create",))
+GATEWAY = Kind("Gateway", _GATEWAY_API, "v1", "gateways", ("get",))
+LEASE = Kind("Lease", "coordination.k8s.io", "v1", "leases", ("get", "create", "update"))
+SECRET = Kind(
+    "Secret", "", "v1", "secrets", ("create",),
+    "The password of an agent's own Redis. It is created once and never read.",
+)  # fmt: skip
+
+REGISTRY: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        CHAT_AGENT,
+        CONFIG_MAP,
+        Kind("ControllerRevision", "apps", "v1", "controllerrevisions",
+             (*READ, *WRITE, *DELETE), is_watched=True),
+        Kind("Deployment", "apps", "v1", "deployments",
+             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True, is_workload=True),
+        EVENT,
+        GATEWAY,
+        Kind("HTTPRoute", _GATEWAY_API, "v1", "httproutes", ("get", *WRITE, *DELETE),
+             "Of agents whose provider is gateway-api. Not watched: many clusters lack the kind.",
+             is_pruned=True),
+        Kind("Job", "batch", "v1", "jobs",
+             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True, is_workload=True),
+        LEASE,
+        Kind("Pod", "", "v1", "pods", READ, is_watched=True),
+        Kind("PodDisruptionBudget", "policy", "v1", "poddisruptionbudgets",
+             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True),
+        Kind("Role", _RBAC, "v1", "roles", (*READ, *WRITE), is_watched=True),
+        Kind("RoleBinding", _RBAC, "v1", "rolebindings", (*READ, *WRITE), is_watched=True),
+        SECRET,
+        Kind("Service", "", "v1", "services",
+             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True),
+        Kind("ServiceAccount", "", "v1", "serviceaccounts", (*READ, *WRITE), is_watched=True),
+        Kind("StatefulSet", "apps", "v1", "statefulsets",
+             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True, is_workload=True),
+    )
+}  # fmt: skip
+"""By the name in a manifest's `kind`."""
+
+CHILDREN = tuple(kind for kind in REGISTRY.values() if kind.is_watched and kind is not CHAT_AGENT)
+"""Kinds whose objects with the operator's labels are watched."""

@@ -1,0 +1,1 @@
+"""What was observed: projections of API objects, and what pods and gateways answer."""

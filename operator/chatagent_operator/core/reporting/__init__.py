@@ -1,0 +1,1 @@
+"""The status: conditions, phase and Events."""

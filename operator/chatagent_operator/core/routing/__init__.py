@@ -1,0 +1,1 @@
+"""What the operator and the gateway's sidecar share: the routes and HAProxy's configuration."""
