@@ -35,7 +35,7 @@ from kubernetes.aio import client
 from chatagent_operator.api.group import GROUP, VERSION
 from chatagent_operator.cli.cluster import MERGE
 from chatagent_operator.core import names
-from chatagent_operator.core.children.gateway import SYNC_PORT
+from chatagent_operator.core.children.gateway_pods import SYNC_PORT
 from chatagent_operator.core.routing.routes import ROUTES_KEY, Routes
 from chatagent_operator.gateway.runtime_socket import RuntimeSocket
 from chatagent_operator.gateway.sync import SidecarSettings, run_sidecar

@@ -21,6 +21,7 @@ from chatagent_operator.kube.audit import Audit
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.store import AgentRecord, Index, Source, Store, record, source
 from chatagent_operator.metrics import Metrics
+from chatagent_operator.observe import Observer
 from chatagent_operator.queue import KeyedQueue
 from chatagent_operator.reconcile import Reconciler
 from chatagent_operator.settings import Settings
@@ -78,8 +79,13 @@ class Shell:
         reconciler = Reconciler(
             self._store,
             self._kube,
-            Readiness(self._session),
-            Gateways(self._session),
+            Observer(
+                self._store,
+                self._kube,
+                Readiness(self._session),
+                Gateways(self._session),
+                self._analyst,
+            ),
             self._analyst,
             self._settings.platform,
             self._metrics,

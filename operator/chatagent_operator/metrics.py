@@ -1,4 +1,4 @@
-"""What the operator tells Prometheus of itself."""
+"""The operator's own metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from chatagent_operator.core.plan import Write
+from chatagent_operator.core.writes import Write
 
 
 class Metrics:
@@ -17,25 +17,25 @@ class Metrics:
         self.registry = registry
         self._seconds = Histogram(
             "chatagent_operator_reconcile_seconds",
-            "Time of one look at one agent",
+            "Time of one reconciliation of one agent",
             registry=registry,
             buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30),
         )
         self._failures = Counter(
             "chatagent_operator_reconcile_failures",
-            "Looks that ended with an error and are tried again",
+            "Reconciliations that failed and are retried",
             registry=registry,
         )
         self._writes = Counter(
-            "chatagent_operator_writes", "Writes to children", ["action"], registry=registry
+            "chatagent_operator_writes", "Writes of children", ["action"], registry=registry
         )
 
     @contextmanager
-    def reconciling(self) -> Generator[None]:
-        """Measures one look."""
+    def time_reconciliation(self) -> Generator[None]:
+        """Measure one reconciliation."""
         with self._seconds.time(), self._failures.count_exceptions():
             yield
 
-    def write(self, action: Write) -> None:
-        """Counts one write."""
-        self._writes.labels(type(action).__name__.lower()).inc()
+    def count_write(self, write: Write) -> None:
+        """Count one write."""
+        self._writes.labels(type(write).__name__.lower()).inc()

@@ -15,7 +15,7 @@ import aiohttp
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import PORT, Agent
-from chatagent_operator.core.children.http_route import routes_object
+from chatagent_operator.core.children.http_route import build_http_route
 from chatagent_operator.core.routing.routes import Backend, Routes
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.signals.http_route import RouteReport, ask
@@ -47,7 +47,7 @@ class ContourFront:
             stable=stable,
             backends=tuple(each.model_copy(update={"port": PORT}) for each in backends),
         )
-        manifest = routes_object(self.agent, routes)
+        manifest = build_http_route(self.agent, routes)
         del manifest["metadata"]["ownerReferences"]  # there is no ChatAgent to own it
         manifest["spec"]["rules"].append(self._witness())
         await self.kube.apply(manifest, f"{self.generation:08x}", force=True)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from chatagent_operator.api.status import ChatAgentStatus
-from chatagent_operator.core.reporting import status
+from chatagent_operator.core.reporting import report_invalid
 from chatagent_operator.core.rollout.commands import Command
 from tests.cluster.kubectl import ROOT, manifest
 from tests.cluster.verdicts import argocd, kstatus
@@ -117,7 +117,7 @@ def test_an_agent_that_is_left_alone(serving: Cluster) -> None:
 
 
 def test_a_spec_that_is_not_understood(serving: Cluster) -> None:
-    serving.status = status.invalid(serving.status, 1, "spec.rollout: no", serving.now())
+    serving.status = report_invalid(serving.status, 1, "spec.rollout: no", serving.now())
     assert verdicts(serving) == ("Failed", "Degraded")
 
 

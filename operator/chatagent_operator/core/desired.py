@@ -1,151 +1,155 @@
-"""Every object that an agent should have, given which revisions are live and their weights."""
+"""What an agent should be after this reconciliation: live revisions, their pods, the weights."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
-from chatagent_operator.core import agent as agent_objects
+from chatagent_operator.api.conditions import ConditionType
+from chatagent_operator.api.status import EvaluationStatus
 from chatagent_operator.core import names
-from chatagent_operator.core.agent import Agent, Manifest, Platform, Servers
-from chatagent_operator.core.children import cache, evaluation, gateway, http_route, vector_store
-from chatagent_operator.core.children import ingestion as knowledge
+from chatagent_operator.core.agent import Agent
+from chatagent_operator.core.observed.facts import DataFacts
+from chatagent_operator.core.observed.objects import Observed
 from chatagent_operator.core.revision import Revision
+from chatagent_operator.core.rollout import capacity
+from chatagent_operator.core.rollout.machine import Decision, State, elapsed
 from chatagent_operator.core.routing.routes import Routes
+from chatagent_operator.core.servers import managed_store
+from chatagent_operator.core.view.evaluations import (
+    Evaluation,
+    UnstoredReport,
+    find_unstored_report,
+)
+from chatagent_operator.core.view.ingestions import Ingestion
+from chatagent_operator.core.view.view import View
+
+RECONNECT_SECONDS = 10.0
+"""Within which a pod that waits for the vector store has connected to it again."""
 
 
 @dataclass(frozen=True)
-class Desired:
-    """One object: what identifies its content, and how to make it.
+class DesiredState:
+    """The view, and how the rollout advanced from it."""
 
-    It is made only where the digest differs from the one that was last applied. The digest of a
-    revision's objects is that of what goes into them, not of what comes out: a later operator
-    that renders them differently restarts no pod.
-    """
+    view: View
+    decision: Decision
 
-    kind: str
-    name: str
-    digest: str
-    render: Callable[[], Manifest]
-    replaceable: bool = False
-    """Cannot be changed, only made anew (a Job)."""
+    @property
+    def agent(self) -> Agent:
+        """The agent."""
+        return self.view.agent
 
-    frozen: bool = False
-    """Made once, never touched again."""
+    @property
+    def observed(self) -> Observed:
+        """What was observed of it."""
+        return self.view.observed
 
-    replicas: int | None = None
-    """Replicas that it should have, where these change on their own."""
+    @cached_property
+    def reported(self) -> Observed:
+        """What is reported: without pods that wait for a managed vector store which is not
+        available, or so recently that they have not connected again."""
+        if managed_store(self.agent) is None or self._has_store:
+            return self.observed
+        return self.observed.without(lambda trouble: trouble.is_store)
 
+    @property
+    def _has_store(self) -> bool:
+        name, aspect = names.vector_store(self.agent.name), ConditionType.VECTOR_STORE_READY
+        found = self.observed.workload("StatefulSet", name)
+        previous = next((c for c in self.view.previous.conditions if c.type == aspect), None)
+        if not (found and found.available and previous and previous.status == "True"):
+            return False
+        return elapsed(previous.last_transition_time, self.view.now) > RECONNECT_SECONDS
 
-def objects(
-    agent: Agent,
-    live: list[Revision],
-    replicas: Mapping[str, int],
-    ingestions: list[knowledge.Ingestion],
-    questions: evaluation.Evaluation | None,
-    routes: Routes,
-    numbers: dict[str, int],
-    platform: Platform,
-) -> list[Desired]:
-    """All objects, in the order in which they are applied: weights first.
+    @property
+    def rollout(self) -> State:
+        """The state of the rollout."""
+        return self.decision.state
 
-    Args:
-        live: revisions that have pods, the stable one first.
-        replicas: pods of each.
-        questions: what both revisions are asked now.
-        numbers: number of each live revision, counting up in the agent's history.
-    """
-    store = vector_store.address(agent, platform)
-    servers = Servers(store, cache.address(agent, platform))
-    result = [
-        *map(_whole, _weights(agent, routes)),
-        _whole(agent_objects.service_account(agent, agent.name, names.ROLE_AGENT)),
-    ]
-    if settings := vector_store.managed(agent):
-        result += [_whole(m) for m in vector_store.objects(agent, settings, platform)]
-    if redis := cache.managed(agent):
-        result += [_whole(m) for m in cache.objects(agent, redis, platform)]
-    for revision in live:
-        pods, number = replicas[revision.name], numbers[revision.name]
-        result += _of_revision(agent, revision, servers, pods, number, platform)
-    for ingestion in ingestions:
-        inputs = [ingestion.job, ingestion.revision.content, store.url]
-        result.append(
-            Desired(
-                "Job",
-                ingestion.job,
-                names.digest(inputs),
-                lambda i=ingestion: knowledge.job(agent, i, servers, platform),
-                replaceable=True,
-            )
+    @property
+    def serving(self) -> str:
+        """Name of the revision that serves, or that will be the first to serve."""
+        return self.rollout.stable or self.rollout.canary or ""
+
+    @cached_property
+    def live(self) -> tuple[Revision, ...]:
+        """Revisions that have pods, the stable one first."""
+        found = (self.view.find_revision(name) for name in self.decision.live)
+        return tuple(each for each in found if each)
+
+    @cached_property
+    def replicas(self) -> Mapping[str, int]:
+        """Pods of each live revision."""
+        spec, waiting = self.agent.spec, self.decision.waiting
+        return capacity.replicas(
+            self.rollout,
+            spec.rollout,
+            spec.replicas,
+            self.view.replicas,
+            self.view.available(self.rollout.canary),
+            is_held=bool(waiting and (waiting.is_paused or waiting.reason == "WaitingForIndex")),
         )
-    if questions:
-        result.append(
-            Desired(
-                "Job",
-                questions.job,
-                questions.job,
-                lambda: evaluation.job(agent, questions, servers, platform),
-                replaceable=True,
-            )
+
+    @cached_property
+    def ingestions(self) -> tuple[Ingestion, ...]:
+        """Ingestions that the live revisions need."""
+        return self.view.find_ingestions(self.live)
+
+    @cached_property
+    def routes(self) -> Routes:
+        """The routes that the gateway should follow."""
+        return self.view.find_routes(self.rollout, self.decision.weight)
+
+    @property
+    def is_in_force(self) -> bool:
+        """The gateway follows these routes already."""
+        return self.routes.generation == self.observed.applied.generation
+
+    @cached_property
+    def numbers(self) -> Mapping[str, int]:
+        """Number of each revision, counting up in the agent's history."""
+        numbers = {
+            child.revision: child.facts.revision
+            for child in self.observed.of_kind("ControllerRevision")
+            if child.revision and isinstance(child.facts, DataFacts)
+        }
+        for each in self.live:
+            numbers.setdefault(each.name, max(numbers.values(), default=0) + 1)
+        return numbers
+
+    @cached_property
+    def evaluation(self) -> Evaluation | None:
+        """The evaluation whose Job should exist."""
+        asked = self.view.evaluation
+        if asked is None or asked.missing or self.rollout.canary != asked.canary:
+            return None
+        if self.observed.get("Job", asked.job):
+            return asked  # it is not deleted because a pod became unready
+        can_reply = asked.canary in self.view.ready and self.view.available(asked.stable.name)
+        return asked if can_reply and not self.rollout.weight else None
+
+    @property
+    def quality(self) -> EvaluationStatus:
+        """The result of the evaluation, or of the last one."""
+        return self.view.quality or self.view.previous.evaluation
+
+    @cached_property
+    def unstored_report(self) -> UnstoredReport | None:
+        """A report that is to be stored before its Job may be deleted."""
+        return find_unstored_report(self.quality, self.observed)
+
+    @property
+    def lacks_capacity(self) -> bool:
+        """The canary is unschedulable, and no pod will be replaced by it."""
+        has_canary = self.rollout.canary is not None and self.rollout.stable is not None
+        return has_canary and self.view.lacks_capacity
+
+    @property
+    def has_moved(self) -> bool:
+        """The present vector store holds the documents, and every pod reads from it."""
+        deployments = [self.view.deployment(each.name) for each in self.live]
+        return all(i.is_complete(self.observed) for i in self.ingestions) and all(
+            found and found.settled and found.available for found in deployments
         )
-    own = agent.spec.gateway.provider == "haproxy"
-    return result + [_whole(m) for m in (gateway.objects(agent, platform) if own else [])]
-
-
-def _weights(agent: Agent, routes: Routes) -> list[Manifest]:
-    """The intent, which HAProxy follows; for a Gateway of the cluster's own, its route."""
-    intent = gateway.routes_config_map(agent, routes)
-    if agent.spec.gateway.provider == "haproxy" or not routes.backends:
-        return [intent]  # a route must lead somewhere
-    # The route first: it is what takes a revision back.
-    return [http_route.routes_object(agent, routes), intent]
-
-
-def _of_revision(
-    agent: Agent,
-    revision: Revision,
-    servers: Servers,
-    pods: int,
-    number: int,
-    platform: Platform,
-) -> list[Desired]:
-    name = names.of_revision(agent.name, revision.name)
-    store, redis = servers.store, servers.redis
-    token = store.token.model_dump(mode="json") if store.token else None
-    password = redis.password.model_dump(mode="json") if redis.password else None
-    # Its own one counts for nothing: an operator that brings Redis along restarts no pod.
-    extra = [] if redis.is_managed else [redis.url, password]
-    inputs = names.digest([revision.name, store.url, token, *extra])
-    return [
-        Desired(
-            "ControllerRevision",
-            name,
-            revision.name,
-            lambda: agent_objects.controller_revision(agent, revision, number),
-            frozen=True,
-        ),
-        Desired(
-            "ConfigMap",
-            name,
-            revision.name,
-            lambda: agent_objects.config_map(agent, revision),
-            frozen=True,
-        ),
-        Desired("Service", name, revision.name, lambda: agent_objects.service(agent, revision)),
-        Desired(
-            "Deployment",
-            name,
-            inputs,
-            lambda: agent_objects.deployment(agent, revision, servers, pods, platform),
-            replicas=pods,
-        ),
-    ]
-
-
-def _whole(manifest: Manifest) -> Desired:
-    content = json.loads(json.dumps(manifest))
-    return Desired(
-        manifest["kind"], manifest["metadata"]["name"], names.digest(content), lambda: manifest
-    )

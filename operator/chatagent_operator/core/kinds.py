@@ -6,10 +6,11 @@ Watches, pruning, the client's paths and the rights in the chart are read or gen
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from chatagent_operator.api import group as agents
+from chatagent_operator.core.observed import facts
 
 READ = ("list", "watch")
 WRITE = ("create", "patch")
@@ -39,6 +40,9 @@ class Kind:
     is_workload: bool = False
     """It makes pods, so that what its pods refer to is written before it."""
 
+    read_facts: Callable[[facts.Body], facts.Facts] | None = None
+    """What is kept of an object beyond its metadata. None: nothing."""
+
     @property
     def api_version(self) -> str:
         """As in a manifest."""
@@ -61,10 +65,15 @@ CHAT_AGENT = Kind(
 CONFIG_MAP = Kind(
     "ConfigMap", "", "v1", "configmaps", ("get", *READ, *WRITE, *DELETE),
     "`get` reads documents and questions, and is passed on to gateways, each for one ConfigMap.",
-    is_watched=True, is_pruned=True,
+    is_watched=True, is_pruned=True, read_facts=facts.read_routes,
 )  # fmt: skip
 EVENT = Kind("Event", "", "v1", "events", ("create",))
 GATEWAY = Kind("Gateway", _GATEWAY_API, "v1", "gateways", ("get",))
+HTTP_ROUTE = Kind(
+    "HTTPRoute", _GATEWAY_API, "v1", "httproutes", ("get", *WRITE, *DELETE),
+    "Of agents whose provider is gateway-api. Not watched: many clusters lack the kind.",
+    is_pruned=True,
+)  # fmt: skip
 LEASE = Kind("Lease", "coordination.k8s.io", "v1", "leases", ("get", "create", "update"))
 SECRET = Kind(
     "Secret", "", "v1", "secrets", ("create",),
@@ -77,28 +86,31 @@ REGISTRY: Mapping[str, Kind] = {
         CHAT_AGENT,
         CONFIG_MAP,
         Kind("ControllerRevision", "apps", "v1", "controllerrevisions",
-             (*READ, *WRITE, *DELETE), is_watched=True),
+             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True,
+             read_facts=facts.read_revision),
         Kind("Deployment", "apps", "v1", "deployments",
-             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True, is_workload=True),
+             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True, is_workload=True,
+             read_facts=facts.read_workload),
         EVENT,
         GATEWAY,
-        Kind("HTTPRoute", _GATEWAY_API, "v1", "httproutes", ("get", *WRITE, *DELETE),
-             "Of agents whose provider is gateway-api. Not watched: many clusters lack the kind.",
-             is_pruned=True),
+        HTTP_ROUTE,
         Kind("Job", "batch", "v1", "jobs",
-             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True, is_workload=True),
+             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True, is_workload=True,
+             read_facts=facts.read_job),
         LEASE,
-        Kind("Pod", "", "v1", "pods", READ, is_watched=True),
+        Kind("Pod", "", "v1", "pods", READ, is_watched=True, read_facts=facts.read_pod),
         Kind("PodDisruptionBudget", "policy", "v1", "poddisruptionbudgets",
              (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True),
         Kind("Role", _RBAC, "v1", "roles", (*READ, *WRITE), is_watched=True),
         Kind("RoleBinding", _RBAC, "v1", "rolebindings", (*READ, *WRITE), is_watched=True),
         SECRET,
         Kind("Service", "", "v1", "services",
-             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True),
+             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True,
+             read_facts=facts.read_service),
         Kind("ServiceAccount", "", "v1", "serviceaccounts", (*READ, *WRITE), is_watched=True),
         Kind("StatefulSet", "apps", "v1", "statefulsets",
-             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True, is_workload=True),
+             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True, is_workload=True,
+             read_facts=facts.read_workload),
     )
 }  # fmt: skip
 """By the name in a manifest's `kind`."""

@@ -20,6 +20,9 @@ REVISION_LABEL = f"{GROUP}/revision"
 APPLIED_ANNOTATION = f"{GROUP}/applied"
 """Digest of what the operator last applied to a child; equal digests need no write."""
 
+ROUTES_ANNOTATION = f"{GROUP}/routes"
+"""Generation of the routes that an HTTPRoute was made from."""
+
 COMMAND_ANNOTATION = f"{GROUP}/command"
 """A person's command: JSON with `id`, `action` and the `revision` that it is about."""
 

@@ -168,8 +168,8 @@ class Kube:
         path = _path(KIND, namespace, name) + f"/status?fieldManager={FIELD_MANAGER}"
         return await self.request("PATCH", path, {"status": status}, _MERGE)
 
-    async def tell(self, namespace: str, name: str, uid: str, notice: Notice) -> None:
-        """Post an Event about a ChatAgent."""
+    async def create_event(self, namespace: str, name: str, uid: str, notice: Notice) -> None:
+        """Create an Event about a ChatAgent."""
         now = datetime.now(UTC)
         stamp = now.isoformat(timespec="seconds").replace("+00:00", "Z")
         event = {

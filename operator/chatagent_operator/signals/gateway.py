@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from chatagent_operator.core.children.gateway import SYNC_PORT
+from chatagent_operator.core.children.gateway_pods import SYNC_PORT
 from chatagent_operator.core.names import Key
 from chatagent_operator.core.observed.routes_in_force import Applied, PodAnswer, common, read_answer
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from chatagent_operator.core.agent import Manifest
-from chatagent_operator.core.children.http_route import API_VERSION, KIND
+from chatagent_operator.core.kinds import HTTP_ROUTE
 from chatagent_operator.core.observed.http_route import (
     NOT_INSTALLED,
     in_force,
@@ -50,7 +50,7 @@ class RouteReport:
 
 async def ask(reader: Reader, namespace: str, name: str) -> RouteReport:
     """Read the route of an agent and the Gateways that it is for."""
-    route = await reader.find(KIND, namespace, name)
+    route = await reader.find(HTTP_ROUTE.name, namespace, name)
     if route is None:
         return RouteReport(None, trouble=None if await _is_served(reader) else NOT_INSTALLED)
     keys = parents(route)
@@ -63,4 +63,4 @@ async def _is_served(reader: Reader) -> bool:
     """Whether the cluster has the Gateway API: for `find`, no object and no kind are alike."""
     groups = (await reader.request("GET", "/apis"))["groups"]
     served = [version["groupVersion"] for group in groups for version in group["versions"]]
-    return API_VERSION in served
+    return HTTP_ROUTE.api_version in served

@@ -21,8 +21,9 @@ from chatagent_operator.cli.evaluations import evaluate
 from chatagent_operator.cli.printing import age, cut, width
 from chatagent_operator.cli.result import Result
 from chatagent_operator.core.agent import Agent
-from chatagent_operator.core.children.evaluation import Unread, report_config_map
+from chatagent_operator.core.children.evaluation import build_report
 from chatagent_operator.core.judging import report as questions
+from chatagent_operator.core.view.evaluations import UnstoredReport
 from chatagent_operator.kube.errors import ApiError
 from tests.conftest import Golden
 from tests.unit.cli.stories import CANARY, CANARY_STATUS, FAILED_STATUS, NOW, STABLE, server
@@ -117,8 +118,8 @@ async def test_a_revision_that_is_not_there(word: str) -> None:
 def kept(log: str) -> dict[str, Any]:
     """The ConfigMap that the operator makes of a Job's log."""
     model = ChatAgentSpec.model_validate(spec())
-    of = Unread(REPORT.rpartition("/")[2], CANARY, "a-pod")
-    return report_config_map(Agent("demo", "shop", "uid-1", 7, model), of, log)
+    of = UnstoredReport(REPORT.rpartition("/")[2], CANARY, "a-pod")
+    return build_report(Agent("demo", "shop", "uid-1", 7, model), of, log)
 
 
 def asked(name: str, question: str, *lost: str) -> dict[str, Any]:

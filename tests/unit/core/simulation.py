@@ -15,13 +15,14 @@ from chatagent_operator.api.status import ChatAgentStatus
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Agent, Platform
-from chatagent_operator.core.children.evaluation import report_config_map
+from chatagent_operator.core.children.evaluation import build_report
 from chatagent_operator.core.judging.analysis import Histogram, Reading, Tally
 from chatagent_operator.core.observed.objects import Observed, project
 from chatagent_operator.core.observed.routes_in_force import Applied
 from chatagent_operator.core.observed.trouble import Trouble
-from chatagent_operator.core.plan import Apply, Delete, Make, Plan, Scale, plan
+from chatagent_operator.core.plan import Plan, plan
 from chatagent_operator.core.rollout.commands import Command, Unreadable
+from chatagent_operator.core.writes import Apply, Create, Delete, Scale, Write
 
 PLATFORM = Platform("operator:1", "haproxy:1", "chroma:1", "redis:1")
 
@@ -68,13 +69,13 @@ class Cluster:
         made = self.plan()
         for action in (*made.writes, *made.deletions):
             self.write(action)
-        for notice in made.notices:
-            self.story.append(f"{notice.type} {notice.reason}: {notice.message}")
+        for event in made.events:
+            self.story.append(f"{event.type} {event.reason}: {event.message}")
         self.status = made.status
-        if made.unread and self.has_logs:
-            body = report_config_map(self.agent, made.unread, self._report())
+        if made.unstored_report and self.has_logs:
+            body = build_report(self.agent, made.unstored_report, self._report())
             body["metadata"]["resourceVersion"] = "1"
-            self.objects["ConfigMap", made.unread.job] = body
+            self.objects["ConfigMap", made.unstored_report.job] = body
         return made
 
     def plan(self) -> Plan:
@@ -112,7 +113,7 @@ class Cluster:
             before = self.status
             made = self.look()
             moved = self.controllers()
-            moved |= made.unread is not None and self.has_logs
+            moved |= made.unstored_report is not None and self.has_logs
             if not made.writes and not made.deletions and not moved and self.status == before:
                 return made
         raise AssertionError("it never settles")
@@ -178,7 +179,7 @@ class Cluster:
         (found,) = [c for c in self.status.conditions if c.type == kind]
         return found.status, found.reason
 
-    def write(self, action: Apply | Make | Scale | Delete) -> None:
+    def write(self, action: Write) -> None:
         """Carry out one write."""
         self.version += 1
         match action:
@@ -200,7 +201,7 @@ class Cluster:
                 )
                 if desired.kind == "Service":
                     self.objects[key]["spec"].setdefault("clusterIP", f"10.96.0.{self.version}")
-            case Make(kind, name, render):
+            case Create(kind, name, render):
                 body = json.loads(json.dumps(render("made-up")))
                 body["metadata"]["resourceVersion"] = str(self.version)
                 self.objects.setdefault((kind, name), body)

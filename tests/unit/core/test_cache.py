@@ -9,7 +9,7 @@ import pytest
 
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec, ManagedRedis
 from chatagent_operator.core.children import cache
-from chatagent_operator.core.plan import Apply, Make
+from chatagent_operator.core.writes import Apply, Create
 from tests.unit.core.simulation import Cluster, spec
 
 REDIS = ("StatefulSet", "shop-redis")
@@ -64,12 +64,12 @@ def test_the_password_is_made_once_and_before_anybody_asks_for_it() -> None:
     cluster = Cluster()
     writes = cluster.plan().writes
     kinds = [type(each) for each in writes]
-    assert kinds.count(Make) == 1
+    assert kinds.count(Create) == 1
     assert isinstance(writes[0], Apply)
     assert writes[0].desired.name == "shop-routes"
-    assert kinds.index(Make) == 1
+    assert kinds.index(Create) == 1
     cluster.settle()
-    assert not any(isinstance(each, Make) for each in cluster.plan().writes)
+    assert not any(isinstance(each, Create) for each in cluster.plan().writes)
 
 
 def test_a_secret_that_is_gone_is_made_again() -> None:
@@ -138,7 +138,7 @@ def test_a_volume_keeps_what_it_holds() -> None:
 )
 def test_how_much_it_may_fill(limit: str | int, expected: int) -> None:
     settings = ManagedRedis.model_validate({"resources": {"limits": {"memory": limit}}})
-    assert cache.max_memory(settings) == expected
+    assert cache.find_max_memory(settings) == expected
 
 
 @pytest.mark.parametrize(

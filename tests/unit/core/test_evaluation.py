@@ -11,17 +11,26 @@ import yaml
 from chatagent_operator.api.status import EvaluationStatus
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core import revision
-from chatagent_operator.core.agent import Agent, Redis, Servers, Store
-from chatagent_operator.core.children import evaluation
-from chatagent_operator.core.children.evaluation import Evaluation, Unread
+from chatagent_operator.core.agent import Agent, Manifest
+from chatagent_operator.core.children.evaluation import build_job, build_report
+from chatagent_operator.core.children.pod import RuntimePod
 from chatagent_operator.core.judging import quality
 from chatagent_operator.core.observed.objects import Observed, project
+from chatagent_operator.core.servers import Redis, Servers, Store
+from chatagent_operator.core.view.evaluations import (
+    Evaluation,
+    UnstoredReport,
+    find_evaluation,
+    find_missing_questions,
+    find_unstored_report,
+    read_result,
+)
 from tests.conftest import Golden
 from tests.unit.core.simulation import PLATFORM, spec
 
 SOURCES = {"help": "c0ffee", "questions": "abc"}
 SERVERS = Servers(Store("chroma://chroma:8000"), Redis("redis://redis:6379/0"))
-UNREAD = Unread("shop-eval-1", "bbbbbbbb", "shop-eval-1-x")
+UNREAD = UnstoredReport("shop-eval-1", "bbbbbbbb", "shop-eval-1-x")
 GPU = {"limits": {"nvidia.com/gpu": 1}}
 
 
@@ -37,7 +46,7 @@ def agent(image: str = "runtime:2", **settings: Any) -> Agent:
 
 def asked(of: Agent, sources: dict[str, str] = SOURCES, attempt: str = "") -> Evaluation:
     stable = revision.of(agent("runtime:1").spec.versioned())
-    found = evaluation.wanted(of, revision.of(of.spec.versioned()), stable, sources, attempt)
+    found = find_evaluation(of, revision.of(of.spec.versioned()), stable, sources, attempt)
     assert found is not None
     return found
 
@@ -165,7 +174,7 @@ def test_nothing_to_compare_is_no_pass() -> None:
 
 def test_a_pass_gives_both_revisions_shares() -> None:
     of = asked(agent())
-    found = evaluation.result(of, observed(of, report(facts=counts(20, gained=1, before=18))))
+    found = read_result(of, observed(of, report(facts=counts(20, gained=1, before=18))))
     assert found.verdict == "Passed"
     assert found.report == of.job
     assert found.canary is not None
@@ -180,12 +189,12 @@ def test_a_failure_says_which_share_by_how_much_and_which_questions() -> None:
         "failed": {"new": 3, "baseline": 1},
         "error": "http://shop: 500: boom",
     }
-    found = evaluation.result(of, observed(of, bad, condition="Complete"))
+    found = read_result(of, observed(of, bad, condition="Complete"))
     assert found.verdict == "Failed"
     assert found.message == (
         "25 questions: groundedness 0.6 (stable revision 1): lost 8 and gained 0 of 20, more than "
-        "maxDecrease 0.05; no reply to 3 from the new revision (http://shop: 500: boom); "
-        "no reply to 1 from the stable revision, not compared; such as returns-1"
+        "maxDecrease 0.05; the new revision did not reply to 3 (http://shop: 500: boom); "
+        "the stable revision did not reply to 1, which are not compared; such as returns-1"
     )
 
 
@@ -196,14 +205,14 @@ BROKEN = {"reason": "InvalidQuestions", "message": "/q/questions.jsonl:7: questi
     ("messages", "condition", "said", "verdict", "words"),
     [
         ([], None, "", "Running", "asked the questions of ConfigMap 'questions'"),
-        ([BROKEN], None, "", "Running", "does not get on: InvalidQuestions"),
+        ([BROKEN], None, "", "Running", "makes no progress: InvalidQuestions"),
         ([BROKEN], "Failed", "exit code 3", "Failed", "questions.jsonl:7: questions[3]: lang"),
         ([], "Failed", "longer than specified deadline", "Failed", "longer than specified"),
         (["usage: agent-runtime"], "Failed", "exit code 2", "Failed", "exit code 2"),
         ([], "Complete", "", "Running", "delete the Job"),
-        ([{"measures": {}}], "Complete", "", "Failed", "not understood: questions"),
-        ([report() | {"questions": 0}], "Complete", "", "Failed", "not understood: questions"),
-        ([report(facts=None)], "Complete", "", "Failed", "not understood: measures.facts"),
+        ([{"measures": {}}], "Complete", "", "Failed", "is not valid: questions"),
+        ([report() | {"questions": 0}], "Complete", "", "Failed", "is not valid: questions"),
+        ([report(facts=None)], "Complete", "", "Failed", "is not valid: measures.facts"),
         ([report(facts=counts(3) | {"lost": "3"})], None, "", "Failed", "measures.facts.lost"),
         ([BROKEN, report()], "Complete", "", "Passed", "25 questions"),
     ],
@@ -212,7 +221,7 @@ def test_whatever_is_no_report_is_no_pass(
     messages: list[object], condition: str | None, said: str, verdict: str, words: str
 ) -> None:
     of = asked(agent())
-    found = evaluation.result(of, observed(of, *messages, condition=condition, message=said))
+    found = read_result(of, observed(of, *messages, condition=condition, message=said))
     assert found.verdict == verdict
     assert words in found.message
 
@@ -221,15 +230,15 @@ def test_a_verdict_holds_when_the_pod_is_gone_and_only_for_its_own_job() -> None
     of = asked(agent())
     gone = observed(of, condition="Complete")
     before = EvaluationStatus(verdict="Passed", message="fine", report=of.job)
-    assert evaluation.result(of, gone, before) == before
+    assert read_result(of, gone, before) == before
     other = before.model_copy(update={"report": "shop-eval-00000000"})
-    assert evaluation.result(of, gone, other).verdict == "Running"
+    assert read_result(of, gone, other).verdict == "Running"
 
 
 def test_another_jobs_pod_says_nothing() -> None:
     of, other = asked(agent()), asked(agent("runtime:3"))
     pods = observed(other, report(), condition="Complete")
-    assert evaluation.result(of, pods).verdict == "Running"
+    assert read_result(of, pods).verdict == "Running"
 
 
 def test_what_is_asked_names_the_job_and_how_it_is_judged_does_not() -> None:
@@ -249,23 +258,28 @@ def test_what_is_asked_names_the_job_and_how_it_is_judged_does_not() -> None:
 def test_no_evaluation_is_wanted_where_none_is_asked_for() -> None:
     plain = Agent("demo", "shop", "uid-1", 1, ChatAgentSpec.model_validate(spec()))
     one = revision.of(plain.spec.versioned())
-    assert evaluation.wanted(plain, one, one, SOURCES) is None
-    assert evaluation.missing(plain, {}) is None
+    assert find_evaluation(plain, one, one, SOURCES) is None
+    assert find_missing_questions(plain, {}) is None
 
 
 def test_a_configmap_that_is_not_there_is_named_and_waited_for() -> None:
     of = asked(agent(), {})
-    assert of.missing == evaluation.missing(agent(), {})
-    found = evaluation.result(of, Observed())
+    assert of.missing == find_missing_questions(agent(), {})
+    found = read_result(of, Observed())
     assert found.verdict == "Running"
-    assert "there is no ConfigMap 'questions' in namespace 'demo'; create it" in found.message
+    assert "ConfigMap 'questions' does not exist in namespace 'demo'; create it" in found.message
+
+
+def job(of: Agent) -> Manifest:
+    found = asked(of)
+    return build_job(found, RuntimePod(of, found.stable, SERVERS, PLATFORM))
 
 
 def test_the_job(golden: Golden) -> None:
     of = agent()
-    made = [evaluation.job(of, asked(of), SERVERS, PLATFORM)]
+    made = [job(of)]
     volume = agent(persistentVolumeClaim={"claimName": "sets", "path": "shop/en.yaml"})
-    made.append(evaluation.job(volume, asked(volume), SERVERS, PLATFORM))
+    made.append(job(volume))
     golden.check("evaluation.yaml", yaml.safe_dump_all(made, sort_keys=True, width=100))
     pod = made[0]["spec"]["template"]["spec"]
     assert pod["containers"][0]["image"] == "runtime:1"
@@ -282,7 +296,7 @@ def test_a_report_has_what_changed_and_what_did_not_and_no_log() -> None:
     of = agent()
     printed = [line(1, lost=["facts"]), line(2, gained=["facts"]), line(3, "a\u2028b")]
     log = "\n".join(['{"level": "info"}', *printed, json.dumps(report()), "bye", ""])
-    made = evaluation.report_config_map(of, UNREAD, log)
+    made = build_report(of, UNREAD, log)
     assert made["metadata"]["name"] == UNREAD.job
     read = json.loads(made["data"]["report.json"])
     assert read["summary"] == report()
@@ -302,7 +316,7 @@ def test_a_report_has_what_changed_and_what_did_not_and_no_log() -> None:
 def test_a_report_that_does_not_fit_is_cut_and_says_so() -> None:
     of = agent()
     log = "\n".join([*(line(at, "问" * 100) for at in range(5000)), json.dumps(report())])
-    text = evaluation.report_config_map(of, UNREAD, log)["data"]["report.json"]
+    text = build_report(of, UNREAD, log)["data"]["report.json"]
     assert len(text.encode()) < 1024 * 1024
     read = json.loads(text)
     assert read["same"][0]["id"] == "q0"
@@ -311,7 +325,7 @@ def test_a_report_that_does_not_fit_is_cut_and_says_so() -> None:
 
 def test_of_a_job_that_failed_the_log_is_kept() -> None:
     of = agent()
-    made = evaluation.report_config_map(of, UNREAD, "x" * 2_000_000 + "the end")
+    made = build_report(of, UNREAD, "x" * 2_000_000 + "the end")
     assert made["data"]["log.txt"].endswith("the end")
     assert len(made["data"]["log.txt"]) < 1_000_000
 
@@ -319,15 +333,17 @@ def test_of_a_job_that_failed_the_log_is_kept() -> None:
 def test_a_report_is_to_be_kept_once_there_is_a_verdict() -> None:
     wanted = asked(agent())
     trying = observed(wanted, BROKEN)
-    assert evaluation.unread(evaluation.result(wanted, trying), trying) is None
+    assert find_unstored_report(read_result(wanted, trying), trying) is None
     ended = observed(wanted, BROKEN, report(), condition="Complete")
-    status = evaluation.result(wanted, ended)
-    assert evaluation.unread(status, ended) == Unread(wanted.job, "bbbbbbbb", f"{wanted.job}-1")
-    kept = evaluation.report_config_map(agent(), UNREAD, "")
+    status = read_result(wanted, ended)
+    assert find_unstored_report(status, ended) == UnstoredReport(
+        wanted.job, "bbbbbbbb", f"{wanted.job}-1"
+    )
+    kept = build_report(agent(), UNREAD, "")
     body = kept | {"metadata": kept["metadata"] | {"name": wanted.job, "resourceVersion": "1"}}
     stored = project("ConfigMap", body)
     assert stored is not None
     there = Observed({**ended.children, ("ConfigMap", wanted.job): stored}, SOURCES)
-    assert evaluation.unread(status, there) is None
+    assert find_unstored_report(status, there) is None
     gone = Observed({("Job", wanted.job): ended.children["Job", wanted.job]}, SOURCES)
-    assert evaluation.unread(status, gone) is None, "nobody can read it any more"
+    assert find_unstored_report(status, gone) is None, "nobody can read it any more"

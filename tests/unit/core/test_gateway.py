@@ -11,13 +11,15 @@ import pytest
 
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core.agent import Agent, Manifest
-from chatagent_operator.core.children.gateway import objects
+from chatagent_operator.core.children.gateway import build_objects
 from tests.unit.core.simulation import PLATFORM, spec
 
 
 def made(**gateway: Any) -> dict[tuple[str, str], Manifest]:
     agent = Agent("demo", "shop", "u", 1, ChatAgentSpec.model_validate(spec(gateway=gateway)))
-    return {(each["kind"], each["metadata"]["name"]): each for each in objects(agent, PLATFORM)}
+    return {
+        (each["kind"], each["metadata"]["name"]): each for each in build_objects(agent, PLATFORM)
+    }
 
 
 def pods(objects: dict[tuple[str, str], Manifest]) -> Manifest:

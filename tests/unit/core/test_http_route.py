@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from agent_runtime.http.fields import issued_conversation
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core.agent import Agent
-from chatagent_operator.core.children.http_route import routes_object
+from chatagent_operator.core.children.http_route import build_http_route
 from chatagent_operator.core.observed.http_route import in_force, parents, trouble, url
 from chatagent_operator.core.routing.routes import Backend, BackendState, Routes, Slot
 from tests.conftest import Golden
@@ -43,7 +43,7 @@ def backend(slot: Slot, revision: str, weight: int, state: BackendState = "ready
 
 def route(*backends: Backend, stable: str | None = "aaaaaaaa", **gateway: Any) -> dict[str, Any]:
     routes = Routes(generation=7, stable=stable, backends=backends)
-    return routes_object(agent(**gateway), routes)
+    return build_http_route(agent(**gateway), routes)
 
 
 CANARY = (backend("s1", "aaaaaaaa", 95), backend("s2", "bbbbbbbb", 5))
@@ -137,18 +137,18 @@ def test_a_route_that_is_taken_is_in_force() -> None:
 @pytest.mark.parametrize(
     ("body", "reason", "words"),
     [
-        (stored(), "RouteUnanswered", "Gateway infra/public says nothing about the route"),
-        (stored(condition("Accepted")), "RouteUnanswered", "says nothing"),
+        (stored(), "RouteUnanswered", "Gateway infra/public reports no status of the route"),
+        (stored(condition("Accepted")), "RouteUnanswered", "reports no status"),
         (
             stored(condition("Accepted"), condition("ResolvedRefs", generation=2)),
             "RouteUnanswered",
-            "says nothing",
+            "reports no status",
         ),
-        (stored(*TAKEN, sectionName="other"), "RouteUnanswered", "says nothing"),
+        (stored(*TAKEN, sectionName="other"), "RouteUnanswered", "reports no status"),
         (
             stored(condition("Accepted", "False", reason="NotAllowedByListeners"), TAKEN[1]),
             "NotAllowedByListeners",
-            "Gateway infra/public does not take the route: because",
+            "Gateway infra/public does not accept the route: because",
         ),
         (
             stored(TAKEN[0], condition("ResolvedRefs", "False", reason="BackendNotFound")),
@@ -170,7 +170,7 @@ def test_a_gateway_that_is_not_there_is_named() -> None:
     assert found is not None
     assert (found.reason, found.message) == (
         "GatewayNotFound",
-        "there is no Gateway infra/public: see spec.gateway.parentRefs",
+        "Gateway infra/public does not exist; create it, or change spec.gateway.parentRefs",
     )
 
 

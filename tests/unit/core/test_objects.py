@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from chatagent_operator.api.pods import ResourceRequirements
-from chatagent_operator.core.agent import gpu_taints
+from chatagent_operator.core.children.pod import find_gpu_taints
 from tests.conftest import Golden
 from tests.unit.core.simulation import Cluster, spec
 
@@ -86,5 +86,5 @@ def test_a_revision_keeps_its_name_when_defaults_are_written_out() -> None:
     ],
 )
 def test_the_taints_of_gpu_nodes(resource: str, taints: list[str]) -> None:
-    assert gpu_taints(ResourceRequirements(limits={resource: 1})) == taints
-    assert gpu_taints(ResourceRequirements(limits={resource: 0})) == []
+    assert find_gpu_taints(ResourceRequirements(limits={resource: 1})) == taints
+    assert find_gpu_taints(ResourceRequirements(limits={resource: 0})) == []

@@ -10,9 +10,11 @@ from chatagent_operator.api.status import ChatAgentStatus
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core import names, revision
 from chatagent_operator.core.observed.trouble import Trouble
-from chatagent_operator.core.plan import POLL_SECONDS, Apply, last_readable
-from chatagent_operator.core.reporting.status import invalid
+from chatagent_operator.core.reporting import report_invalid
+from chatagent_operator.core.requeue import POLL_SECONDS
 from chatagent_operator.core.rollout.commands import Command, parse_command
+from chatagent_operator.core.spec import find_last_readable
+from chatagent_operator.core.writes import Apply
 from tests.unit.core.simulation import Cluster, counted, spec
 
 
@@ -52,7 +54,7 @@ def test_a_second_look_writes_nothing() -> None:
         made = cluster.plan()
         assert (made.writes, made.deletions) == ((), ())
         assert made.status == before
-        assert made.notices == ()
+        assert made.events == ()
 
 
 def test_a_new_tag_gets_five_percent_and_touches_nothing_of_the_stable_revision() -> None:
@@ -364,7 +366,8 @@ def test_suspend_changes_nothing() -> None:
     made = cluster.look()
     assert (made.writes, made.deletions) == ((), ())
     assert cluster.status.phase == "Suspended"
-    assert cluster.status.rollout.last_command_result == "refused: spec.suspend is true"
+    result = cluster.status.rollout.last_command_result
+    assert result == "refused: spec.suspend is true; set it to false"
     cluster.spec = spec("runtime:2")
     cluster.settle()
     assert cluster.status.phase == "Canary"
@@ -523,11 +526,11 @@ def test_what_was_accepted_goes_on_beside_a_spec_that_cannot_be_read() -> None:
     wrong = spec("runtime:3", pipeline={"llm": {"promptTemplate": "no question"}})
     with pytest.raises(ValueError, match="question"):
         ChatAgentSpec.model_validate(wrong)
-    read = last_readable(wrong, cluster.status, cluster.observed())
+    read = find_last_readable("shop", wrong, cluster.status, cluster.observed())
     assert read is not None
     assert revision.of(read.versioned()).name == two
     wrong = spec("runtime:2", rollout={"steps": [{"pause": {}}, {"nothing": 1}]})
-    read = last_readable(wrong, cluster.status, cluster.observed())
+    read = find_last_readable("shop", wrong, cluster.status, cluster.observed())
     assert read is not None
     assert read.rollout.paused
     wrong = spec(
@@ -540,20 +543,23 @@ def test_what_was_accepted_goes_on_beside_a_spec_that_cannot_be_read() -> None:
             "revisionHistoryLimit": 50,
         },
     )
-    read = last_readable(wrong, cluster.status, cluster.observed())
+    read = find_last_readable("shop", wrong, cluster.status, cluster.observed())
     assert read is not None
     kept = read.rollout
     assert kept.paused
     assert (kept.affinity.drain, kept.progress_deadline_seconds) == ("2h", 3600)
     assert (kept.revision_history_limit, kept.analysis.failure_limit) == (50, 3)
-    assert last_readable(wrong | {"replicas": 0}, cluster.status, cluster.observed()) is None
+    assert (
+        find_last_readable("shop", wrong | {"replicas": 0}, cluster.status, cluster.observed())
+        is None
+    )
     cluster.command = Command("id-1", "abort")
     cluster.settle()
-    read = last_readable(wrong, cluster.status, cluster.observed())
+    read = find_last_readable("shop", wrong, cluster.status, cluster.observed())
     assert read is not None
     assert revision.of(read.versioned()).name == two, "it stays out"
-    assert last_readable({"image": ""}, cluster.status, cluster.observed()) is None
-    assert last_readable(wrong, ChatAgentStatus(), cluster.observed()) is None
+    assert find_last_readable("shop", {"image": ""}, cluster.status, cluster.observed()) is None
+    assert find_last_readable("shop", wrong, ChatAgentStatus(), cluster.observed()) is None
 
 
 def test_a_spec_that_cannot_be_read_is_said_beside_the_rollout() -> None:
@@ -561,12 +567,12 @@ def test_a_spec_that_cannot_be_read_is_said_beside_the_rollout() -> None:
     cluster.lagging, cluster.behind = 1, 10
     looked = cluster.plan().status
     now = cluster.now()
-    told = invalid(cluster.status, 2, "spec.image: wrong", now, looked=looked)
+    told = report_invalid(cluster.status, 2, "spec.image: wrong", now, reconciled=looked)
     assert told.canary_revision == looked.canary_revision
     assert told.phase == "Degraded"
     reasons = {each.type: each.reason for each in told.conditions}
     assert (reasons["Accepted"], reasons["Degraded"]) == ("InvalidSpec", "GatewayLags")
-    assert told == invalid(told, 2, "spec.image: wrong", cluster.now(), looked=looked)
+    assert told == report_invalid(told, 2, "spec.image: wrong", cluster.now(), reconciled=looked)
 
 
 def test_a_new_store_is_no_trouble_before_its_pods_have_asked_it_again() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from chatagent_operator.core import names
-from chatagent_operator.core.observed.objects import Observed, PodFacts, project
+from chatagent_operator.core.observed.facts import PodFacts
+from chatagent_operator.core.observed.objects import Observed, project
 from chatagent_operator.core.observed.trouble import of_pod
 
 

@@ -10,16 +10,17 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from chatagent_operator.core.agent import Manifest
-from chatagent_operator.core.desired import Desired
 from chatagent_operator.core.names import Key
 from chatagent_operator.core.observed.objects import Child, project
 from chatagent_operator.core.observed.routes_in_force import Applied
-from chatagent_operator.core.plan import ROUTE_SECONDS, Apply, Delete, Make, Scale
+from chatagent_operator.core.requeue import ROUTE_SECONDS
+from chatagent_operator.core.writes import Apply, Create, Delete, DesiredObject, Scale
 from chatagent_operator.handlers import CHILDREN
 from chatagent_operator.kube import store
 from chatagent_operator.kube.errors import ApiError, RejectedError
 from chatagent_operator.kube.store import Source, Store, record
 from chatagent_operator.metrics import Metrics
+from chatagent_operator.observe import Observer
 from chatagent_operator.reconcile import Reconciler
 from tests.unit.core.simulation import PLATFORM, Cluster, spec
 
@@ -55,12 +56,14 @@ class Kube:
     async def apply(self, manifest: Manifest, digest: str, force: bool) -> Manifest:
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         self._may("apply", kind)
-        self.cluster.write(Apply(Desired(kind, name, digest, lambda: manifest), is_ours=force))
+        self.cluster.write(
+            Apply(DesiredObject(kind, name, digest, lambda: manifest), is_ours=force)
+        )
         return self.cluster.objects[kind, name]
 
     async def create(self, manifest: Manifest) -> None:
         name = manifest["metadata"]["name"]
-        self.cluster.write(Make(manifest["kind"], name, lambda _: manifest))
+        self.cluster.write(Create(manifest["kind"], name, lambda _: manifest))
 
     async def scale(self, namespace: str, name: str, replicas: int) -> Manifest:
         self.cluster.write(Scale(name, replicas))
@@ -83,7 +86,7 @@ class Kube:
         self.agent |= {"metadata": metadata, "status": status}
         return self.agent
 
-    async def tell(self, *_: object) -> None:
+    async def create_event(self, *_: object) -> None:
         pass
 
     def _may(self, verb: str, kind: str) -> None:
@@ -127,7 +130,7 @@ class World:
         metrics = Metrics(CollectorRegistry())
         kube = cast(Any, self.kube)
         self._reconciler = Reconciler(
-            view, kube, fake, fake, fake, PLATFORM, metrics, now=self._now
+            view, kube, Observer(view, kube, fake, fake, fake), fake, PLATFORM, metrics, self._now
         )
 
     def _children(self, kind: str) -> Iterable[Child | None]:

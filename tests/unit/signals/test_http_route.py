@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chatagent_operator.core.children.http_route import API_GROUP
+from chatagent_operator.core.kinds import HTTP_ROUTE
 from chatagent_operator.core.observed.http_route import NOT_INSTALLED
 from chatagent_operator.signals.http_route import RouteReport, ask
 
@@ -26,7 +26,7 @@ class Server:
         return {"kind": "APIGroupList", "groups": [{"versions": [each]} for each in versions]}
 
 
-@pytest.mark.parametrize("served", [(), ("apps/v1",), ("apps/v1", f"{API_GROUP}/v1beta1")])
+@pytest.mark.parametrize("served", [(), ("apps/v1",), ("apps/v1", f"{HTTP_ROUTE.group}/v1beta1")])
 async def test_a_cluster_without_the_gateway_api_says_so(served: tuple[str, ...]) -> None:
     report = await ask(Server(*served), "demo", "shop")
     assert report == RouteReport(None, trouble=NOT_INSTALLED)
@@ -34,4 +34,6 @@ async def test_a_cluster_without_the_gateway_api_says_so(served: tuple[str, ...]
 
 
 async def test_a_route_that_is_not_written_yet_is_no_trouble() -> None:
-    assert await ask(Server("apps/v1", f"{API_GROUP}/v1"), "demo", "shop") == RouteReport(None)
+    assert await ask(Server("apps/v1", f"{HTTP_ROUTE.group}/v1"), "demo", "shop") == RouteReport(
+        None
+    )

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
 
-from chatagent_operator.api.pods import Quantity, SecretKeyRef
+from chatagent_operator.api.conditions import ConditionType, Finding
+from chatagent_operator.api.pods import Quantity
 from chatagent_operator.api.v1alpha1 import ManagedRedis
 from chatagent_operator.core import names
-from chatagent_operator.core.agent import Agent, Manifest, Platform, Redis
+from chatagent_operator.core.agent import Agent, Manifest, Platform
 from chatagent_operator.core.children import stateful
+from chatagent_operator.core.children.component import (
+    Component,
+    desire,
+    find_workload_condition,
+)
+from chatagent_operator.core.desired import DesiredState
+from chatagent_operator.core.servers import PASSWORD_KEY, REDIS_PORT, managed_redis
+from chatagent_operator.core.writes import Create, DesiredObject
 
-PORT = 6379
-PASSWORD_KEY = "password"  # noqa: S105  a key, not a password
 MEMORY_LIMIT = "384Mi"
 MEMORY_SHARE = Decimal(2) / 3
 """Of the container's limit: the rest is for buffers and for writing the file of what happened."""
@@ -27,24 +36,56 @@ _START = (
 """In a file, since everybody on the node can read the words of a command."""
 
 
-def managed(agent: Agent) -> ManagedRedis | None:
-    """Settings of the managed Redis; None where it is external."""
-    redis = agent.spec.redis
-    return None if redis.external else redis.managed or ManagedRedis()
+class Cache(Component):
+    """The Redis."""
+
+    role = names.ROLE_CACHE
+    order = 50
+    reports_trouble = True
+
+    def build_objects(self, state: DesiredState) -> Iterator[DesiredObject]:
+        """Return the objects of a managed Redis."""
+        if settings := managed_redis(state.agent):
+            yield from map(desire, build_objects(state.agent, settings, state.view.platform))
+
+    def build_secrets(self, state: DesiredState) -> Iterator[Create]:
+        """Return the password of a new Redis, or of one whose Secret was deleted.
+
+        The operator may not read Secrets: pods that cannot start without it report it.
+        """
+        if managed_redis(state.agent) is None:
+            return
+        name = names.redis(state.agent.name)
+        child = state.observed.get("StatefulSet", name)
+        is_new = child is None or child.owner != state.agent.uid
+        is_deleted = any(
+            pod.trouble and pod.trouble.is_reference for _, pod in state.observed.pods(self.role)
+        )
+        if is_new or is_deleted:
+            yield Create("Secret", name, partial(build_secret, state.agent))
+
+    def find_condition(self, state: DesiredState) -> Finding:
+        """Return whether Redis runs. Nothing waits for it: the agent answers without it."""
+        aspect = ConditionType.CACHE_READY
+        if managed_redis(state.agent) is None:
+            message = (
+                "the operator does not connect to an external Redis; "
+                "see the metrics and the logs of the agent's pods"
+            )
+            return Finding(aspect, "Unknown", "External", message)
+        name = names.redis(state.agent.name)
+        found = find_workload_condition(aspect, name, "Redis is starting", self, state)
+        if found.is_true:
+            return found
+        effect = "until then answers are not cached and conversations are not remembered"
+        return Finding(aspect, found.status, found.reason, f"{found.message}; {effect}")
 
 
-def address(agent: Agent, platform: Platform) -> Redis:
-    """Where Redis answers."""
-    if external := agent.spec.redis.external:
-        return Redis(external.url, external.password_secret_ref)
-    name = names.redis(agent.name)
-    host = f"{name}.{agent.namespace}.svc.{platform.cluster_domain}"
-    password = SecretKeyRef(name=name, key=PASSWORD_KEY)
-    return Redis(f"redis://{host}:{PORT}", password, is_managed=True)
+COMPONENT = Cache()
 
 
-def secret(agent: Agent, password: str) -> Manifest:
-    """The password, made once; the operator never reads it again."""
+def build_secret(agent: Agent, password: str) -> Manifest:
+    """Return the password, created once; the operator never reads it."""
     return agent.child(
         "v1",
         "Secret",
@@ -54,8 +95,8 @@ def secret(agent: Agent, password: str) -> Manifest:
     )
 
 
-def objects(agent: Agent, settings: ManagedRedis, platform: Platform) -> list[Manifest]:
-    """Service and StatefulSet."""
+def build_objects(agent: Agent, settings: ManagedRedis, platform: Platform) -> list[Manifest]:
+    """Return the Service and the StatefulSet."""
     # `-e`: an error that it answers with counts as one
     probe = {"exec": {"command": ["redis-cli", "-e", "ping"]}, "timeoutSeconds": 3}
     name = names.redis(agent.name)
@@ -66,7 +107,7 @@ def objects(agent: Agent, settings: ManagedRedis, platform: Platform) -> list[Ma
         "command": ["sh", "-c", _START, "redis-server"],
         "args": _arguments(settings),
         "env": [{"name": "REDISCLI_AUTH", "valueFrom": {"secretKeyRef": reference}}],
-        "ports": [{"name": "redis", "containerPort": PORT}],
+        "ports": [{"name": "redis", "containerPort": REDIS_PORT}],
         "resources": {
             "requests": _REQUESTS | settings.resources.requests,
             "limits": {"memory": MEMORY_LIMIT} | settings.resources.limits,
@@ -74,14 +115,14 @@ def objects(agent: Agent, settings: ManagedRedis, platform: Platform) -> list[Ma
         "readinessProbe": probe | {"periodSeconds": 5, "failureThreshold": 2},
         "livenessProbe": probe | {"periodSeconds": 20, "failureThreshold": 5},
     }
-    return stateful.objects(
+    return stateful.build_objects(
         agent, names.ROLE_CACHE, name, container, platform,
         storage=settings.storage, temporary={"medium": "Memory"},
     )  # fmt: skip
 
 
-def max_memory(settings: ManagedRedis) -> int:
-    """Bytes that Redis may fill, less than what its container may use."""
+def find_max_memory(settings: ManagedRedis) -> int:
+    """Return the bytes that Redis may fill, less than what its container may use."""
     limit = settings.resources.limits.get("memory", MEMORY_LIMIT)
     return int(_amount(limit) * MEMORY_SHARE)
 
@@ -89,9 +130,9 @@ def max_memory(settings: ManagedRedis) -> int:
 def _arguments(settings: ManagedRedis) -> list[str]:
     return [
         "--bind", "*", "-::*",
-        "--port", str(PORT),
+        "--port", str(REDIS_PORT),
         "--dir", "/data",
-        "--maxmemory", str(max_memory(settings)),
+        "--maxmemory", str(find_max_memory(settings)),
         # What has a time limit makes room, the least used first; files and responses stay.
         "--maxmemory-policy", "volatile-lru",
         "--save", "",

@@ -11,17 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from chatagent_operator.api.group import GROUP
 from chatagent_operator.api.v1alpha1 import ParentReference
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Agent, Manifest
+from chatagent_operator.core.kinds import GATEWAY, HTTP_ROUTE
 from chatagent_operator.core.routing.routes import Backend, Routes
-
-API_GROUP = "gateway.networking.k8s.io"
-API_VERSION = f"{API_GROUP}/v1"
-KIND = "HTTPRoute"
-GENERATION_ANNOTATION = f"{GROUP}/routes"
-"""Generation of the intent that the route was made from."""
 
 CONVERSATION_HEADER = "X-Conversation-ID"
 EVALUATION_HEADER = "X-Agent-Evaluation"
@@ -32,41 +26,43 @@ _TIMEOUTS = {"request": "0s", "backendRequest": "0s"}
 """None: an answer may be streamed for minutes, and the agent has limits of its own."""
 
 
-def routes_object(agent: Agent, routes: Routes) -> Manifest:
-    """The HTTPRoute. One for an intent without a backend is refused by some implementations.
+def build_http_route(agent: Agent, routes: Routes) -> Manifest:
+    """Return the HTTPRoute. Some implementations reject one without a backend.
 
     The stable revision takes over conversations whose own revision has no rule. Where there is
     none, they go by the weights at each turn.
     """
     settings = agent.spec.gateway
     spec: Manifest = {
-        "parentRefs": [_parent(each) for each in settings.parent_refs],
-        "rules": list(_rules(agent, routes)),
+        "parentRefs": [_build_parent(each) for each in settings.parent_refs],
+        "rules": list(_build_rules(agent, routes)),
     }
     if settings.hostnames:
         spec["hostnames"] = list(settings.hostnames)
-    manifest = agent.child(API_VERSION, KIND, agent.name, names.ROLE_GATEWAY, spec=spec)
-    manifest["metadata"]["annotations"] = {GENERATION_ANNOTATION: str(routes.generation)}
+    manifest = agent.child(
+        HTTP_ROUTE.api_version, HTTP_ROUTE.name, agent.name, names.ROLE_GATEWAY, spec=spec
+    )
+    manifest["metadata"]["annotations"] = {names.ROUTES_ANNOTATION: str(routes.generation)}
     return manifest
 
 
-def _rules(agent: Agent, routes: Routes) -> Iterator[Manifest]:
+def _build_rules(agent: Agent, routes: Routes) -> Iterator[Manifest]:
     # A rule that asks for a header goes before one that does not, and otherwise the first wins.
     in_order = sorted(routes.backends, key=lambda backend: backend.slot)
     keeping = [backend for backend in in_order if backend.state != "maint"]
     for backend in sorted(keeping, key=lambda backend: backend.revision == routes.stable):
         named = _ANY_REVISION if backend.revision == routes.stable else re.escape(backend.revision)
-        yield _rule(_named(named), [_reference(agent, backend, 1)])
+        yield _build_rule(_match_name(named), [_build_reference(agent, backend, 1)])
     # One without weight stays in the rule, as its streams that are open would else be cut.
-    weighed = [_reference(agent, b, b.weight if b.state == "ready" else 0) for b in in_order]
+    weighed = [_build_reference(agent, b, b.weight if b.state == "ready" else 0) for b in in_order]
     if in_order and not any(each["weight"] for each in weighed):
         # Implementations refuse a route without a weight. A Service without pods answers 503.
-        weighed = [_reference(agent, (keeping or in_order)[0], 1)]
+        weighed = [_build_reference(agent, (keeping or in_order)[0], 1)]
     if weighed:
-        yield _rule([], weighed)
+        yield _build_rule([], weighed)
 
 
-def _rule(matches: list[Manifest], references: list[Manifest]) -> Manifest:
+def _build_rule(matches: list[Manifest], references: list[Manifest]) -> Manifest:
     root = {"path": {"type": "PathPrefix", "value": "/"}}
     return {
         "matches": [root | match for match in matches or [{}]],
@@ -81,14 +77,14 @@ def _rule(matches: list[Manifest], references: list[Manifest]) -> Manifest:
     }
 
 
-def _named(revision: str) -> list[Manifest]:
+def _match_name(revision: str) -> list[Manifest]:
     # Anchored, as some implementations look for the expression anywhere in the value.
     value = f"^conv_[0-9a-f]{{32}}-{revision}$"
     header = {"type": "RegularExpression", "name": CONVERSATION_HEADER, "value": value}
     return [{"headers": [header]}]
 
 
-def _reference(agent: Agent, backend: Backend, weight: int) -> Manifest:
+def _build_reference(agent: Agent, backend: Backend, weight: int) -> Manifest:
     # Everything that the API server would fill in is written, so that nothing differs later.
     return {
         "group": "",
@@ -99,8 +95,8 @@ def _reference(agent: Agent, backend: Backend, weight: int) -> Manifest:
     }
 
 
-def _parent(reference: ParentReference) -> Manifest:
+def _build_parent(reference: ParentReference) -> Manifest:
     given = {"name": reference.name, "namespace": reference.namespace}
     optional = {key: value for key, value in given.items() if value}
     section = {"sectionName": reference.section_name} if reference.section_name else {}
-    return {"group": API_GROUP, "kind": "Gateway", **optional, **section}
+    return {"group": GATEWAY.group, "kind": GATEWAY.name, **optional, **section}

@@ -1,81 +1,75 @@
-"""Knowledge: the Job that brings the documents into a collection of the vector store.
-
-A Job is named by what it indexes and where: store, collection, content of the sources. Changed
-documents or another store make a new Job, a new image alone does not.
-"""
+"""The Jobs that bring the documents into the collections of the vector store."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 
+from chatagent_operator.api.conditions import ConditionType, Finding
 from chatagent_operator.core import names
-from chatagent_operator.core.agent import (
-    CONFIG_FILE,
-    CONFIG_PATH,
-    Agent,
-    Manifest,
-    Platform,
-    Servers,
-    Store,
-    pod_template,
-)
-from chatagent_operator.core.observed.objects import JobFacts, Observed
-from chatagent_operator.core.revision import Revision, collection
+from chatagent_operator.core.agent import Manifest
+from chatagent_operator.core.children.component import Component, Removal
+from chatagent_operator.core.children.pod import CONFIG_FILE, CONFIG_PATH, RuntimePod
+from chatagent_operator.core.desired import DesiredState
+from chatagent_operator.core.observed.objects import Child
+from chatagent_operator.core.observed.trouble import of_report
+from chatagent_operator.core.view.ingestions import Ingestion
+from chatagent_operator.core.writes import DesiredObject
 
 _SOURCES_PATH = "/var/lib/chatagent/sources"
-_NEVER_GIVE_UP = 1_000_000
+_UNLIMITED_RETRIES = 1_000_000
 _RESOURCES = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "4Gi"}}
-"""Not those of the serving pods: documents are embedded on the CPU, and a GPU is dear."""
+"""Not those of the serving pods: documents are embedded on the CPU, and a GPU is expensive."""
 
 
-@dataclass(frozen=True)
-class Ingestion:
-    """One content for one collection, indexed with the image of one revision."""
+class Ingestions(Component):
+    """The Jobs, one for each collection that a live revision reads."""
 
-    job: str
-    collection: str
-    revision: Revision
+    role = names.ROLE_INGESTION
+    order = 20
+    reports_trouble = True
 
-    def is_complete(self, observed: Observed) -> bool:
-        """The collection holds this content."""
-        child = observed.get("Job", self.job)
-        return child is not None and isinstance(child.facts, JobFacts) and child.facts.complete
+    def build_objects(self, state: DesiredState) -> Iterator[DesiredObject]:
+        """Return the Jobs of the live revisions."""
+        for each in state.ingestions:
+            pod = RuntimePod.of(each.revision, state.view)
+            yield DesiredObject(
+                "Job",
+                each.job,
+                names.digest([each.job, *pod.inputs]),
+                lambda each=each, pod=pod: _build_job(each, pod),
+                is_replaceable=True,
+            )
 
+    def find_condition(self, state: DesiredState) -> Finding:
+        """Return whether the documents are searchable as they are now."""
+        aspect = ConditionType.INDEX_READY
+        if state.view.missing_sources:
+            message = "documents are missing, see ResolvedRefs; the previous index is kept"
+            return Finding(aspect, "False", "SourcesMissing", message)
+        waiting = [i for i in state.ingestions if not i.is_complete(state.observed)]
+        if not waiting:
+            return Finding(aspect, "True", "Indexed")
+        troubles = [
+            trouble
+            for _, pod in state.reported.pods(self.role)
+            if (trouble := pod.trouble or of_report(pod.report))
+        ]
+        if troubles:
+            return Finding(aspect, "False", troubles[0].reason, troubles[0].message)
+        message = f"Job {waiting[0].job} is indexing collection {waiting[0].collection}"
+        return Finding(aspect, "False", "Ingesting", message)
 
-def missing_sources(agent: Agent, sources: Mapping[str, str]) -> list[str]:
-    """What is wrong with `spec.knowledge.sources`, one sentence for each."""
-    return [
-        f"spec.knowledge.sources[{index}].configMap: there is no ConfigMap "
-        f"{source.config_map.name!r} in namespace {agent.namespace!r}; create it"
-        for index, source in enumerate(agent.spec.knowledge.sources)
-        if source.config_map.name not in sources
-    ]
-
-
-def ingestions(
-    agent: Agent, live: list[Revision], sources: Mapping[str, str], store: Store
-) -> list[Ingestion]:
-    """One for each collection that a live revision reads, in the order of the revisions.
-
-    The first revision that reads a collection indexes it: a canary never writes to the stable
-    revision's collection with an image that nobody has judged yet.
-    """
-    if missing_sources(agent, sources):
-        return []
-    content = [
-        [source.name, sources[source.config_map.name]] for source in agent.spec.knowledge.sources
-    ]
-    result: dict[str, Ingestion] = {}
-    for revision in live:
-        place = collection(agent.namespace, agent.name, revision)
-        job = names.ingestion(agent.name, names.digest([store.url, place, content]))
-        result.setdefault(place, Ingestion(job, place, revision))
-    return list(result.values())
+    def judge_removal(self, child: Child, state: DesiredState) -> Removal:
+        """Keep all while documents are missing: what a Job indexed is all that there is."""
+        return Removal.KEEP if state.view.missing_sources else Removal.NOW
 
 
-def job(agent: Agent, ingestion: Ingestion, servers: Servers, platform: Platform) -> Manifest:
-    """The Job. Its pod is restarted with back-off for as long as it fails."""
+COMPONENT = Ingestions()
+
+
+def _build_job(ingestion: Ingestion, pod: RuntimePod) -> Manifest:
+    """Return the Job. Its pod is restarted with back-off for as long as it fails."""
+    agent = pod.agent
     sources = agent.spec.knowledge.sources
     mounts = tuple(
         {"name": f"source-{i}", "mountPath": f"{_SOURCES_PATH}/{source.name}", "readOnly": True}
@@ -90,12 +84,8 @@ def job(agent: Agent, ingestion: Ingestion, servers: Servers, platform: Platform
         for source in sources
         for word in ("--source", f"{source.name}={_SOURCES_PATH}/{source.name}")
     ]
-    template = pod_template(
-        agent,
-        ingestion.revision,
-        servers,
-        platform,
-        role=names.ROLE_INGESTION,
+    template = pod.build_template(
+        names.ROLE_INGESTION,
         container={
             "name": "ingest",
             "args": ["ingest", f"{CONFIG_PATH}/{CONFIG_FILE}", *arguments],
@@ -111,5 +101,5 @@ def job(agent: Agent, ingestion: Ingestion, servers: Servers, platform: Platform
         ingestion.job,
         names.ROLE_INGESTION,
         ingestion.revision.name,
-        spec={"backoffLimit": _NEVER_GIVE_UP, "template": template},
+        spec={"backoffLimit": _UNLIMITED_RETRIES, "template": template},
     )

@@ -1,4 +1,4 @@
-"""A program of the agent's that keeps data: one pod behind a Service, with its data in /data."""
+"""A server of the agent's own that keeps data: one pod behind a Service, its data in /data."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from chatagent_operator.core.agent import (
     Agent,
     Manifest,
     Platform,
-    pull_secrets,
+    build_pull_secrets,
 )
 
 
-def objects(
+def build_objects(
     agent: Agent,
     role: str,
     name: str,
@@ -28,7 +28,7 @@ def objects(
     is_headless: bool = False,
     temporary: Manifest | None = None,
 ) -> list[Manifest]:
-    """Service and StatefulSet.
+    """Return a Service and a StatefulSet.
 
     Args:
         container: the program, with one port, which the Service has too.
@@ -59,7 +59,7 @@ def objects(
                 "containers": [container | _in_every_container(platform)],
                 "volumes": volumes,
             }
-            | pull_secrets(platform),
+            | build_pull_secrets(platform),
         },
     }
     if storage is not None:

@@ -2,52 +2,80 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from chatagent_operator.api.conditions import ConditionType, Finding
 from chatagent_operator.api.v1alpha1 import ManagedStore
 from chatagent_operator.core import names
-from chatagent_operator.core.agent import Agent, Manifest, Platform, Store
+from chatagent_operator.core.agent import Agent, Manifest, Platform
 from chatagent_operator.core.children import stateful
-
-PORT = 8000
-_PORTS = {"http": 80, "https": 443}
-
-
-def managed(agent: Agent) -> ManagedStore | None:
-    """Settings of the managed store; None where the store is external."""
-    store = agent.spec.vector_store
-    return None if store.external else store.managed or ManagedStore()
-
-
-def address(agent: Agent, platform: Platform) -> Store:
-    """Where the store answers."""
-    if external := agent.spec.vector_store.external:
-        scheme, _, server = external.url.partition("://")
-        engine = agent.spec.vector_store.engine
-        default = "" if ":" in server else f":{_PORTS[scheme]}"
-        secure = "+https" if scheme == "https" else ""
-        grpc = f"?grpc={external.grpc_port}" if engine == "weaviate" else ""
-        return Store(f"{engine}{secure}://{server}{default}", external.token_secret_ref, grpc)
-    host = f"{names.vector_store(agent.name)}.{agent.namespace}.svc.{platform.cluster_domain}"
-    return Store(f"chroma://{host}:{PORT}")
+from chatagent_operator.core.children.component import (
+    Component,
+    Removal,
+    desire,
+    find_workload_condition,
+)
+from chatagent_operator.core.desired import DesiredState
+from chatagent_operator.core.observed.objects import Child
+from chatagent_operator.core.servers import STORE_PORT, managed_store
+from chatagent_operator.core.view.troubles import find_troubles
+from chatagent_operator.core.writes import DesiredObject
 
 
-def objects(agent: Agent, settings: ManagedStore, platform: Platform) -> list[Manifest]:
-    """Headless Service and StatefulSet."""
+class VectorStore(Component):
+    """The vector store."""
+
+    role = names.ROLE_VECTOR_STORE
+    order = 10
+    reports_trouble = True
+
+    def build_objects(self, state: DesiredState) -> Iterator[DesiredObject]:
+        """Return the objects of a managed store."""
+        if settings := managed_store(state.agent):
+            yield from map(desire, build_objects(state.agent, settings, state.view.platform))
+
+    def find_condition(self, state: DesiredState) -> Finding:
+        """Return whether the store answers."""
+        aspect = ConditionType.VECTOR_STORE_READY
+        if managed_store(state.agent):
+            name = names.vector_store(state.agent.name)
+            starting = "the vector store is starting"
+            return find_workload_condition(aspect, name, starting, self, state)
+        pods = find_troubles(state.observed, names.ROLE_AGENT, names.ROLE_INGESTION)
+        if trouble := next((each for each in pods if each.is_store), None):
+            return Finding(aspect, "False", trouble.reason, trouble.message)
+        if any(pod.ready for _, pod in state.observed.pods(names.ROLE_AGENT)):
+            return Finding(aspect, "True", "Answers")
+        return Finding(aspect, "Unknown", "NotAskedYet", "no pod has reached the vector store yet")
+
+    def judge_removal(self, child: Child, state: DesiredState) -> Removal:
+        """Keep a store until every pod reads from the one that replaces it."""
+        is_server = child.name == names.vector_store(state.agent.name)
+        return Removal.KEEP if is_server and not state.has_moved else Removal.NOW
+
+
+COMPONENT = VectorStore()
+
+
+def build_objects(agent: Agent, settings: ManagedStore, platform: Platform) -> list[Manifest]:
+    """Return the headless Service and the StatefulSet."""
     probe = {"httpGet": {"path": "/api/v2/heartbeat", "port": "http"}, "timeoutSeconds": 2}
+    port = str(STORE_PORT)
     container: Manifest = {
         "name": "chroma",
         "image": platform.chroma_image,
         "command": ["chroma"],
-        "args": ["run", "--host", "0.0.0.0", "--port", str(PORT), "--path", "/data"],  # noqa: S104
+        "args": ["run", "--host", "0.0.0.0", "--port", port, "--path", "/data"],  # noqa: S104
         "env": [
             {"name": "ANONYMIZED_TELEMETRY", "value": "False"},
             {"name": "HOME", "value": "/tmp"},  # noqa: S108
         ],
-        "ports": [{"name": "http", "containerPort": PORT}],
+        "ports": [{"name": "http", "containerPort": STORE_PORT}],
         "resources": settings.resources.model_dump(mode="json", exclude_defaults=True),
         "readinessProbe": probe | {"periodSeconds": 2, "failureThreshold": 2},
         "livenessProbe": probe | {"periodSeconds": 10, "failureThreshold": 6},
     }
-    return stateful.objects(
+    return stateful.build_objects(
         agent, names.ROLE_VECTOR_STORE, names.vector_store(agent.name), container, platform,
         storage=settings.storage, when_deleted=settings.deletion_policy, is_headless=True,
     )  # fmt: skip

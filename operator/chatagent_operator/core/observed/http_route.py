@@ -1,4 +1,4 @@
-"""What Gateways say of an agent's HTTPRoute: whether it is in force, what is wrong, where it is.
+"""What Gateways report of an agent's HTTPRoute: whether it is in force, what is wrong, its URL.
 
 Pure: the objects' JSON in.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from chatagent_operator.core.children.http_route import API_VERSION, GENERATION_ANNOTATION
+from chatagent_operator.core import names
+from chatagent_operator.core.kinds import HTTP_ROUTE
 from chatagent_operator.core.names import Key
 from chatagent_operator.core.observed.trouble import Trouble
 
@@ -17,7 +18,7 @@ UNANSWERED = "RouteUnanswered"
 
 NOT_INSTALLED = Trouble(
     "GatewayAPINotInstalled",
-    f"the cluster does not serve {API_VERSION}: install the Gateway API's "
+    f"the cluster does not serve {HTTP_ROUTE.api_version}: install the Gateway API's "
     "CustomResourceDefinitions and an implementation, or set spec.gateway.provider to haproxy",
 )
 """There can be no HTTPRoute."""
@@ -34,7 +35,7 @@ def in_force(body: Body) -> int | None:
     """
     if any(_trouble_at(body, parent) for parent in _parents(body)):
         return None
-    given = body["metadata"].get("annotations", {}).get(GENERATION_ANNOTATION, "")
+    given = body["metadata"].get("annotations", {}).get(names.ROUTES_ANNOTATION, "")
     return int(given) if given.isdecimal() else None
 
 
@@ -53,7 +54,8 @@ def trouble(body: Body, gateways: Mapping[Key, Body | None]) -> Trouble | None:
         if gateway is None:
             return Trouble(
                 "GatewayNotFound",
-                f"there is no Gateway {'/'.join(key)}: see spec.gateway.parentRefs",
+                f"Gateway {'/'.join(key)} does not exist; create it, or change "
+                "spec.gateway.parentRefs",
             )
         if found := _trouble_at(body, parent):
             return _trouble_of(gateway, key) if found.reason == UNANSWERED else found
@@ -100,13 +102,13 @@ def _trouble_at(body: Body, parent: Body) -> Trouble | None:
         if _key(body, answer["parentRef"]) == _key(body, parent)
         and answer["parentRef"].get("sectionName") == parent.get("sectionName")
     ]
-    found = Trouble(UNANSWERED, f"Gateway {name} says nothing about the route")
+    found = Trouble(UNANSWERED, f"Gateway {name} reports no status of the route")
     for answer in answers:
         said = {c["type"]: c for c in answer.get("conditions", [])}
         current = [c for c in said.values() if _is_current(body, c)]
         wrong = next((c for c in current if c["type"] in _WANTED and c["status"] != "True"), None)
         if wrong:
-            text = f"Gateway {name} does not take the route: {wrong['message']}"
+            text = f"Gateway {name} does not accept the route: {wrong['message']}"
             found = Trouble(wrong["reason"], text)
         elif all(kind in said and _is_current(body, said[kind]) for kind in _WANTED):
             return None
@@ -123,7 +125,7 @@ def _trouble_of(gateway: Body, key: Key) -> Trouble:
             return Trouble(found["reason"], text)
     return Trouble(
         UNANSWERED,
-        f"Gateway {'/'.join(key)} says nothing about the route: does its controller run?",
+        f"Gateway {'/'.join(key)} reports no status of the route; check that its controller runs",
     )
 
 

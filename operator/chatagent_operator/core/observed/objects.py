@@ -5,77 +5,21 @@ A stored object has tens of kilobytes; what a decision needs of it has a few hun
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from chatagent_operator.core import names
 from chatagent_operator.core.judging.analysis import Reading
+from chatagent_operator.core.kinds import REGISTRY
+from chatagent_operator.core.observed.facts import Body, Facts, PodFacts, WorkloadFacts
 from chatagent_operator.core.observed.routes_in_force import Applied
-from chatagent_operator.core.observed.trouble import Trouble, of_pod
-
-Body = Mapping[str, Any]
+from chatagent_operator.core.observed.trouble import Trouble
 
 _SERVING = ("ConfigMap", "Deployment", "Service")
 """What each revision that serves has of its own."""
 PASSING = timedelta(seconds=5)
 """How long a trouble that often passes by itself is not spoken of."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkloadFacts:
-    """A Deployment or StatefulSet."""
-
-    replicas: int
-    available: int
-    settled: bool
-    """Every pod is of the present template, and the controller has seen the present spec."""
-
-    failure: str | None = None
-    """Why pods cannot even be made: a quota, a missing ServiceAccount or RuntimeClass."""
-
-
-@dataclass(frozen=True, slots=True)
-class JobFacts:
-    """A Job."""
-
-    complete: bool
-    failure: str | None = None
-    """Why it was given up."""
-
-
-@dataclass(frozen=True, slots=True)
-class PodFacts:
-    """A Pod."""
-
-    ready: bool
-    running: bool
-    """Its containers run, ready or not."""
-
-    ip: str | None
-    trouble: Trouble | None
-    report: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What its first container wrote when it ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceFacts:
-    """A Service."""
-
-    cluster_ip: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class DataFacts:
-    """A ConfigMap's or ControllerRevision's data, where the operator reads it back."""
-
-    data: Mapping[str, Any]
-    revision: int = 0
-
-
-Facts = WorkloadFacts | JobFacts | PodFacts | ServiceFacts | DataFacts | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +139,7 @@ def project(kind: str, body: Body) -> Child | None:
             None,
         ),
         resource_version=int(metadata.get("resourceVersion", 0)),
-        facts=_facts(kind, body),
+        facts=read(body) if (read := REGISTRY[kind].read_facts) else None,
     )
 
 
@@ -209,67 +153,3 @@ def _is_present(trouble: Trouble, now: str) -> bool:
     if trouble.until and seen > datetime.fromisoformat(trouble.until):
         return False
     return not trouble.since or seen - datetime.fromisoformat(trouble.since) >= PASSING
-
-
-def _facts(kind: str, body: Body) -> Facts:
-    status = body.get("status") or {}
-    labels = body["metadata"].get("labels") or {}
-    match kind:
-        case "Deployment" | "StatefulSet":
-            return _workload(body, status)
-        case "Job":
-            conditions = status.get("conditions") or []
-            held = {c["type"]: c.get("message", "") for c in conditions if c["status"] == "True"}
-            return JobFacts("Complete" in held, held.get("Failed"))
-        case "Pod":
-            return _pod(status, body)
-        case "Service":
-            return ServiceFacts(body["spec"].get("clusterIP"))
-        case "ConfigMap" if labels.get(names.ROLE_LABEL) == names.ROLE_EVALUATION:
-            return None  # a report may have a megabyte
-        case "ConfigMap" | "ControllerRevision":
-            return DataFacts(body.get("data") or {}, body.get("revision", 0))
-        case _:
-            return None
-
-
-def _workload(body: Body, status: Body) -> WorkloadFacts:
-    replicas = body["spec"].get("replicas", 1)
-    return WorkloadFacts(
-        replicas=replicas,
-        available=status.get("availableReplicas", 0),
-        settled=status.get("observedGeneration") == body["metadata"].get("generation")
-        and status.get("updatedReplicas", 0) == status.get("replicas", 0) == replicas,
-        failure=next(
-            (
-                condition.get("message")
-                for condition in status.get("conditions") or []
-                if condition["type"] == "ReplicaFailure" and condition["status"] == "True"
-            ),
-            None,
-        ),
-    )
-
-
-def _pod(status: Body, body: Body) -> PodFacts:
-    conditions = {c["type"]: c for c in status.get("conditions") or []}
-    containers = status.get("containerStatuses") or []
-    return PodFacts(
-        ready=conditions.get("Ready", {}).get("status") == "True",
-        running=bool(containers) and all("running" in c.get("state", {}) for c in containers),
-        ip=status.get("podIP"),
-        trouble=of_pod(body),
-        report=_report(containers),
-    )
-
-
-def _report(containers: list[Any]) -> Mapping[str, Any]:
-    for container in containers:
-        ended = container.get("state", {}).get("terminated") or {}
-        try:
-            report = json.loads(ended.get("message") or "{}")
-        except ValueError:
-            continue
-        if isinstance(report, dict):
-            return report
-    return {}

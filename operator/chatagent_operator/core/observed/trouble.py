@@ -42,8 +42,8 @@ class Trouble:
         return self.reason == "VectorStoreUnavailable"
 
     @property
-    def is_no_room(self) -> bool:
-        """No node has what the pod asks for."""
+    def is_unschedulable(self) -> bool:
+        """No node has room for the pod."""
         return self.reason == "Unschedulable"
 
 

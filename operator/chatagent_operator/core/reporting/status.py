@@ -1,224 +1,74 @@
-"""The status: the conditions, a phase, and where the rollout stands."""
+"""The status: the state of the rollout, the conditions, a phase, and what is indexed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from chatagent_operator.api.conditions import ConditionType, Finding, merge
 from chatagent_operator.api.status import (
     ChatAgentStatus,
-    EvaluationStatus,
     KnowledgeStatus,
     Phase,
     RolloutStatus,
 )
 from chatagent_operator.core import names
-from chatagent_operator.core.agent import Agent
-from chatagent_operator.core.children import vector_store
-from chatagent_operator.core.children.ingestion import Ingestion
-from chatagent_operator.core.observed.objects import Observed
-from chatagent_operator.core.reporting import conditions as findings
-from chatagent_operator.core.rollout.commands import Command, Unreadable
-from chatagent_operator.core.rollout.machine import Decision, Notice, elapsed, path
-from chatagent_operator.core.routing.routes import Routes
-
-_TOLD = frozenset({"PausedAtStep", "PausedBySpec", "PausedByCommand"})
-"""What of a rollout's waits a person should read as an Event; the rest tells itself."""
-
-_NOTICED_SECONDS = 10.0
-"""Within which a pod that waits for the vector store has asked it again."""
+from chatagent_operator.core.desired import DesiredState
+from chatagent_operator.core.reporting.conditions import find_conditions
+from chatagent_operator.core.rollout.machine import Decision, path
 
 
-def after(
-    agent: Agent,
-    previous: ChatAgentStatus,
-    decision: Decision,
-    indexing: list[Ingestion],
-    routes: Routes,
-    pods: Mapping[str, int],
-    observed: Observed,
-    rejected: Mapping[str, str],
-    now: str,
-    *,
-    is_crowded: bool,
-    lags: tuple[str, ...],
-    quality: EvaluationStatus | None,
-) -> ChatAgentStatus:
-    """The status after a look.
-
-    Args:
-        pods: how many each revision should have from now on.
-    """
-    state = decision.state
-    serving = state.stable or state.canary or ""
-    store = findings.store(agent, observed)
-    if vector_store.managed(agent) and not (store.is_true and _is_known(previous, store, now)):
-        # that they wait for it goes without saying
-        observed = observed.without(lambda trouble: trouble.is_store)
-    index = findings.index(agent, indexing, observed)
-    workload = observed.workload("Deployment", names.of_revision(agent.name, serving))
-    workloads = findings.workloads(agent, serving, pods.get(serving, 0), observed)
-    cache = findings.cache(agent, observed)
-    gateway = findings.gateway(agent, routes, observed)
-    degraded = findings.degraded(agent, decision, store, observed, rejected, now, is_crowded, lags)
-    progressing = findings.progressing(decision)
-    available = bool(workload and workload.available)
-    ready = findings.ready(state.stable, (workloads, index, gateway), available, routes)
-    found = [
-        Finding(ConditionType.ACCEPTED, "True", "Accepted"),
-        findings.references(agent, observed),
-        workloads,
-        store,
-        index,
-        cache,
-        gateway,
-        progressing,
-        findings.paused(decision),
-        degraded,
-        ready,
-        *findings.for_tools(state, progressing, degraded, ready),
-    ]
+def build_status(state: DesiredState) -> ChatAgentStatus:
+    """Return the status after a reconciliation."""
+    agent, previous, decision = state.agent, state.view.previous, state.decision
+    rollout = decision.state
+    found = find_conditions(state)
     steps = path(agent.spec.rollout, agent.spec.replicas)
+    message = next(each.message for each in found if each.type == ConditionType.PROGRESSING)
     return ChatAgentStatus(
         observed_generation=agent.generation,
-        phase=_phase(decision, found),
-        url=_url(agent, observed),
-        stable_revision=state.stable,
-        canary_revision=state.canary,
-        failed_revision=state.failed,
-        failed_reason=state.failed_reason,
-        failed_message=state.failed_message,
-        draining=state.draining,
-        analysis=state.analysis,
-        evaluation=quality or previous.evaluation,
-        history=state.history,
+        phase=_find_phase(decision, found),
+        url=_find_url(state),
+        stable_revision=rollout.stable,
+        canary_revision=rollout.canary,
+        failed_revision=rollout.failed,
+        failed_reason=rollout.failed_reason,
+        failed_message=rollout.failed_message,
+        draining=rollout.draining,
+        analysis=rollout.analysis,
+        evaluation=state.quality,
+        history=rollout.history,
         rollout=RolloutStatus(
             weight=decision.weight,
-            approved_weight=state.weight,
-            offered=state.offered,
-            step=state.step if state.step_started_at or state.step else None,
-            steps=len(steps) if state.canary and state.stable else None,
-            step_started_at=state.step_started_at,
-            weighted_at=state.weighted_at,
-            started_at=state.started_at,
-            waiting_since=state.waiting_since,
-            paused=state.paused,
-            full=state.full,
-            replacing=state.replacing,
-            path=state.path,
-            message=progressing.message,
-            last_command_id=state.last_command_id,
-            last_command_result=state.last_command_result,
+            approved_weight=rollout.weight,
+            offered=rollout.offered,
+            step=rollout.step if rollout.step_started_at or rollout.step else None,
+            steps=len(steps) if rollout.canary and rollout.stable else None,
+            step_started_at=rollout.step_started_at,
+            weighted_at=rollout.weighted_at,
+            started_at=rollout.started_at,
+            waiting_since=rollout.waiting_since,
+            paused=rollout.paused,
+            full=rollout.full,
+            replacing=rollout.replacing,
+            path=rollout.path,
+            message=message,
+            last_command_id=rollout.last_command_id,
+            last_command_result=rollout.last_command_result,
         ),
-        knowledge=_knowledge(previous.knowledge, indexing, observed),
-        replicas=workload.available if workload else 0,
-        selector=_selector(agent, serving),
-        conditions=merge(previous.conditions, found, agent.generation, now),
+        knowledge=_find_knowledge(state),
+        replicas=state.view.available(state.serving),
+        selector=_find_selector(state),
+        conditions=merge(previous.conditions, found, agent.generation, state.view.now),
     )
 
 
-def _is_known(previous: ChatAgentStatus, store: Finding, now: str) -> bool:
-    """The store has been up for long enough that its pods must have noticed."""
-    before = next((c for c in previous.conditions if c.type == store.type), None)
-    if before is None or before.status != store.status:
-        return False
-    return elapsed(before.last_transition_time, now) > _NOTICED_SECONDS
+def _find_url(state: DesiredState) -> str | None:
+    if state.agent.spec.gateway.provider == "haproxy":
+        return f"http://{state.agent.name}.{state.agent.namespace}.svc"
+    return state.observed.applied.url
 
 
-def _url(agent: Agent, observed: Observed) -> str | None:
-    if agent.spec.gateway.provider == "haproxy":
-        return f"http://{agent.name}.{agent.namespace}.svc"
-    return observed.applied.url
-
-
-def notices(before: ChatAgentStatus, now: ChatAgentStatus) -> tuple[Notice, ...]:
-    """What of a change in the conditions a person should read as an Event."""
-    old = {c.type: c for c in before.conditions}
-    new = {c.type: c for c in now.conditions}
-    told: list[Notice] = []
-    progress, earlier = new.get(ConditionType.PROGRESSING), old.get(ConditionType.PROGRESSING)
-    before_reason = earlier.reason if earlier else ""
-    if progress and progress.reason in _TOLD and progress.reason != before_reason:
-        told.append(Notice("Normal", progress.reason, progress.message))
-    for aspect in (ConditionType.ACCEPTED, ConditionType.DEGRADED, ConditionType.READY):
-        was, present = old.get(aspect), new.get(aspect)
-        if not present or (was and (was.status, was.reason) == (present.status, present.reason)):
-            continue
-        bad = "True" if aspect == ConditionType.DEGRADED else "False"
-        if aspect == ConditionType.READY and not (was and was.status != present.status):
-            continue  # nobody expects a new agent to be ready at once
-        if aspect == ConditionType.DEGRADED and present.reason == now.failed_reason:
-            continue  # the rollout has told it
-        if present.status == bad:
-            told.append(Notice("Warning", present.reason, present.message))
-        elif was:
-            reason = {ConditionType.DEGRADED: "Recovered", ConditionType.READY: "Ready"}
-            message = present.message or "nothing is wrong any more"
-            told.append(Notice("Normal", reason.get(aspect, present.reason), message))
-    return tuple(told)
-
-
-def suspended(
-    agent: Agent, previous: ChatAgentStatus, command: Command | Unreadable | None, now: str
-) -> ChatAgentStatus:
-    """The status of an agent that is left alone: what was, and that it is not looked after."""
-    paused = Finding(
-        ConditionType.PROGRESSING, "False", "Suspended", "spec.suspend is true: nothing is changed"
-    )
-    passing = ConditionType.PROGRESSING, ConditionType.RECONCILING
-    kept = _kept(previous, but=passing)
-    rollout = previous.rollout
-    if command and command.id != rollout.last_command_id:
-        refusal = {
-            "last_command_id": command.id,
-            "last_command_result": "refused: spec.suspend is true",
-        }
-        rollout = rollout.model_copy(update=refusal)
-    return previous.model_copy(
-        update={
-            "observed_generation": agent.generation,
-            "phase": "Suspended",
-            "rollout": rollout,
-            "conditions": merge(previous.conditions, [*kept, paused], agent.generation, now),
-        }
-    )
-
-
-def invalid(
-    previous: ChatAgentStatus,
-    generation: int,
-    message: str,
-    now: str,
-    looked: ChatAgentStatus | None = None,
-) -> ChatAgentStatus:
-    """The status of an agent whose spec this operator cannot read.
-
-    Args:
-        looked: what a look came to by what could be read before.
-    """
-    passing = ConditionType.ACCEPTED, ConditionType.RECONCILING, ConditionType.STALLED
-    kept = _kept(looked or previous, but=passing)
-    accepted = Finding(ConditionType.ACCEPTED, "False", "InvalidSpec", message)
-    stalled = Finding(ConditionType.STALLED, "True", "InvalidSpec", message)
-    return (looked or previous).model_copy(
-        update={
-            "observed_generation": generation,
-            "phase": "Degraded",
-            "conditions": merge(previous.conditions, [accepted, *kept, stalled], generation, now),
-        }
-    )
-
-
-def _kept(previous: ChatAgentStatus, but: tuple[ConditionType, ...]) -> list[Finding]:
-    known = set(ConditionType)
-    return [
-        Finding(ConditionType(c.type), c.status, c.reason, c.message)
-        for c in previous.conditions
-        if c.type in known and c.type not in but
-    ]
-
-
-def _phase(decision: Decision, found: Iterable[Finding]) -> Phase:
+def _find_phase(decision: Decision, found: Iterable[Finding]) -> Phase:
     holds = {finding.type: finding.is_true for finding in found}
     if holds[ConditionType.DEGRADED]:
         return "Degraded"
@@ -229,13 +79,12 @@ def _phase(decision: Decision, found: Iterable[Finding]) -> Phase:
     return "Paused" if holds[ConditionType.PAUSED] else "Canary"
 
 
-def _knowledge(
-    previous: KnowledgeStatus, indexing: list[Ingestion], observed: Observed
-) -> KnowledgeStatus:
-    if not indexing:
+def _find_knowledge(state: DesiredState) -> KnowledgeStatus:
+    previous = state.view.previous.knowledge
+    if not state.ingestions:
         return previous
-    first = indexing[0]
-    for child, pod in observed.pods(names.ROLE_INGESTION):
+    first = state.ingestions[0]
+    for child, pod in state.observed.pods(names.ROLE_INGESTION):
         if child.name.startswith(f"{first.job}-") and "documents" in pod.report:
             report = pod.report
             return KnowledgeStatus(
@@ -249,6 +98,6 @@ def _knowledge(
     return KnowledgeStatus(collection=first.collection)
 
 
-def _selector(agent: Agent, serving: str) -> str:
-    selector = names.selector(agent.name, names.ROLE_AGENT, serving or None)
+def _find_selector(state: DesiredState) -> str:
+    selector = names.selector(state.agent.name, names.ROLE_AGENT, state.serving or None)
     return ",".join(f"{key}={value}" for key, value in selector.items())

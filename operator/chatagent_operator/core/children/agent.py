@@ -1,0 +1,186 @@
+"""The pods that serve, one set of objects for each revision, and their ServiceAccount."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import yaml
+
+from chatagent_operator.api.conditions import ConditionType, Finding
+from chatagent_operator.core import names
+from chatagent_operator.core.agent import PORT, Agent, Manifest, build_service_account
+from chatagent_operator.core.children.component import Component, Removal, desire
+from chatagent_operator.core.children.pod import CONFIG_FILE, CONFIG_PATH, RuntimePod
+from chatagent_operator.core.desired import DesiredState
+from chatagent_operator.core.observed.facts import DataFacts
+from chatagent_operator.core.observed.objects import Child
+from chatagent_operator.core.revision import Revision
+from chatagent_operator.core.view.troubles import find_trouble_of_revision
+from chatagent_operator.core.writes import DesiredObject
+
+
+class AgentPods(Component):
+    """The revisions: ControllerRevision, ConfigMap, Service and Deployment of each."""
+
+    role = names.ROLE_AGENT
+    order = 60
+
+    def build_objects(self, state: DesiredState) -> Iterator[DesiredObject]:
+        """Return the objects of every live revision."""
+        yield desire(build_service_account(state.agent, state.agent.name, self.role))
+        for revision in state.live:
+            yield from self._build_revision(state, revision)
+
+    def _build_revision(self, state: DesiredState, revision: Revision) -> Iterator[DesiredObject]:
+        agent, number = state.agent, state.numbers[revision.name]
+        name = names.of_revision(agent.name, revision.name)
+        pod, replicas = RuntimePod.of(revision, state.view), state.replicas[revision.name]
+        yield DesiredObject(
+            "ControllerRevision",
+            name,
+            revision.name,
+            lambda: _build_controller_revision(agent, revision, number),
+            is_frozen=True,
+        )
+        yield DesiredObject(
+            "ConfigMap",
+            name,
+            revision.name,
+            lambda: _build_config_map(agent, revision),
+            is_frozen=True,
+        )
+        yield DesiredObject("Service", name, revision.name, lambda: _build_service(agent, revision))
+        yield DesiredObject(
+            "Deployment",
+            name,
+            names.digest(pod.inputs),
+            lambda: _build_deployment(pod, replicas),
+            replicas=replicas,
+        )
+
+    def find_condition(self, state: DesiredState) -> Finding:
+        """Return whether enough pods of the serving revision are available: those that it should
+        have, or one, without which nothing answers. Others may be replaced by a canary."""
+        serving = state.serving
+        available = state.view.available(serving)
+        wanted = max(1, state.replicas.get(serving, 0))
+        count = f"{available} of {wanted} pods of revision {serving} are available"
+        if available >= wanted:
+            return Finding(ConditionType.WORKLOADS_READY, "True", "Available", count)
+        trouble = find_trouble_of_revision(state.agent.name, serving, state.reported)
+        return Finding(
+            ConditionType.WORKLOADS_READY,
+            "False",
+            trouble.reason if trouble else "Starting",
+            f"{count}: {trouble.message}" if trouble else count,
+        )
+
+    def judge_removal(self, child: Child, state: DesiredState) -> Removal:
+        """Keep what is live and the history; wait until the gateway sends nothing there."""
+        if child.revision in state.decision.live:
+            return Removal.KEEP
+        if child.kind == "ControllerRevision":
+            return Removal.KEEP if _is_remembered(child, state) else Removal.NOW
+        is_routed = state.view.previous.stable_revision is not None and not state.is_in_force
+        return Removal.SOON if is_routed and child.revision and child.serves else Removal.NOW
+
+
+COMPONENT = AgentPods()
+
+
+def _is_remembered(child: Child, state: DesiredState) -> bool:
+    """It is among the newest of the history."""
+    history = sorted(
+        (
+            (each.facts.revision, each.name)
+            for each in state.observed.of_kind("ControllerRevision")
+            if each.revision not in state.decision.live and isinstance(each.facts, DataFacts)
+        ),
+        reverse=True,
+    )
+    limit = state.agent.spec.rollout.revision_history_limit
+    return child.name in {name for _, name in history[:limit]}
+
+
+def _build_controller_revision(agent: Agent, revision: Revision, number: int) -> Manifest:
+    """Return the revision as the API server remembers it."""
+    return agent.child(
+        "apps/v1",
+        "ControllerRevision",
+        names.of_revision(agent.name, revision.name),
+        names.ROLE_AGENT,
+        revision.name,
+        data=revision.content,
+    ) | {"revision": number}
+
+
+def _build_config_map(agent: Agent, revision: Revision) -> Manifest:
+    """Return the pipeline of the revision, as `agent-runtime serve` reads it."""
+    pipeline = revision.spec.pipeline.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return agent.child(
+        "v1",
+        "ConfigMap",
+        names.of_revision(agent.name, revision.name),
+        names.ROLE_AGENT,
+        revision.name,
+        immutable=True,
+        data={CONFIG_FILE: yaml.safe_dump(pipeline, sort_keys=True, allow_unicode=True)},
+    )
+
+
+def _build_service(agent: Agent, revision: Revision) -> Manifest:
+    """Return the address of the revision's pods, for the gateway."""
+    return agent.child(
+        "v1",
+        "Service",
+        names.of_revision(agent.name, revision.name),
+        names.ROLE_AGENT,
+        revision.name,
+        spec={
+            "selector": names.selector(agent.name, names.ROLE_AGENT, revision.name),
+            "ports": [{"name": "http", "port": PORT, "targetPort": "http"}],
+        },
+    )
+
+
+def _build_deployment(pod: RuntimePod, replicas: int) -> Manifest:
+    """Return the pods of the revision."""
+    agent, revision = pod.agent, pod.revision
+    template = pod.build_template(
+        names.ROLE_AGENT,
+        container={
+            "name": "agent",
+            "args": ["serve", f"{CONFIG_PATH}/{CONFIG_FILE}"],
+            "ports": [{"name": "http", "containerPort": PORT}],
+            "resources": revision.spec.resources.model_dump(
+                mode="json", by_alias=True, exclude_defaults=True
+            ),
+            "startupProbe": _build_probe("/readyz", period=1, failures=600),
+            "readinessProbe": _build_probe("/readyz", period=2, failures=2),
+            "livenessProbe": _build_probe("/livez", period=10, failures=6),
+        },
+    )
+    return agent.child(
+        "apps/v1",
+        "Deployment",
+        names.of_revision(agent.name, revision.name),
+        names.ROLE_AGENT,
+        revision.name,
+        spec={
+            "replicas": replicas,
+            "revisionHistoryLimit": 0,
+            "selector": {
+                "matchLabels": names.selector(agent.name, names.ROLE_AGENT, revision.name)
+            },
+            "template": template,
+        },
+    )
+
+
+def _build_probe(path: str, period: int, failures: int) -> Manifest:
+    return {
+        "httpGet": {"path": path, "port": "http"},
+        "periodSeconds": period,
+        "timeoutSeconds": 2,
+        "failureThreshold": failures,
+    }

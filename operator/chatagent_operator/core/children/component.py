@@ -1,0 +1,88 @@
+"""What every thing that an agent is made of has: its objects, its condition, when it may go."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from enum import Enum
+from typing import ClassVar
+
+from chatagent_operator.api.conditions import ConditionType, Finding
+from chatagent_operator.core import names
+from chatagent_operator.core.agent import Manifest
+from chatagent_operator.core.desired import DesiredState
+from chatagent_operator.core.observed.objects import Child
+from chatagent_operator.core.observed.trouble import Trouble
+from chatagent_operator.core.view.troubles import find_troubles
+from chatagent_operator.core.writes import Create, DesiredObject
+
+
+class Removal(Enum):
+    """Whether an object that is no longer desired may be deleted."""
+
+    NOW = "now"
+    SOON = "soon"
+    """Once the gateway follows: a request may still be on its way to its pods."""
+    KEEP = "keep"
+
+
+class Component:
+    """One thing that an agent is made of."""
+
+    role: ClassVar[str]
+    """Label of its objects."""
+
+    order: ClassVar[int]
+    """What others depend on comes first: its trouble is reported before theirs."""
+
+    reports_trouble: ClassVar[bool] = False
+    """Trouble of its pods makes the agent Degraded."""
+
+    def build_objects(self, state: DesiredState) -> Iterable[DesiredObject]:
+        """Return the objects that there should be."""
+        return ()
+
+    def build_secrets(self, state: DesiredState) -> Iterable[Create]:
+        """Return the objects with a new secret that there should be."""
+        return ()
+
+    def find_condition(self, state: DesiredState) -> Finding | None:
+        """Return the component's condition, if it has one."""
+        return None
+
+    def judge_removal(self, child: Child, state: DesiredState) -> Removal:
+        """Return whether an object of its role that is no longer desired may be deleted."""
+        return Removal.NOW
+
+    def find_trouble(self, state: DesiredState) -> Trouble | None:
+        """Return the first trouble of its pods."""
+        return next(find_troubles(state.reported, self.role), None)
+
+
+def desire(manifest: Manifest, *, is_weight: bool = False) -> DesiredObject:
+    """Return an object whose digest is that of the whole manifest."""
+    content = json.loads(json.dumps(manifest))
+    return DesiredObject(
+        manifest["kind"],
+        manifest["metadata"]["name"],
+        names.digest(content),
+        lambda: manifest,
+        is_weight=is_weight,
+    )
+
+
+def find_workload_condition(
+    aspect: ConditionType, workload: str, starting: str, component: Component, state: DesiredState
+) -> Finding:
+    """Return whether the pods of a component's StatefulSet are available.
+
+    Args:
+        workload: name of the StatefulSet.
+        starting: message while nothing is known to be wrong.
+    """
+    found = state.observed.workload("StatefulSet", workload)
+    if found and found.available:
+        return Finding(aspect, "True", "Available")
+    if trouble := component.find_trouble(state):
+        return Finding(aspect, "False", trouble.reason, trouble.message)
+    return Finding(aspect, "False", "Starting", starting)

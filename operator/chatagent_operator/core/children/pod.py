@@ -1,0 +1,158 @@
+"""A pod of the runtime image: serving, indexing or evaluating.
+
+Everything that goes into such a pod is in `RuntimePod`: its template and the digest by which a
+Deployment or a Job is known to be current come from the same fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from chatagent_operator.api.pods import ResourceRequirements
+from chatagent_operator.core import names
+from chatagent_operator.core.agent import (
+    RESTRICTED_CONTAINER,
+    RESTRICTED_POD,
+    Agent,
+    Manifest,
+    Platform,
+)
+from chatagent_operator.core.revision import Revision, collection
+from chatagent_operator.core.servers import Servers
+from chatagent_operator.core.view.view import View
+
+CONFIG_FILE = "agent.yaml"
+CONFIG_PATH = "/etc/chatagent"
+
+
+@dataclass(frozen=True)
+class RuntimePod:
+    """What goes into the pods of one revision."""
+
+    agent: Agent
+    revision: Revision
+    servers: Servers
+    platform: Platform
+
+    @classmethod
+    def of(cls, revision: Revision, view: View) -> RuntimePod:
+        """Return the pod of a revision."""
+        return cls(view.agent, revision, view.servers, view.platform)
+
+    @property
+    def inputs(self) -> list[Any]:
+        """What the pods are made from, as JSON. Neither the platform nor how it is rendered: a
+        later operator, or one with other settings, restarts no pod that serves."""
+        store, redis = self.servers.store, self.servers.redis
+        token = store.token.model_dump(mode="json") if store.token else None
+        password = redis.password.model_dump(mode="json") if redis.password else None
+        # A managed one counts for nothing: an operator that adds Redis restarts no pod.
+        external = [] if redis.is_managed else [redis.url, password]
+        return [self.revision.name, store.url, token, *external]
+
+    def build_template(
+        self,
+        role: str,
+        container: Manifest,
+        volumes: tuple[Manifest, ...] = (),
+        mounts: tuple[Manifest, ...] = (),
+    ) -> Manifest:
+        """Return the pod template, with the revision's pod settings."""
+        agent, revision = self.agent, self.revision
+        pod = revision.spec.pod
+        spec: Manifest = {
+            "serviceAccountName": pod.service_account_name or agent.name,
+            "automountServiceAccountToken": role == names.ROLE_AGENT and asks_api_server(revision),
+            "enableServiceLinks": False,
+            "terminationGracePeriodSeconds": pod.termination_grace_period_seconds,
+            "securityContext": RESTRICTED_POD,
+            "containers": [
+                {
+                    "image": revision.spec.image,
+                    "imagePullPolicy": pod.image_pull_policy,
+                    "env": self._build_environment(),
+                    "envFrom": list(pod.env_from),
+                    "securityContext": RESTRICTED_CONTAINER,
+                    "terminationMessagePolicy": "FallbackToLogsOnError",
+                    "volumeMounts": [
+                        {"name": "config", "mountPath": CONFIG_PATH, "readOnly": True},
+                        {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+                        *mounts,
+                    ],
+                    **container,
+                }
+            ],
+            "volumes": [
+                {
+                    "name": "config",
+                    "configMap": {"name": names.of_revision(agent.name, revision.name)},
+                },
+                {"name": "tmp", "emptyDir": {}},
+                *volumes,
+            ],
+            **self._build_placement(serves=role == names.ROLE_AGENT),
+        }
+        return {
+            "metadata": {"labels": names.labels(agent.name, role, revision.name)},
+            "spec": spec,
+        }
+
+    def _build_environment(self) -> list[Manifest]:
+        store, redis = self.servers.store, self.servers.redis
+        place = collection(self.agent.namespace, self.agent.name, self.revision)
+        own: list[Manifest] = [
+            {"name": "AGENT_NAME", "value": f"{self.agent.namespace}/{self.agent.name}"},
+            {"name": "AGENT_REVISION", "value": self.revision.name},
+            {"name": "AGENT_VECTOR_STORE", "value": f"{store.url}/{place}{store.query}"},
+            {"name": "AGENT_REDIS", "value": redis.url},
+        ]
+        secrets = {"AGENT_VECTOR_STORE_TOKEN": store.token, "AGENT_REDIS_PASSWORD": redis.password}
+        for name, key in secrets.items():
+            if key:
+                reference = key.model_dump(mode="json", by_alias=True)
+                if key == redis.password and redis.is_managed:
+                    reference["optional"] = True  # no pod waits for Redis, nor for its password
+                own.append({"name": name, "valueFrom": {"secretKeyRef": reference}})
+        theirs = [
+            variable.model_dump(mode="json", by_alias=True, exclude_none=True)
+            for variable in self.revision.spec.pod.env
+        ]
+        return theirs + own
+
+    def _build_placement(self, serves: bool) -> Manifest:
+        pod = self.revision.spec.pod
+        taints = find_gpu_taints(self.revision.spec.resources)
+        tolerations = [
+            toleration.model_dump(mode="json", by_alias=True, exclude_none=True)
+            for toleration in pod.tolerations
+        ] + [{"key": name, "operator": "Exists", "effect": "NoSchedule"} for name in taints]
+        default_class = self.platform.gpu_runtime_class if taints else None
+        optional: Mapping[str, Any] = {
+            "nodeSelector": dict(pod.node_selector),
+            "tolerations": tolerations,
+            "affinity": pod.affinity,
+            "runtimeClassName": (pod.runtime_class_name or default_class) if serves else None,
+            "priorityClassName": pod.priority_class_name,
+            "imagePullSecrets": [{"name": secret.name} for secret in pod.image_pull_secrets],
+        }
+        return {key: value for key, value in optional.items() if value}
+
+
+def asks_api_server(revision: Revision) -> bool:
+    """The pods ask the API server whose token it is or who may use a tool."""
+    identity = revision.spec.pipeline.identity
+    return identity.token_review is not None or identity.decision == "subjectAccessReview"
+
+
+def find_gpu_taints(resources: ResourceRequirements) -> list[str]:
+    """Return the keys of the taints on nodes that have the requested GPUs.
+
+    NVIDIA's resources have many names (`nvidia.com/gpu`, `nvidia.com/mig-1g.5gb`), their nodes one
+    taint; others name the taint like the resource.
+    """
+    asked = [name for name, amount in resources.limits.items() if str(amount) != "0"]
+    nvidia = {"nvidia.com/gpu" for name in asked if name.startswith("nvidia.com/")}
+    others = {name for name in asked if "/" in name and "gpu" in name}
+    return sorted(nvidia | {name for name in others if not name.startswith("nvidia.com/")})

@@ -1,0 +1,71 @@
+"""The status of an agent that is suspended, or whose spec cannot be read."""
+
+from __future__ import annotations
+
+from chatagent_operator.api.conditions import ConditionType, Finding, merge
+from chatagent_operator.api.status import ChatAgentStatus
+from chatagent_operator.core.agent import Agent
+from chatagent_operator.core.rollout.commands import Command, Unreadable
+
+
+def report_suspended(
+    agent: Agent, previous: ChatAgentStatus, command: Command | Unreadable | None, now: str
+) -> ChatAgentStatus:
+    """Return the status of an agent that is not reconciled: the previous one, and why."""
+    paused = Finding(
+        ConditionType.PROGRESSING,
+        "False",
+        "Suspended",
+        "spec.suspend is true: nothing is changed until it is false",
+    )
+    passing = ConditionType.PROGRESSING, ConditionType.RECONCILING
+    kept = _keep_findings(previous, but=passing)
+    rollout = previous.rollout
+    if command and command.id != rollout.last_command_id:
+        refusal = {
+            "last_command_id": command.id,
+            "last_command_result": "refused: spec.suspend is true; set it to false",
+        }
+        rollout = rollout.model_copy(update=refusal)
+    return previous.model_copy(
+        update={
+            "observed_generation": agent.generation,
+            "phase": "Suspended",
+            "rollout": rollout,
+            "conditions": merge(previous.conditions, [*kept, paused], agent.generation, now),
+        }
+    )
+
+
+def report_invalid(
+    previous: ChatAgentStatus,
+    generation: int,
+    message: str,
+    now: str,
+    reconciled: ChatAgentStatus | None = None,
+) -> ChatAgentStatus:
+    """Return the status of an agent whose spec this operator cannot read.
+
+    Args:
+        reconciled: the result of a reconciliation by the last readable spec.
+    """
+    passing = ConditionType.ACCEPTED, ConditionType.RECONCILING, ConditionType.STALLED
+    kept = _keep_findings(reconciled or previous, but=passing)
+    accepted = Finding(ConditionType.ACCEPTED, "False", "InvalidSpec", message)
+    stalled = Finding(ConditionType.STALLED, "True", "InvalidSpec", message)
+    return (reconciled or previous).model_copy(
+        update={
+            "observed_generation": generation,
+            "phase": "Degraded",
+            "conditions": merge(previous.conditions, [accepted, *kept, stalled], generation, now),
+        }
+    )
+
+
+def _keep_findings(previous: ChatAgentStatus, but: tuple[ConditionType, ...]) -> list[Finding]:
+    known = set(ConditionType)
+    return [
+        Finding(ConditionType(c.type), c.status, c.reason, c.message)
+        for c in previous.conditions
+        if c.type in known and c.type not in but
+    ]

@@ -1,0 +1,51 @@
+"""When an agent is to be reconciled again although no watch reports a change."""
+
+from __future__ import annotations
+
+from chatagent_operator.core import names
+from chatagent_operator.core.desired import DesiredState
+from chatagent_operator.core.observed.objects import Observed
+
+POLL_SECONDS = 2.0
+"""Pods that run but are not ready are asked why."""
+SETTLE_SECONDS = 0.1
+"""The gateway is asked whether it follows."""
+SILENT_SECONDS = 1.0
+"""The same while none of it answers."""
+ROUTE_SECONDS = 30.0
+"""Gateways of the cluster are asked whether they still accept the route."""
+DRAIN_SECONDS = 60.0
+"""Previous revisions may have expired."""
+
+
+def find_delay(state: DesiredState, *, is_gateway_awaited: bool) -> float | None:
+    """Return the seconds until the next reconciliation; None where nothing is due.
+
+    Args:
+        is_gateway_awaited: objects are to be deleted once the gateway follows.
+    """
+    waiting, applied = state.decision.waiting, state.observed.applied
+    due: list[float] = []
+    if state.observed != state.view.everything or _has_unready_pods(state.observed):
+        due.append(POLL_SECONDS)
+    if is_gateway_awaited or (waiting and waiting.reason == "WaitingForGateway"):
+        due.append(SILENT_SECONDS if applied.generation is None else SETTLE_SECONDS)
+    if waiting and waiting.due is not None:
+        due.append(max(waiting.due, SETTLE_SECONDS))
+    if state.agent.spec.gateway.provider == "gateway-api":
+        # It is read and not watched: not every cluster has that API.
+        due.append(SILENT_SECONDS if applied.generation is None else ROUTE_SECONDS)
+    elif applied.trouble:
+        due.append(ROUTE_SECONDS)  # whether a previous route exists is not known yet
+    if applied.behind:
+        due.append(SILENT_SECONDS)
+    if state.rollout.draining:
+        due.append(DRAIN_SECONDS)
+    return min(due, default=None)
+
+
+def _has_unready_pods(observed: Observed) -> bool:
+    if any(pod.running and not pod.ready for _, pod in observed.pods(names.ROLE_AGENT)):
+        return True
+    # The failure of an earlier try is taken to have passed after a while.
+    return any(pod.running and pod.trouble for _, pod in observed.pods(names.ROLE_INGESTION))

@@ -1,0 +1,1 @@
+"""What follows from the observation: each fact derived once, for all that decide."""

@@ -1,0 +1,204 @@
+"""The quality gate: what both revisions are asked, and what the Job that asks them has reported.
+
+The Job only counts; whether that is good enough is decided by `judging.quality`. A report that
+cannot be read is never a success.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from chatagent_operator.api import rollout
+from chatagent_operator.api.status import EvaluationStatus
+from chatagent_operator.core import names
+from chatagent_operator.core.agent import Agent
+from chatagent_operator.core.judging.quality import Summary, judge, shares
+from chatagent_operator.core.observed.facts import JobFacts, PodFacts
+from chatagent_operator.core.observed.objects import Observed
+from chatagent_operator.core.observed.trouble import of_report
+from chatagent_operator.core.revision import Revision
+
+_WORST = 5
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Both revisions, the questions and how they are asked."""
+
+    job: str
+    """Name of the Job, and of the ConfigMap with its report."""
+
+    canary: str
+    stable: Revision
+    """Its image asks: one that was judged already."""
+
+    settings: rollout.Evaluation
+    missing: str | None = None
+    """What it cannot run without, in a sentence for people. The Job is not created then."""
+
+
+@dataclass(frozen=True)
+class UnstoredReport:
+    """A report that exists only in the log of a pod, which will be deleted some day."""
+
+    job: str
+    """Name of the Job, and of the ConfigMap to be created."""
+
+    canary: str | None
+    pod: str
+    """The one that finished, or of a Job that failed the last one."""
+
+
+def find_evaluation(
+    agent: Agent,
+    canary: Revision,
+    stable: Revision,
+    sources: Mapping[str, str],
+    attempt: str = "",
+) -> Evaluation | None:
+    """Return the evaluation of a new revision; None where the spec has none.
+
+    Args:
+        sources: digest of each ConfigMap that the agent reads.
+        attempt: differs where the same is to be evaluated again, after `retry` for instance.
+    """
+    settings = agent.spec.rollout.analysis.evaluation
+    if settings is None:
+        return None
+    asked = settings.config_map or settings.persistent_volume_claim
+    content = sources.get(settings.config_map.name) if settings.config_map else None
+    # Neither min nor maxDecrease: they judge the counts, which stay the same.
+    key = [
+        canary.name,
+        stable.name,
+        asked.model_dump(mode="json") if asked else None,
+        content,
+        settings.timeout,
+        attempt,
+    ]
+    name = names.evaluation(agent.name, names.digest(key))
+    missing = find_missing_questions(agent, sources)
+    return Evaluation(name, canary.name, stable, settings, missing)
+
+
+def find_missing_questions(agent: Agent, sources: Mapping[str, str]) -> str | None:
+    """Return what is wrong with the ConfigMap of the questions. Its Job checks the content."""
+    settings = agent.spec.rollout.analysis.evaluation
+    if settings is None or settings.config_map is None or settings.config_map.name in sources:
+        return None
+    return (
+        f"spec.rollout.analysis.evaluation.configMap: ConfigMap {settings.config_map.name!r} "
+        f"does not exist in namespace {agent.namespace!r}; create it"
+    )
+
+
+def read_result(
+    evaluation: Evaluation,
+    observed: Observed,
+    previous: EvaluationStatus | None = None,
+) -> EvaluationStatus:
+    """Return the result of the evaluation so far.
+
+    Args:
+        previous: as last written; a verdict holds when the Job's pod has been deleted.
+    """
+    pods = dict(_pods(evaluation.job, observed))
+    for facts in pods.values():
+        if "measures" in facts.report:
+            return _judge_report(evaluation, facts.report)
+    if previous and previous.report == evaluation.job and previous.verdict in ("Passed", "Failed"):
+        return previous
+    reports = [trouble for facts in pods.values() if (trouble := of_report(facts.report))]
+    child = observed.get("Job", evaluation.job)
+    facts = child.facts if child and isinstance(child.facts, JobFacts) else None
+    if evaluation.missing:
+        return EvaluationStatus(verdict="Running", message=evaluation.missing)
+    if facts and facts.failure:
+        why = f"{reports[-1].reason}: {reports[-1].message}" if reports else facts.failure
+        return EvaluationStatus(
+            verdict="Failed",
+            message=f"the evaluation failed ({_origin(evaluation)}): {why}",
+            report=evaluation.job if _find_finished_pod(evaluation.job, observed) else None,
+        )
+    return EvaluationStatus(verdict="Running", message=_describe_progress(evaluation, facts, pods))
+
+
+def find_unstored_report(status: EvaluationStatus, observed: Observed) -> UnstoredReport | None:
+    """Return the report that a status names, while it exists in a log only."""
+    job = status.report or ""
+    child, pod = observed.get("Job", job), _find_finished_pod(job, observed)
+    if child is None or pod is None or observed.get("ConfigMap", job):
+        return None
+    return UnstoredReport(job, child.revision, pod)
+
+
+def _find_finished_pod(job: str, observed: Observed) -> str | None:
+    ended = [(name, facts) for name, facts in _pods(job, observed) if facts.report]
+    complete = [name for name, facts in ended if "measures" in facts.report]
+    return next(iter([*complete, *(name for name, _ in reversed(ended))]), None)
+
+
+def _judge_report(evaluation: Evaluation, report: Mapping[str, object]) -> EvaluationStatus:
+    try:
+        summary = Summary.model_validate(report)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        field = ".".join(map(str, wrong["loc"]))
+        message = f"the evaluation's report is not valid: {field}: {wrong['msg']}"
+        return EvaluationStatus(verdict="Failed", message=message, report=evaluation.job)
+    verdict, reason = judge(summary.measures, evaluation.settings)
+    new, stable = shares(summary.measures)
+    message = f"{summary.questions} questions: {reason}"
+    if summary.failed.new:
+        why = f" ({summary.error})" if summary.error else ""
+        message += f"; the new revision did not reply to {summary.failed.new}{why}"
+    if summary.failed.baseline:
+        message += (
+            f"; the stable revision did not reply to {summary.failed.baseline}, which are not "
+            "compared"
+        )
+    if verdict == "Failed" and summary.worse:
+        message += f"; such as {', '.join(each.id for each in summary.worse[:_WORST])}"
+    return EvaluationStatus(
+        verdict=verdict,
+        message=message,
+        report=evaluation.job,
+        canary=new,
+        stable=stable,
+    )
+
+
+def _describe_progress(
+    evaluation: Evaluation, facts: JobFacts | None, pods: Mapping[str, PodFacts]
+) -> str:
+    troubles = [
+        trouble
+        for each in pods.values()
+        if (trouble := each.trouble or of_report(each.report)) is not None
+    ]
+    if facts and facts.complete and not pods:
+        return (
+            f"Job {evaluation.job} is complete, but its pod was deleted before its report was "
+            "read; delete the Job to run it again"
+        )
+    if troubles:
+        last = troubles[-1]
+        return f"Job {evaluation.job} makes no progress: {last.reason}: {last.message}"
+    return f"both revisions are being asked the questions of {_origin(evaluation)}"
+
+
+def _origin(evaluation: Evaluation) -> str:
+    file, claim = evaluation.settings.config_map, evaluation.settings.persistent_volume_claim
+    if file:
+        return f"ConfigMap {file.name!r}, key {file.key!r}"
+    return f"PersistentVolumeClaim {claim.claim_name!r}, path {claim.path!r}" if claim else ""
+
+
+def _pods(job: str, observed: Observed) -> Iterator[tuple[str, PodFacts]]:
+    """Pods of the Job, which are named after it."""
+    for child, facts in observed.pods(names.ROLE_EVALUATION):
+        if child.name.startswith(f"{job}-"):
+            yield child.name, facts

@@ -1,0 +1,53 @@
+"""What keeps an agent's pods from being ready, found among what was observed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chatagent_operator.core import names
+from chatagent_operator.core.observed.facts import PodFacts
+from chatagent_operator.core.observed.objects import Observed
+from chatagent_operator.core.observed.trouble import Trouble
+
+
+def find_troubles(observed: Observed, *roles: str) -> Iterator[Trouble]:
+    """Return the troubles of the pods of these roles, in the order of the roles."""
+    return (
+        trouble
+        for role in roles
+        for child, pod in observed.pods(role)
+        if (trouble := _find_trouble(child.name, pod, observed))
+    )
+
+
+def find_trouble_of_revision(agent: str, revision: str, observed: Observed) -> Trouble | None:
+    """Return what keeps pods of a revision from being ready, if anything is known."""
+    workload = observed.workload("Deployment", names.of_revision(agent, revision))
+    if workload and workload.failure:
+        return Trouble("PodsCannotBeMade", workload.failure)
+    return next(
+        (
+            trouble
+            for child, pod in observed.pods(names.ROLE_AGENT, revision)
+            if (trouble := _find_trouble(child.name, pod, observed))
+        ),
+        None,
+    )
+
+
+def find_trouble_of_index(revision: str, observed: Observed) -> Trouble | None:
+    """Return what keeps the documents of a revision from being indexed, if anything is known."""
+    pods = observed.pods(names.ROLE_INGESTION, revision)
+    return next((pod.trouble for _, pod in pods if pod.trouble), None)
+
+
+def is_unschedulable(revision: str | None, observed: Observed) -> bool:
+    """A pod of the revision is unschedulable."""
+    pods = observed.pods(names.ROLE_AGENT, revision) if revision else []
+    return any(pod.trouble and pod.trouble.is_unschedulable for _, pod in pods)
+
+
+def _find_trouble(pod_name: str, pod: PodFacts, observed: Observed) -> Trouble | None:
+    if pod.trouble:
+        return pod.trouble
+    return None if pod.ready else observed.unready.get(pod_name)

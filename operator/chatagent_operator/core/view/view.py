@@ -1,0 +1,387 @@
+"""The view of one agent before its rollout advances: each fact is derived once, when it is used.
+
+Everything that decides takes the view and not what was observed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import pydantic
+
+from chatagent_operator.api.rollout import Capacity
+from chatagent_operator.api.status import ChatAgentStatus, EvaluationStatus
+from chatagent_operator.core import names
+from chatagent_operator.core import revision as revisions
+from chatagent_operator.core.agent import Agent, Platform
+from chatagent_operator.core.judging.analysis import Measurement, judge
+from chatagent_operator.core.observed.facts import DataFacts, ServiceFacts, WorkloadFacts
+from chatagent_operator.core.observed.objects import Observed
+from chatagent_operator.core.observed.trouble import Trouble
+from chatagent_operator.core.revision import Revision
+from chatagent_operator.core.rollout import capacity
+from chatagent_operator.core.rollout.commands import Command, Unreadable
+from chatagent_operator.core.rollout.machine import Seen, State, elapsed
+from chatagent_operator.core.routing.routes import (
+    ROUTES_KEY,
+    Routes,
+    RoutesError,
+    parse_routes,
+)
+from chatagent_operator.core.servers import Servers, find_servers
+from chatagent_operator.core.view import troubles
+from chatagent_operator.core.view.evaluations import (
+    Evaluation,
+    find_evaluation,
+    find_missing_questions,
+    read_result,
+)
+from chatagent_operator.core.view.ingestions import (
+    Ingestion,
+    find_ingestions,
+    find_missing_sources,
+)
+from chatagent_operator.core.view.routes import find_routes
+
+
+@dataclass(frozen=True)
+class View:
+    """One agent as a reconciliation sees it."""
+
+    agent: Agent
+    previous: ChatAgentStatus
+    """Its status as last written."""
+
+    everything: Observed
+    """As observed, troubles that often pass included."""
+
+    command: Command | Unreadable | None
+    """The command in its annotation, whether new or not."""
+
+    platform: Platform
+    now: str
+    """RFC 3339, UTC."""
+
+    rejected: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What the API server answered for objects that it rejected, by kind and name."""
+
+    @cached_property
+    def observed(self) -> Observed:
+        """What was observed, without troubles that often pass within seconds."""
+        return self.everything.without_passing_trouble(self.now)
+
+    @cached_property
+    def servers(self) -> Servers:
+        """Where its vector store and its Redis answer."""
+        return find_servers(self.agent, self.platform)
+
+    # Revisions
+
+    @cached_property
+    def target(self) -> Revision:
+        """The revision that the spec desires."""
+        return revisions.of(self.agent.spec.versioned())
+
+    def find_revision(self, name: str | None) -> Revision | None:
+        """Return a revision by its name; None where there is none, or it cannot be read."""
+        if name == self.target.name:
+            return self.target
+        return find_revision(self.agent.name, name, self.observed) if name else None
+
+    @cached_property
+    def stable(self) -> Revision | None:
+        """The stable revision; None where there is none, or it cannot be read."""
+        return self.find_revision(self.previous.stable_revision)
+
+    @cached_property
+    def candidates(self) -> tuple[Revision, ...]:
+        """Revisions that may serve: the stable one and the desired one."""
+        found = (self.stable, self.target)
+        return tuple({each.name: each for each in found if each}.values())
+
+    @cached_property
+    def is_first_weight_due(self) -> bool:
+        """The canary has had no weight yet."""
+        return not self.previous.rollout.approved_weight
+
+    # Documents
+
+    @cached_property
+    def missing_sources(self) -> tuple[str, ...]:
+        """What is wrong with the documents' ConfigMaps, one sentence for each."""
+        return find_missing_sources(self.agent, self.observed.sources)
+
+    @cached_property
+    def missing_questions(self) -> str | None:
+        """What is wrong with the ConfigMap of the evaluation's questions."""
+        return find_missing_questions(self.agent, self.observed.sources)
+
+    def find_ingestions(self, live: tuple[Revision, ...]) -> tuple[Ingestion, ...]:
+        """Return the ingestions that these revisions need; none while documents are missing."""
+        if self.missing_sources:
+            return ()
+        return find_ingestions(self.agent, live, self.observed.sources, self.servers.store)
+
+    @cached_property
+    def ingestions(self) -> tuple[Ingestion, ...]:
+        """Ingestions that the candidates need."""
+        return self.find_ingestions(self.candidates)
+
+    def collection(self, revision: Revision) -> str:
+        """Return the collection that a revision reads."""
+        return revisions.collection(self.agent.namespace, self.agent.name, revision)
+
+    def is_indexed(self, revision: Revision) -> bool:
+        """The documents of a revision are searchable."""
+        place = self.collection(revision)
+        if self.missing_sources:
+            # What was indexed before goes on serving, and nothing else.
+            return self.stable is not None and place == self.collection(self.stable)
+        return all(i.is_complete(self.observed) for i in self.ingestions if i.collection == place)
+
+    # Pods and addresses
+
+    def available(self, revision: str | None) -> int:
+        """Return the available pods of a revision."""
+        workload = self.deployment(revision)
+        return workload.available if workload else 0
+
+    def deployment(self, revision: str | None) -> WorkloadFacts | None:
+        """Return the facts of a revision's Deployment."""
+        name = names.of_revision(self.agent.name, revision or "")
+        return self.observed.workload("Deployment", name)
+
+    @cached_property
+    def replicas(self) -> Mapping[str, int]:
+        """Pods that each revision should have until now."""
+        return {
+            child.revision: child.facts.replicas
+            for child in self.observed.of_kind("Deployment")
+            if child.revision and isinstance(child.facts, WorkloadFacts)
+        }
+
+    def address(self, revision: str) -> str | None:
+        """Return the ClusterIP of a revision's Service."""
+        child = self.observed.get("Service", names.of_revision(self.agent.name, revision))
+        return child.facts.cluster_ip if child and isinstance(child.facts, ServiceFacts) else None
+
+    @cached_property
+    def ready(self) -> frozenset[str]:
+        """Candidates that could serve: a pod is available, its address known, its index built."""
+        return frozenset(each.name for each in self.candidates if self._could_serve(each))
+
+    def _could_serve(self, revision: Revision) -> bool:
+        if not self.available(revision.name) or self.address(revision.name) is None:
+            return False
+        # Once it serves, what was indexed before goes on serving: its pods report a lost index.
+        serves = revision.name == self.previous.canary_revision and not self.is_first_weight_due
+        return serves or self.is_indexed(revision)
+
+    @cached_property
+    def index_trouble(self) -> Trouble | None:
+        """What keeps the documents of the desired revision from being indexed."""
+        return troubles.find_trouble_of_index(self.target.name, self.observed)
+
+    def find_trouble(self, revision: str) -> Trouble | None:
+        """Return what keeps pods of a revision from being ready."""
+        return troubles.find_trouble_of_revision(self.agent.name, revision, self.observed)
+
+    # Room
+
+    def is_unschedulable(self, revision: str | None) -> bool:
+        """A pod of the revision is unschedulable."""
+        return troubles.is_unschedulable(revision, self.observed)
+
+    def is_terminating(self, since: str | None) -> bool:
+        """Pods that were deleted at that time may still finish what they have begun."""
+        grace = self.agent.spec.pod.termination_grace_period_seconds + 30
+        return since is not None and elapsed(since, self.now) < grace
+
+    @cached_property
+    def lacks_capacity(self) -> bool:
+        """The canary is unschedulable, and no pod will be replaced by it."""
+        rollout, usual = self.agent.spec.rollout, self.agent.spec.replicas
+        is_canary = self.target.name == self.previous.canary_revision
+        if not is_canary or not self.is_unschedulable(self.target.name):
+            return False
+        if rollout.strategy == "recreate":
+            return not self.is_terminating(self.previous.rollout.started_at)
+        if self._is_scaling_down:
+            return False  # one of the stable pods is being replaced by it
+        return capacity.finds_no_room(self.state, rollout, usual)
+
+    @cached_property
+    def _is_scaling_down(self) -> bool:
+        stable = self.previous.stable_revision
+        workload = self.deployment(stable)
+        pods = self.observed.pods(names.ROLE_AGENT, stable) if stable else []
+        return workload is not None and len(pods) > workload.replicas
+
+    @cached_property
+    def may_replace(self) -> bool:
+        """Pods of the canary may take the places of stable ones."""
+        settings: Capacity = self.agent.spec.rollout.capacity
+        return self.agent.spec.replicas > 1 and settings.mode != "surge"
+
+    # The gateway
+
+    @cached_property
+    def routes(self) -> Routes:
+        """The routes as last written."""
+        return read_routes(self.agent.name, self.observed)
+
+    @property
+    def is_in_force(self) -> bool:
+        """The gateway follows the routes as last written."""
+        return self.routes.generation == self.observed.applied.generation
+
+    def find_routes(self, state: State, weight: int) -> Routes:
+        """Return the routes for a state of the rollout."""
+        return find_routes(
+            self.routes,
+            stable=state.stable,
+            canary=state.canary,
+            weight=weight,
+            is_offered=state.offered and not state.weight,
+            draining=[each.revision for each in state.draining],
+            is_in_force=self.is_in_force,
+            address=self.address,
+        )
+
+    @cached_property
+    def is_settled(self) -> bool:
+        """The gateway does what was last decided."""
+        wanted = self.find_routes(self.state, self.previous.rollout.weight)
+        return wanted == self.routes and self.is_in_force
+
+    # Judging
+
+    @cached_property
+    def evaluation(self) -> Evaluation | None:
+        """What is asked of the canary and the stable revision, once the rollout has begun."""
+        if self.previous.canary_revision != self.target.name or self.stable is None:
+            return None
+        if self.agent.spec.rollout.strategy not in ("canary", "blueGreen"):
+            return None
+        attempt = self.previous.rollout.started_at or ""
+        return find_evaluation(self.agent, self.target, self.stable, self.observed.sources, attempt)
+
+    @cached_property
+    def quality(self) -> EvaluationStatus | None:
+        """The result of the evaluation so far; None where there is none."""
+        previous, target = self.previous, self.target.name
+        if not self.is_first_weight_due and target == previous.canary_revision:
+            return None  # it was judged before
+        if asked := self.evaluation:
+            found = read_result(asked, self.observed, previous.evaluation)
+            if (
+                self.available(asked.stable.name)
+                or found.verdict != "Running"
+                or self.observed.get("Job", asked.job)
+            ):
+                return found
+            message = (
+                f"revision {asked.stable.name} has no ready pod to compare with; "
+                "`promote --full` continues without the comparison"
+            )
+            return found.model_copy(update={"message": message})
+        command = self.command
+        is_retried = command is not None and command.id != previous.rollout.last_command_id
+        is_new = target not in (previous.canary_revision, previous.stable_revision) and (
+            target != previous.failed_revision or is_retried
+        )
+        if self.agent.spec.rollout.analysis.evaluation and is_new and previous.stable_revision:
+            return EvaluationStatus(verdict="Running")  # the next reconciliation makes its Job
+        return None
+
+    @cached_property
+    def measurement(self) -> Measurement | None:
+        """The newest measurement at the present weight."""
+        reading = self.observed.reading
+        if reading is None or reading.window != self.previous.rollout.weighted_at:
+            return None
+        number = self.previous.analysis.measurements + 1
+        return judge(self.agent.spec.rollout.analysis, reading, number)
+
+    # The rollout
+
+    @cached_property
+    def state(self) -> State:
+        """The state of the rollout, as last written."""
+        return state_of(self.previous)
+
+    @cached_property
+    def seen(self) -> Seen:
+        """What the rollout decides on."""
+        target, spec = self.target.name, self.agent.spec
+        trouble = self.find_trouble(target) or self.index_trouble
+        return Seen(
+            target=target,
+            now=self.now,
+            ready=self.ready,
+            is_indexed=self.is_indexed(self.target),
+            is_stuck=self.index_trouble is not None,
+            carries=capacity.carries(
+                self.available(target), self.state, spec.rollout, spec.replicas
+            ),
+            trouble=trouble.message if trouble else "",
+            is_crowded=self.lacks_capacity,
+            is_reached=target in self.observed.applied.reached,
+            in_force=self.previous.rollout.weight,
+            is_settled=self.is_settled,
+            measurement=self.measurement,
+            evaluation=self.quality,
+            command=self.command,
+        )
+
+
+def find_revision(agent: str, name: str, observed: Observed) -> Revision | None:
+    """Return a revision from its ControllerRevision."""
+    child = observed.get("ControllerRevision", names.of_revision(agent, name))
+    if child is None or not isinstance(child.facts, DataFacts):
+        return None
+    try:
+        return revisions.restore(name, dict(child.facts.data))
+    except pydantic.ValidationError:
+        return None  # a later operator wrote it; what runs of it is left as it is
+
+
+def read_routes(agent: str, observed: Observed) -> Routes:
+    """Return the routes as last written."""
+    child = observed.get("ConfigMap", names.routes(agent))
+    if child and isinstance(child.facts, DataFacts):
+        try:
+            return parse_routes(child.facts.data.get(ROUTES_KEY, ""))
+        except RoutesError:
+            pass  # it was edited by hand: it is written again
+    return Routes(generation=0)
+
+
+def state_of(previous: ChatAgentStatus) -> State:
+    """The rollout's state as remembered in the status."""
+    going = previous.rollout
+    return State(
+        stable=previous.stable_revision,
+        canary=previous.canary_revision,
+        failed=previous.failed_revision,
+        failed_reason=previous.failed_reason,
+        failed_message=previous.failed_message,
+        started_at=going.started_at,
+        waiting_since=going.waiting_since,
+        step=going.step or 0,
+        step_started_at=going.step_started_at,
+        weight=going.approved_weight,
+        offered=going.offered,
+        weighted_at=going.weighted_at,
+        paused=going.paused,
+        full=going.full,
+        replacing=going.replacing,
+        path=going.path,
+        analysis=previous.analysis,
+        draining=previous.draining,
+        history=previous.history,
+        last_command_id=going.last_command_id,
+        last_command_result=going.last_command_result,
+    )
