@@ -30,12 +30,13 @@ class Ingestions(Component):
 
     def build_objects(self, state: DesiredState) -> Iterator[DesiredObject]:
         """Return the Jobs of the live revisions."""
+        sources = [each.config_map.name for each in state.agent.spec.knowledge.sources]
         for each in state.ingestions:
             pod = RuntimePod.of(each.revision, state.view)
             yield DesiredObject(
                 "Job",
                 each.job,
-                names.digest([each.job, *pod.inputs]),
+                names.digest([each.job, sources, *pod.inputs]),
                 lambda each=each, pod=pod: _build_job(each, pod),
                 is_replaceable=True,
             )

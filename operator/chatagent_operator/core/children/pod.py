@@ -50,7 +50,8 @@ class RuntimePod:
         password = redis.password.model_dump(mode="json") if redis.password else None
         # A managed one counts for nothing: an operator that adds Redis restarts no pod.
         external = [] if redis.is_managed else [redis.url, password]
-        return [self.revision.name, store.url, token, *external]
+        query = [store.query] if store.query else []
+        return [self.revision.name, store.url, token, *external, *query]
 
     def build_template(
         self,
