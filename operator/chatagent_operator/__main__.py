@@ -29,7 +29,8 @@ def main() -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     prometheus_client.start_http_server(settings.metrics_port)
     registry = kopf.OperatorRegistry()
-    Shell(settings, Metrics(prometheus_client.REGISTRY)).register(registry)
+    shell = Shell(settings, Metrics(prometheus_client.REGISTRY))
+    shell.register(registry)
     kopf.run(
         registry=registry,
         clusterwide=not settings.namespaces,
@@ -37,7 +38,10 @@ def main() -> None:
         standalone=True,
         identity=cast(Any, socket.gethostname()),  # kopf asks for a user's name, there is none
         liveness_endpoint=f"http://0.0.0.0:{settings.probe_port}/healthz",
+        stop_flag=shell.ended,
     )
+    if shell.failure:
+        sys.exit(f"chatagent-operator: {shell.failure}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pydantic
@@ -24,6 +25,7 @@ from chatagent_operator.core.view.evaluations import UnstoredReport
 from chatagent_operator.execute import Executor
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.errors import ApiError, NamespaceTerminatingError, NotFoundError
+from chatagent_operator.kube.sources import Sources
 from chatagent_operator.kube.store import AgentRecord, Store
 from chatagent_operator.metrics import Metrics
 from chatagent_operator.observe import Observer
@@ -49,6 +51,7 @@ class Reconciler:
     def __init__(
         self,
         store: Store,
+        sources: Sources,
         kube: Kube,
         observer: Observer,
         analyst: Analyst,
@@ -57,6 +60,7 @@ class Reconciler:
         now: Callable[[], str] = utc_now,
     ) -> None:
         self._store = store
+        self._sources = sources
         self._kube = kube
         self._observer = observer
         self._executor = Executor(store, kube, metrics)
@@ -91,10 +95,12 @@ class Reconciler:
             return None
         agent = Agent(key[0], key[1], record.uid, record.generation, spec)
         command = parse_command(record.annotations.get(names.COMMAND_ANNOTATION))
+        sources = await self._sources.digests(key[0], _sources_of(spec))
         if _is_urgent(agent, command, previous):
             observed = self._store.observed(key)  # a pod that hangs must not be waited for
         else:
             observed = await self._observer.observe(key, agent, previous)
+        observed = replace(observed, sources=sources)
         made = self._plan(agent, previous, observed, command, {})
         result = await self._executor.execute(key, made.writes)
         if result.rejected:
@@ -181,8 +187,7 @@ class Reconciler:
                     *key, status.model_dump(mode="json", by_alias=True)
                 )
             except NotFoundError:
-                self._store.lost_agent(record.uid)  # its children are deleted with it
-                return
+                return  # its children are deleted with it, and the watch reports it
             self._store.wrote_agent(key, body)
         for event in events:
             _log.info("%s: %s: %s", key, event.reason, event.message)
@@ -199,6 +204,15 @@ def _is_urgent(
         and command.id != previous.rollout.last_command_id
         and agent.spec.gateway.provider == "haproxy"
     )
+
+
+def _sources_of(spec: ChatAgentSpec) -> list[str]:
+    """The ConfigMaps that hold documents or questions."""
+    found = [source.config_map.name for source in spec.knowledge.sources]
+    evaluation = spec.rollout.analysis.evaluation
+    if evaluation and evaluation.config_map:
+        found.append(evaluation.config_map.name)
+    return found
 
 
 def _describe(error: pydantic.ValidationError) -> str:

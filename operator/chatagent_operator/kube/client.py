@@ -6,64 +6,27 @@ Everything is idempotent and nothing is retried here: the queue tries again with
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime
-from typing import Any, cast
-from urllib.parse import urlencode
-
-import aiohttp
-from kubernetes.aio import client, config  # pyright: ignore[reportMissingTypeStubs]
 
 from chatagent_operator.api.group import API_VERSION, KIND
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Manifest
 from chatagent_operator.core.kinds import REGISTRY
 from chatagent_operator.core.rollout.machine import Notice
-from chatagent_operator.kube.errors import ApiError, NotFoundError, RejectedError, from_response
-from chatagent_operator.kube.store import Listing
+from chatagent_operator.kube.connection import TIMEOUT_SECONDS, Connection
+from chatagent_operator.kube.errors import NotFoundError, RejectedError
 
 FIELD_MANAGER = names.MANAGED_BY
-TIMEOUT_SECONDS = 15.0
 ALREADY_EXISTS = 409
 LOG_BYTES = 16 * 1024 * 1024
 """Most that is read of a pod's log; more than a kubelet keeps of one."""
-PAGE = 500
-"""Most objects in one answer of a list, as kubectl asks for."""
 
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
-_ONLY_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
-class Kube:
-    """One connection to one API server."""
-
-    def __init__(self, api: client.ApiClient) -> None:
-        self._api = api
-
-    @classmethod
-    async def connect(cls, kubeconfig: str | None = None, context: str | None = None) -> Kube:
-        """Connect as a pod does where nothing is named, or else as kubectl does.
-
-        Raises:
-            ConfigException: there is no configuration, or no such context in it.
-        """
-        configuration = client.Configuration()
-        if kubeconfig is None and context is None:
-            try:
-                config.load_incluster_config(client_configuration=configuration)
-                return cls(client.ApiClient(configuration))
-            except config.ConfigException:
-                pass  # not in a pod
-        await config.load_kube_config(
-            config_file=kubeconfig, context=context, client_configuration=configuration
-        )
-        return cls(client.ApiClient(configuration))
-
-    async def close(self) -> None:
-        """Close the connection."""
-        await self._api.close()
+class Kube(Connection):
+    """What the operator and the command line do with objects, on one connection."""
 
     async def apply(self, manifest: Manifest, digest: str, force: bool) -> Manifest:
         """Server-side apply; returns the object as stored.
@@ -111,37 +74,6 @@ class Kube:
             return None
         value = (body.get("data") or {}).get(key)
         return base64.b64decode(value).decode() if value else None
-
-    async def require_crd(self, namespace: str | None) -> None:
-        """Make sure that there are ChatAgents to watch.
-
-        Raises:
-            NotFoundError: the CustomResourceDefinition is not installed.
-        """
-        await self.request("GET", _path(KIND, namespace) + "?limit=1")
-
-    async def list_uids(self, kind: str, namespace: str | None, selector: str | None) -> Listing:
-        """All that there is of a kind, without what is in it.
-
-        Args:
-            namespace: None: all of them.
-            selector: of labels.
-
-        Raises:
-            ApiError: the server refused or did not answer, be it for one page only.
-        """
-        query = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
-        uids: set[str] = set()
-        version = None
-        while True:
-            path = f"{_path(kind, namespace)}?{urlencode(query)}"
-            page = await self.request("GET", path, accept=_ONLY_METADATA)
-            uids.update(item["metadata"]["uid"] for item in page["items"] or [])
-            if version is None:  # that of the first page is every page's
-                version = int(page["metadata"]["resourceVersion"])
-            if not (rest := page["metadata"].get("continue")):
-                return Listing(kind, namespace, version, frozenset(uids))
-            query["continue"] = rest
 
     async def find(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """An object that is not watched; None where there is none, or no such kind."""
@@ -193,59 +125,6 @@ class Kube:
         }
         await self.request("POST", _path("Event", namespace), event)
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        content_type: str = "application/json",
-        accept: str = "application/json",
-    ) -> Manifest:
-        """One request; returns the answer's JSON.
-
-        Raises:
-            ApiError: the server refused or did not answer.
-        """
-        headers = {"Accept": accept}
-        response = await self._send(method, path, body, content_type, TIMEOUT_SECONDS, headers)
-        try:
-            text: bytes = await response.read()
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise ApiError(0, f"{method} {path}: {error or type(error).__name__}") from error
-        if response.status >= 400:
-            raise from_response(response.status, text)
-        return cast(Manifest, json.loads(text))
-
-    async def lines(
-        self, method: str, path: str, body: Any, headers: Mapping[str, str], silence: float
-    ) -> AsyncGenerator[bytes]:
-        """One request; yields the lines of its answer as they come.
-
-        Args:
-            headers: beside the usual ones.
-            silence: seconds without a byte after which it has ended.
-
-        Raises:
-            ApiError: the server refused, did not answer, or broke off.
-        """
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_SECONDS, sock_read=silence)
-        sent = await self._send(method, path, body, "application/json", timeout, headers)
-        response: aiohttp.ClientResponse = sent.response  # what it is wrapped in reads it whole
-        rest = b""
-        try:
-            if response.status >= 400:
-                raise from_response(response.status, await response.read())
-            async for piece in response.content.iter_any():
-                *whole, rest = (rest + piece).split(b"\n")
-                for line in whole:
-                    yield line
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise ApiError(0, f"{method} {path}: {error or type(error).__name__}") from error
-        finally:
-            response.close()
-        if rest:
-            yield rest
-
     async def log(self, namespace: str, pod: str) -> str:
         """What the container of a pod has written so far.
 
@@ -256,27 +135,6 @@ class Kube:
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log?limitBytes={LOG_BYTES}"
         lines = self.lines("GET", path, None, {"Accept": "*/*"}, TIMEOUT_SECONDS)
         return b"\n".join([line async for line in lines]).decode(errors="replace")
-
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        body: Any,
-        content_type: str,
-        limit: Any,
-        more: Mapping[str, str] | None = None,
-    ) -> Any:
-        headers: dict[str, str] = {"Content-Type": content_type, "Accept": "application/json"}
-        headers |= more or {}
-        query: list[tuple[str, str]] = []
-        await self._api.update_params_for_auth(headers, query, ["BearerToken"], path, method, body)
-        url = self._api.configuration.host + path
-        try:
-            return await self._api.call_api(
-                method, url, headers, body, _request_timeout=limit, _preload_content=False
-            )
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise ApiError(0, f"{method} {path}: {error or type(error).__name__}") from error
 
 
 def _path(kind: str, namespace: str | None, name: str | None = None) -> str:
