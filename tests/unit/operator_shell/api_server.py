@@ -19,6 +19,26 @@ from aiohttp import web
 
 from chatagent_operator.kube.errors import ApiError, SilentError, from_response
 
+NAMED = 6
+"""Slashes in the path of one object of the core group."""
+
+DISCOVERY: dict[str, Any] = {
+    "/api": {"versions": ["v1"]},
+    "/apis": {"groups": []},
+    "/api/v1": {
+        "resources": [
+            {
+                "name": "namespaces",
+                "singularName": "namespace",
+                "kind": "Namespace",
+                "namespaced": False,
+                "verbs": ["list", "watch"],
+            }
+        ]
+    },
+}
+"""As little as kopf begins with."""
+
 Body = dict[str, Any]
 Identity = tuple[str, str, str]
 """Path of all objects of a kind, namespace, name."""
@@ -216,6 +236,15 @@ class ApiServer:
                 await self.changed.wait()
         raise ApiError(0, "connection reset")
 
+    def _get(self, path: str, accept: str) -> Body:
+        """One object of the core group."""
+        head, name = path.rsplit("/", 1)
+        request = self._accept(head + "?get", accept)
+        found = self.objects.get((request.collection, request.namespace or "", name))
+        if found is None:
+            raise from_response(404, b'{"message": "not found"}')
+        return found
+
     def _accept(self, path: str, accept: str) -> Request:
         parts = urlsplit(path)
         request = Request(parts.path, dict(parse_qsl(parts.query)), accept)
@@ -249,7 +278,11 @@ class ApiServer:
     async def handle(self, web_request: web.Request) -> web.StreamResponse:
         """Answer over HTTP."""
         accept = web_request.headers["Accept"]
+        if web_request.path in DISCOVERY:
+            return web.json_response(DISCOVERY[web_request.path])
         try:
+            if "/namespaces/" in web_request.path and web_request.path.count("/") == NAMED:
+                return web.json_response(self._get(web_request.path, accept))
             if web_request.query.get("watch") != "true":
                 page = await self.request("GET", web_request.path_qs, accept=accept)
                 return web.json_response(page)
@@ -271,6 +304,7 @@ class Faults:
         """Each happens at the next opportunity."""
 
         self._sent: list[bytes] = []
+        self._listed: Request | None = None
         server.refuse = self._refuse
         server.garble = self._garble
 
@@ -284,15 +318,18 @@ class Faults:
                 return from_response(int(status), b'{"message": "no"}', "1")
 
     def _garble(self, request: Request, line: bytes) -> list[bytes]:
-        self._sent = [*self._sent[-5:], line]
+        is_list_over = request is self._listed or not request.is_streamed_list
+        if b"initial-events-end" in line:
+            self._listed = request
+        if is_list_over:
+            self._sent = [*self._sent[-5:], line]
         match self._take("break", "silence", "repeat", "garbage", "cut", "error", "skip"):
             case "break":
                 raise ApiError(0, "connection reset")
             case "silence":
                 raise SilentError(0, "silent")
             case "repeat":
-                live = [old for old in self._sent if b"initial-events-end" not in old]
-                return [line, *live] if not request.is_streamed_list else [line, line]
+                return [line, self._sent[0] if is_list_over else line]
             case "garbage":
                 return [b'{"type": "ADDED", "obj', line]
             case "cut":
