@@ -19,9 +19,6 @@ from aiohttp import web
 
 from chatagent_operator.kube.errors import ApiError, SilentError, from_response
 
-NAMED = 6
-"""Slashes in the path of one object of the core group."""
-
 DISCOVERY: dict[str, Any] = {
     "/api": {"versions": ["v1"]},
     "/apis": {"groups": []},
@@ -38,6 +35,9 @@ DISCOVERY: dict[str, Any] = {
     },
 }
 """As little as kopf begins with."""
+
+NAMED = 2
+"""Slashes after the namespace's in the path of one object."""
 
 Body = dict[str, Any]
 Identity = tuple[str, str, str]
@@ -185,6 +185,8 @@ class ApiServer:
     async def request(
         self, method: str, path: str, *, accept: str = "application/json"
     ) -> dict[str, Any]:
+        if path.partition("/namespaces/")[2].count("/") == NAMED:
+            return self._get(path, accept)
         request = self._accept(path, accept)
         version, begin = self.version, 0
         if token := request.query.get("continue"):
@@ -237,9 +239,8 @@ class ApiServer:
         raise ApiError(0, "connection reset")
 
     def _get(self, path: str, accept: str) -> Body:
-        """One object of the core group."""
         head, name = path.rsplit("/", 1)
-        request = self._accept(head + "?get", accept)
+        request = self._accept(head, accept)
         found = self.objects.get((request.collection, request.namespace or "", name))
         if found is None:
             raise from_response(404, b'{"message": "not found"}')
@@ -281,8 +282,6 @@ class ApiServer:
         if web_request.path in DISCOVERY:
             return web.json_response(DISCOVERY[web_request.path])
         try:
-            if "/namespaces/" in web_request.path and web_request.path.count("/") == NAMED:
-                return web.json_response(self._get(web_request.path, accept))
             if web_request.query.get("watch") != "true":
                 page = await self.request("GET", web_request.path_qs, accept=accept)
                 return web.json_response(page)

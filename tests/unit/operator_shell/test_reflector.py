@@ -413,7 +413,7 @@ async def test_back_off_begins_anew_after_an_outage() -> None:
             await world.until(lambda: not world.faults.due)
             await world.settle()
             assert world.slept[0] <= 0.25
-            assert world.slept[4] >= 1, "as the server asked by Retry-After"
+            assert world.slept[2] >= 1, "as the server asked by Retry-After"
 
 
 async def test_a_server_that_ends_every_watch_at_once_is_not_asked_all_the_time() -> None:
@@ -432,7 +432,8 @@ async def test_a_server_that_ends_every_watch_at_once_is_not_asked_all_the_time(
 async def test_a_kind_that_is_not_installed_is_a_clear_error() -> None:
     world = World(ApiServer(known=set()))
     with pytest.raises(UnknownKindError, match="the API server does not know pods"):
-        await world.reflector.run()
+        async with asyncio.timeout(1):
+            await world.reflector.run()
 
 
 async def test_a_kind_that_is_removed_for_a_while_is_waited_for() -> None:
