@@ -144,6 +144,7 @@ class Reflector(Mapping[Key, T]):
         self.synced = asyncio.Event()
         self.position = -1
         self.name = f"{kind.plural} in {namespace}" if namespace else kind.plural
+        self._plural = f"{kind.plural}.{kind.group}" if kind.group else kind.plural
         self._transport = transport
         self._project = project
         self._on_change = on_change
@@ -182,8 +183,10 @@ class Reflector(Mapping[Key, T]):
                 await self._follow()
             except ApiError as error:
                 if error.status == 404 and not self.synced.is_set():
-                    message = f"the API server does not know {self.name}: {error.message}"
-                    raise UnknownKindError(message) from error
+                    raise UnknownKindError(
+                        f"the API server has no {self._plural}; install the "
+                        "CustomResourceDefinition, then start this again"
+                    ) from error
                 await self._timing.sleep(self._fail(error))
 
     async def _follow(self) -> None:

@@ -186,11 +186,8 @@ class Store:
         children = dict(self._children.get(key, {}))
         written = self._written.get(key, {})
         for identity, (since, child) in list(written.items()):
-            seen = children.get(identity)
-            if seen and seen.resource_version >= child.resource_version:
-                del written[identity]
-            elif self._is_outdated(key, child, since):
-                del written[identity]  # deleted by somebody before a watch reported it
+            if self._is_outdated(key, child, since):
+                del written[identity]  # by now the watch has the last word
             else:
                 children[identity] = child
         return Observed(children)

@@ -216,13 +216,13 @@ class ApiServer:
         if request.is_streamed_list:
             position = self.version
             for body in self.select(request):
-                yield _line("ADDED", _shown(body, request))
-            yield _bookmark(position, {"k8s.io/initial-events-end": "true"})
+                yield build_event("ADDED", _shown(body, request))
+            yield build_bookmark(position, ends_list=True)
         else:
             position = int(request.query["resourceVersion"])
             if position < self.compacted:
                 gone = {"kind": "Status", "code": 410, "message": "too old resource version"}
-                yield _line("ERROR", gone)
+                yield build_event("ERROR", gone)
                 return
         while restarts == self._restarts:
             for each in [entry for entry in self.history if entry.version > position]:
@@ -230,10 +230,10 @@ class ApiServer:
                 if each.collection == request.collection and (kind := _type(request, each)):
                     shown = _shown(each.after or each.before or {}, request)
                     version = {"resourceVersion": str(each.version)}
-                    yield _line(kind, shown | {"metadata": shown["metadata"] | version})
+                    yield build_event(kind, shown | {"metadata": shown["metadata"] | version})
             if position < self.version and request.query.get("allowWatchBookmarks"):
                 position = self.version
-                yield _bookmark(position, {})
+                yield build_bookmark(position)
             if position >= self.version and restarts == self._restarts:
                 await self.changed.wait()
         raise ApiError(0, "connection reset")
@@ -334,7 +334,7 @@ class Faults:
             case "cut":
                 return [line[: len(line) // 2]]
             case "error":
-                return [_line("ERROR", {"code": 500, "message": "etcd is away"})]
+                return [build_event("ERROR", {"code": 500, "message": "etcd is away"})]
             case "skip" if b"BOOKMARK" not in line:
                 return []
             case _:
@@ -355,10 +355,13 @@ def _shown(body: Body, request: Request) -> Body:
     return {"metadata": body["metadata"]} if "PartialObjectMetadata" in request.accept else body
 
 
-def _line(kind: str, body: Body) -> bytes:
+def build_event(kind: str, body: Body) -> bytes:
+    """A line of a watch."""
     return json.dumps({"type": kind, "object": body}).encode()
 
 
-def _bookmark(version: int, annotations: Mapping[str, str]) -> bytes:
+def build_bookmark(version: int, ends_list: bool = False) -> bytes:
+    """A line that says how far a watch has come."""
+    annotations = {"k8s.io/initial-events-end": "true"} if ends_list else {}
     metadata = {"resourceVersion": str(version), "annotations": annotations}
-    return _line("BOOKMARK", {"metadata": metadata})
+    return build_event("BOOKMARK", {"metadata": metadata})

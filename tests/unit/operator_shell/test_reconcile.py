@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
@@ -158,7 +159,7 @@ class World:
         self._reported = there
 
     def _position(self, kind: str, namespace: str) -> int | None:
-        return 0 if kind in WATCHED else None
+        return sys.maxsize if kind in WATCHED else None
 
     async def settle(self) -> float | None:
         """Look until nothing changes. Returns when the next look is due."""

@@ -18,7 +18,13 @@ from chatagent_operator.kube import reflector as reflector_module
 from chatagent_operator.kube.errors import ApiError, UnknownKindError
 from chatagent_operator.kube.events import Body
 from chatagent_operator.kube.reflector import Reflector, Timing
-from tests.unit.operator_shell.api_server import ApiServer, Faults, Request
+from tests.unit.operator_shell.api_server import (
+    ApiServer,
+    Faults,
+    Request,
+    build_bookmark,
+    build_event,
+)
 
 SEQUENCES = 10_000
 POD = REGISTRY["Pod"]
@@ -416,22 +422,72 @@ async def test_back_off_begins_anew_after_an_outage() -> None:
             assert world.slept[2] >= 1, "as the server asked by Retry-After"
 
 
-async def test_a_server_that_ends_every_watch_at_once_is_not_asked_all_the_time() -> None:
+@pytest.mark.parametrize("ends", ["list", "watch"])
+async def test_a_server_that_ends_everything_at_once_is_not_asked_all_the_time(ends: str) -> None:
     world = World()
 
     async def watch(request: Request) -> AsyncGenerator[bytes]:
+        await asyncio.sleep(0)
+        if request.is_streamed_list and ends == "watch":
+            yield build_bookmark(world.server.version, ends_list=True)
+
+    world.server.watch = watch
+    async with running(world):
+        await world.until(lambda: world.now > 60)
+    assert len(world.server.requests) < 30
+
+
+async def test_a_stream_may_report_changes_before_its_list_is_complete() -> None:
+    world = World()
+    version = world.server.version
+    world.put("a", 1)
+    world.put("b", 1)
+    old = dict(world.server.objects)
+    world.delete("a")
+    world.put("b", 2)
+    objects = world.server.objects
+    new, gone = objects[PODS, "demo", "b"], {"resourceVersion": str(version + 3)}
+    deleted = old[PODS, "demo", "a"]
+    deleted = deleted | {"metadata": deleted["metadata"] | gone}
+    lines = [
+        build_event("ADDED", old[PODS, "demo", "a"]),
+        build_event("ADDED", old[PODS, "demo", "b"]),
+        build_event("DELETED", deleted),
+        build_event("MODIFIED", new),
+        build_event("ADDED", old[PODS, "demo", "a"]),  # once more
+        build_bookmark(world.server.version, ends_list=True),
+    ]
+
+    async def watch(request: Request) -> AsyncGenerator[bytes]:
+        for line in lines:
+            yield line
+        await asyncio.sleep(3600)
+
+    world.server.watch = watch
+    async with running(world):
+        await world.until(world.reflector.synced.is_set)
+    assert dict(world.reflector) == world.expected()
+    assert [new and new.value for _, _, new in world.changes] == [2]
+
+
+async def test_a_list_that_ends_in_time_but_is_not_complete_is_a_failure() -> None:
+    world = World()
+
+    async def watch(request: Request) -> AsyncGenerator[bytes]:
+        world.now += 300
+        await asyncio.sleep(0)
         return
         yield b""
 
     world.server.watch = watch
     async with running(world):
-        await world.until(lambda: world.now > 60)
-    assert len(world.server.requests) < 20
+        await world.until(lambda: world.failures > 3)
+    assert not world.reflector.synced.is_set()
 
 
 async def test_a_kind_that_is_not_installed_is_a_clear_error() -> None:
     world = World(ApiServer(known=set()))
-    with pytest.raises(UnknownKindError, match="the API server does not know pods"):
+    with pytest.raises(UnknownKindError, match="the API server has no pods; install"):
         async with asyncio.timeout(1):
             await world.reflector.run()
 

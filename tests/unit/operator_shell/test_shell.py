@@ -198,7 +198,7 @@ async def test_a_missing_crd_ends_the_process(monkeypatch: pytest.MonkeyPatch) -
     async with world.running(monkeypatch) as shell:
         async with asyncio.timeout(20):
             await shell.ended.wait()
-    assert "the API server does not know chatagents" in str(shell.failure)
+    assert "the API server has no chatagents.chatagent.dev; install" in str(shell.failure)
 
 
 async def test_nothing_is_watched_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

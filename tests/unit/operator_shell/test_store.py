@@ -143,6 +143,8 @@ def test_an_agent_that_was_recreated_has_nothing_of_the_status_that_was_written(
     cluster.report_agent(None)
     cluster.report_agent(agent(8, "b", uid="v"))
     assert cluster.stable() == "b"
+    cluster.store.wrote_agent(KEY, agent(9, "a"))
+    assert cluster.stable() == "b"
 
 
 def test_objects_of_others_are_not_ours() -> None:
