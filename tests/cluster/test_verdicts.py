@@ -47,7 +47,9 @@ def test_kstatus(story: Story) -> None:
 def test_argocd(story: Story) -> None:
     found = argocd(body(story))
     assert found.status == story["argocd"]
-    assert found.message == story.get("message", "the operator has not reconciled the current spec yet")
+    assert found.message == story.get(
+        "message", "the operator has not reconciled the current spec yet"
+    )
 
 
 PAUSED: dict[str, Any] = {"steps": [{"setWeight": 5}, {"pause": {}}]}
