@@ -76,12 +76,13 @@ format: venv ## Format the code
 	@$(RUN) ruff check --fix .
 
 .PHONY: lint
-lint: venv ## Format, lint, types, import layers, generated files
+lint: venv ## Format, lint, types, import layers, generated files, words
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
 	$(RUN) pyright
 	PYTHONPATH=operator:. $(RUN) lint-imports
 	PYTHONPATH=operator:. $(RUN) python -m chatagent_operator.api.crd --check
+	$(DEV).words
 
 .PHONY: test-unit
 test-unit: venv ## Tests of the pure parts

@@ -1,4 +1,4 @@
-"""Agents in the states that a person looks at."""
+"""Agents in the states that the commands show."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def condition(kind: str, status: str, reason: str, message: str = "") -> Body:
 CONDITIONS = [
     condition("Accepted", "True", "Accepted"),
     condition("WorkloadsReady", "True", "Available"),
-    condition("Progressing", "True", "Analysing", "1 of 3 measurements have passed"),
+    condition("Progressing", "True", "Analysing", "1 of 3 measurements have succeeded"),
     condition("Degraded", "False", "AsExpected"),
-    condition("Reconciling", "True", "Analysing", "1 of 3 measurements have passed"),
+    condition("Reconciling", "True", "Analysing", "1 of 3 measurements have succeeded"),
     condition("Ready", "True", "Serving"),
 ]
 
@@ -55,7 +55,7 @@ ROLLOUT = {
     "stepStartedAt": "2026-01-03T08:01:00Z",
     "weightedAt": "2026-01-03T08:01:00Z",
     "startedAt": "2026-01-03T08:00:00Z",
-    "message": "1 of 3 measurements have passed",
+    "message": "1 of 3 measurements have succeeded",
 }
 
 ANALYSIS = {
@@ -120,35 +120,35 @@ FAILED_STATUS: Body = {
     "stableRevision": STABLE,
     "failedRevision": CANARY,
     "failedReason": "AnalysisFailed",
-    "failedMessage": "errors: 0.21, the stable revision 0.01: more than 0.01 above",
+    "failedMessage": "errors: 0.21 exceeds the stable revision's 0.01 by more than 0.01",
     "rollout": {
         "lastCommandId": "before",
-        "lastCommandResult": "refused: it waits for nobody",
-        "message": "revision 9d7f6748 was taken back",
+        "lastCommandResult": "refused: the rollout is not paused",
+        "message": "revision 9d7f6748 is rolled back",
     },
     "history": [
         {
             "revision": CANARY,
             "outcome": "Failed",
             "reason": "AnalysisFailed",
-            "message": "errors: 0.21, the stable revision 0.01: more than 0.01 above",
+            "message": "errors: 0.21 exceeds the stable revision's 0.01 by more than 0.01",
             "startedAt": "2026-01-03T08:00:00Z",
             "endedAt": "2026-01-03T08:02:30Z",
         },
         *HISTORY,
     ],
     "conditions": [
-        condition("Degraded", "True", "AnalysisFailed", "revision 9d7f6748 was taken back"),
-        condition("Stalled", "True", "AnalysisFailed", "revision 9d7f6748 was taken back"),
+        condition("Degraded", "True", "AnalysisFailed", "revision 9d7f6748 is rolled back"),
+        condition("Stalled", "True", "AnalysisFailed", "revision 9d7f6748 is rolled back"),
         condition("Ready", "True", "Serving"),
     ],
 }
 
 
 def server(status: Body, **spec: object) -> FakeServer:
-    """The agent, three revisions that are remembered, and the Deployments of two."""
-    wanted = {"image": f"{IMAGE}:1.5.0", "pipeline": NEW_PIPELINE} | spec
-    body = agent(deepcopy(status), **wanted)
+    """The agent, three stored revisions, and their Deployments."""
+    desired = {"image": f"{IMAGE}:1.5.0", "pipeline": NEW_PIPELINE} | spec
+    body = agent(deepcopy(status), **desired)
     return FakeServer(
         {
             SHOP: body,

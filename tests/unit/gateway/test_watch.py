@@ -181,7 +181,7 @@ async def test_the_sidecar_lives_on_without_haproxy(
                     continue
             assert "chatagent_gateway_applied_generation -1.0" in metrics
             assert await page(http, "/livez") == "ok"
-            assert "no answer at /nonexistent.sock" in await page(http, "/readyz")
+            assert "no response from HAProxy at /nonexistent.sock" in await page(http, "/readyz")
     finally:
         sidecar.cancel()
         with contextlib.suppress(asyncio.CancelledError):
