@@ -74,7 +74,6 @@ EXCLUDED = (
     "operator/chatagent_operator/api/conditions.py",
     "operator/chatagent_operator/api/status.py",
     "operator/chatagent_operator/core/",
-    "operator/chatagent_operator/gateway/watch.py",
     "operator/chatagent_operator/handlers.py",
     "operator/chatagent_operator/kube/",
     "operator/chatagent_operator/metrics.py",
