@@ -13,7 +13,8 @@ from chatagent_operator.core.agent import Agent
 from chatagent_operator.core.observed.facts import DataFacts
 from chatagent_operator.core.observed.objects import Observed
 from chatagent_operator.core.revision import Revision
-from chatagent_operator.core.rollout.machine import Decision, State, capacity, elapsed
+from chatagent_operator.core.rollout import capacity
+from chatagent_operator.core.rollout.machine import Decision, State, elapsed
 from chatagent_operator.core.routing.routes import Routes
 from chatagent_operator.core.servers import managed_store
 from chatagent_operator.core.view.evaluations import (
