@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from chatagent_operator.core.plan import Write
+from chatagent_operator.kube.errors import NotLeaderError
 
 
 class Metrics:
@@ -26,6 +27,11 @@ class Metrics:
             "Looks that ended with an error and are tried again",
             registry=registry,
         )
+        self._leader = Gauge(
+            "chatagent_operator_leader",
+            "1 where this replica reconciles, 0 where it is a standby",
+            registry=registry,
+        )
         self._writes = Counter(
             "chatagent_operator_writes", "Writes to children", ["action"], registry=registry
         )
@@ -33,8 +39,18 @@ class Metrics:
     @contextmanager
     def reconciling(self) -> Generator[None]:
         """Measures one look."""
-        with self._seconds.time(), self._failures.count_exceptions():
-            yield
+        with self._seconds.time():
+            try:
+                yield
+            except NotLeaderError:
+                raise  # the leader reconciles it
+            except Exception:
+                self._failures.inc()
+                raise
+
+    def lead(self, leads: bool) -> None:
+        """Says whether this replica reconciles."""
+        self._leader.set(leads)
 
     def write(self, action: Write) -> None:
         """Counts one write."""
