@@ -32,7 +32,7 @@ from chatagent_operator.kube.errors import (
     RejectedError,
     from_response,
 )
-from chatagent_operator.kube.fence import Fence
+from chatagent_operator.kube.fence import Fence, finish
 from chatagent_operator.kube.store import Listing
 
 FIELD_MANAGER = names.MANAGED_BY
@@ -256,6 +256,14 @@ class Kube:
             NotLeaderError: it is a write, and this process is not the leader.
             ApiError: the server refused or did not answer, or not with JSON.
         """
+        exchange = self._exchange(method, path, body, content_type, accept, limit)
+        if self._fence and self._fence.covers(method, path):
+            return await finish(exchange)
+        return await exchange
+
+    async def _exchange(
+        self, method: str, path: str, body: Any, content_type: str, accept: str, limit: float
+    ) -> Manifest:
         headers = {"Accept": accept}
         response = await self._send(method, path, body, content_type, limit, headers)
         try:

@@ -6,10 +6,12 @@ waiting for a connection, a proxy look-up or a paused process may lie between th
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import SimpleNamespace
+from typing import Any, TypeVar
 
 import aiohttp
 
@@ -17,6 +19,8 @@ from chatagent_operator.kube.errors import NotLeaderError
 
 LEASES = "/apis/coordination.k8s.io/"
 """Requests for Leases are not fenced: they are how a candidate becomes the leader."""
+
+T = TypeVar("T")
 
 _READS = {"GET", "HEAD", "OPTIONS"}
 _CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -47,13 +51,17 @@ class Fence:
         """Seconds for which writes are still allowed; 0: none is."""
         return max(0.0, self._until - self._clock())
 
+    def covers(self, method: str, path: str) -> bool:
+        """Return whether a request is one that only the leader may send."""
+        return method not in _READS and LEASES not in path
+
     def check(self, method: str, path: str) -> float:
         """Return the seconds that a request may take; infinity for one that is not fenced.
 
         Raises:
             NotLeaderError: it is a write, and this process may not write.
         """
-        if method in _READS or LEASES in path:
+        if not self.covers(method, path):
             return math.inf
         if (left := self.left) <= 0:
             raise NotLeaderError(method, path)
@@ -76,3 +84,16 @@ class Fence:
         config.on_request_headers_sent.append(check)
         config.on_request_chunk_sent.append(check)
         return config
+
+
+async def finish(sending: Coroutine[Any, Any, T]) -> T:
+    """Await a write to its end, also where the caller is cancelled meanwhile.
+
+    What was sent may be carried out. The Lease must not be released before that is over.
+    """
+    task = asyncio.ensure_future(sending)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.gather(task, return_exceptions=True)
+        raise
