@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from chatagent_operator.core.plan import Write
-from chatagent_operator.kube.errors import NotLeaderError
+from chatagent_operator.kube.errors import NotLeaderError, StaleError
 
 
 class Metrics:
@@ -42,8 +42,8 @@ class Metrics:
         with self._seconds.time():
             try:
                 yield
-            except NotLeaderError:
-                raise  # the leader reconciles it
+            except (NotLeaderError, StaleError):
+                raise  # the leader reconciles it, or this one does from what is there now
             except Exception:
                 self._failures.inc()
                 raise

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
-from chatagent_operator.kube.errors import NotLeaderError
+from chatagent_operator.kube.errors import NotLeaderError, StaleError
 
 K = TypeVar("K", bound=Hashable)
 
@@ -92,7 +92,6 @@ class KeyedQueue(Generic[K]):
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        self._tasks.clear()  # a task that was cancelled before it began has not done so
 
     async def _drain(self, key: K) -> None:
         try:
@@ -110,8 +109,8 @@ class KeyedQueue(Generic[K]):
         except asyncio.CancelledError:
             self._dirty.add(key)
             raise
-        except NotLeaderError:
-            again = FIRST_RETRY_SECONDS  # the queue is about to be paused
+        except (NotLeaderError, StaleError):
+            again = FIRST_RETRY_SECONDS  # the queue is about to be paused, or the watch to report
         except Exception as error:
             count = self._failures[key] = self._failures.get(key, 0) + 1
             again = min(FIRST_RETRY_SECONDS * 2 ** (count - 1), LAST_RETRY_SECONDS)

@@ -291,7 +291,7 @@ class Reconciler:
         if status != previous:
             try:
                 body = await self._kube.write_status(
-                    *key, status.model_dump(mode="json", by_alias=True)
+                    *key, status.model_dump(mode="json", by_alias=True), seen.resource_version
                 )
             except NotFoundError:
                 self._store.lost_agent(seen.uid)  # its children go with it

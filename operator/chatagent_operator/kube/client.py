@@ -30,6 +30,7 @@ from chatagent_operator.kube.errors import (
     NotFoundError,
     NotLeaderError,
     RejectedError,
+    StaleError,
     from_response,
 )
 from chatagent_operator.kube.fence import Fence, finish
@@ -37,7 +38,7 @@ from chatagent_operator.kube.store import Listing
 
 FIELD_MANAGER = names.MANAGED_BY
 TIMEOUT_SECONDS = 15.0
-ALREADY_EXISTS = 409
+ALREADY_EXISTS = CONFLICT = 409
 LOG_BYTES = 16 * 1024 * 1024
 """Most that is read of a pod's log; more than a kubelet keeps of one."""
 PAGE = 500
@@ -208,10 +209,26 @@ class Kube:
         path = _path(KIND, namespace, name) + "?fieldManager=kubectl-chatagent"
         return await self.request("PATCH", path, patch, _MERGE)
 
-    async def write_status(self, namespace: str, name: str, status: Manifest) -> Manifest:
-        """Replace the fields of a ChatAgent's status; returns the ChatAgent."""
+    async def write_status(
+        self, namespace: str, name: str, status: Manifest, resource_version: int
+    ) -> Manifest:
+        """Replace the fields of a ChatAgent's status; returns the ChatAgent.
+
+        Args:
+            resource_version: that of the ChatAgent that the status was made from. A new leader
+                whose watch is behind must not undo what the previous one wrote last.
+
+        Raises:
+            StaleError: the ChatAgent has changed since.
+        """
         path = _path(KIND, namespace, name) + f"/status?fieldManager={FIELD_MANAGER}"
-        return await self.request("PATCH", path, {"status": status}, _MERGE)
+        body = {"metadata": {"resourceVersion": str(resource_version)}, "status": status}
+        try:
+            return await self.request("PATCH", path, body, _MERGE)
+        except RejectedError as error:
+            if error.status == CONFLICT:
+                raise StaleError(error.status, error.message) from error
+            raise
 
     async def tell(self, namespace: str, name: str, uid: str, notice: Notice) -> None:
         """Post an Event about a ChatAgent."""

@@ -35,6 +35,10 @@ class NotLeaderError(ApiError):
         super().__init__(0, f"{method} {path} was refused here: this replica is not the leader")
 
 
+class StaleError(ApiError):
+    """The object has changed since it was read; what was decided from it is not written."""
+
+
 _REJECTED = {400, 403, 409, 422}
 _WRONG_TYPE = "failed to create typed patch object"
 """Server-side apply answers 500 where a field has the wrong type."""

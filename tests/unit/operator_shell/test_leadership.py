@@ -101,7 +101,7 @@ async def pair(api_server: ApiServer) -> AsyncGenerator[tuple[Replica, Replica]]
         )
         first.begin()
         async with asyncio.timeout(20):
-            await first.looks.get()
+            assert sorted([await first.looks.get(), await first.looks.get()]) == sorted(KNOWN)
             second.begin()
             yield first, second
         for replica in (first, second):
@@ -114,7 +114,6 @@ async def pair(api_server: ApiServer) -> AsyncGenerator[tuple[Replica, Replica]]
 
 async def test_a_new_leader_reconciles_every_agent_once(pair: tuple[Replica, Replica]) -> None:
     first, second = pair
-    assert await first.looks.get() == KNOWN[1]
     second.queue.mark(KNOWN[0])
     second.queue.mark(("demo", "new"))
     assert (first.leads, second.leads) == (True, False)
@@ -130,7 +129,6 @@ async def test_the_lease_is_released_after_what_is_under_way(
     pair: tuple[Replica, Replica], api_server: ApiServer
 ) -> None:
     first, _ = pair
-    await first.looks.get()
     first.may_finish.clear()
     first.queue.mark(("demo", "slow"))
     await first.looks.get()
@@ -146,7 +144,6 @@ async def test_the_lease_is_released_after_what_is_under_way(
 
 async def test_work_that_does_not_end_holds_no_standby_up(pair: tuple[Replica, Replica]) -> None:
     first, second = pair
-    await first.looks.get()
     first.may_finish.clear()
     first.queue.mark(("demo", "hangs"))
     await first.looks.get()
@@ -160,7 +157,6 @@ async def test_a_leader_that_cannot_renew_goes_back_to_standby_and_leads_again(
 ) -> None:
     first, second = pair
     await second.leadership.resign()
-    await first.looks.get()
     api_server.refuses = True
     await first.measures_no_more.wait()
     assert not first.leads
@@ -193,7 +189,7 @@ async def test_a_single_replica_leads_without_a_lease() -> None:
     replica = Replica(None, Fence(), "a")
     replica.begin()
     async with asyncio.timeout(5):
-        assert await replica.looks.get() == KNOWN[0]
+        assert await replica.looks.get() in KNOWN
         await replica.leadership.resign()
     assert not replica.leads
 

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from chatagent_operator import queue
-from chatagent_operator.kube.errors import NotLeaderError
+from chatagent_operator.kube.errors import ApiError, NotLeaderError, StaleError
 from chatagent_operator.queue import KeyedQueue
 
 
@@ -120,9 +120,9 @@ async def test_a_paused_queue_keeps_what_is_marked() -> None:
 
 
 async def test_what_is_under_way_when_the_queue_is_paused_is_cancelled_and_done_again() -> None:
-    started, finished = asyncio.Event(), asyncio.Event()
-    release = asyncio.Event()
+    started, release = asyncio.Event(), asyncio.Event()
     cancelled: list[str] = []
+    finished: asyncio.Queue[str] = asyncio.Queue()
 
     async def work(key: str) -> None:
         started.set()
@@ -131,18 +131,19 @@ async def test_what_is_under_way_when_the_queue_is_paused_is_cancelled_and_done_
         except asyncio.CancelledError:
             cancelled.append(key)
             raise
-        finished.set()
+        finished.put_nowait(key)
 
     marked: KeyedQueue[str] = KeyedQueue(work, workers=1)
     marked.mark("a")
     await started.wait()
-    marked.mark("waits for its turn")
+    marked.mark("b")  # it waits for its turn
     await marked.pause()
     assert cancelled == ["a"]
     assert len(asyncio.all_tasks()) == 1
     release.set()
     marked.start()
-    await asyncio.wait_for(finished.wait(), 5)
+    async with asyncio.timeout(5):
+        assert {await finished.get(), await finished.get()} == {"a", "b"}
     await marked.close()
 
 
@@ -200,8 +201,30 @@ async def test_a_key_that_is_due_later_is_worked_on_when_the_queue_starts_again(
     await marked.close()
 
 
-async def test_a_refused_write_is_no_failure(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_a_key_whose_work_ends_while_the_queue_is_paused_is_not_lost() -> None:
+    started, release = asyncio.Event(), asyncio.Event()
+
+    async def work(_: str) -> float:
+        started.set()
+        await release.wait()
+        return 3600
+
+    marked: KeyedQueue[str] = KeyedQueue(work)
+    marked.mark("a")
+    await started.wait()
+    pausing = asyncio.create_task(marked.pause(grace=5))
+    await asyncio.sleep(0)
+    release.set()
+    await pausing
+    started.clear()
+    marked.start()
+    await asyncio.wait_for(started.wait(), 5)
+    await marked.close()
+
+
+@pytest.mark.parametrize("error", [NotLeaderError("PATCH", "/a"), StaleError(409, "modified")])
+async def test_a_write_that_was_refused_in_time_is_no_failure(
+    error: ApiError, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(queue, "FIRST_RETRY_SECONDS", 0.001)
     looks: Counter[str] = Counter()
@@ -210,7 +233,7 @@ async def test_a_refused_write_is_no_failure(
     async def work(key: str) -> None:
         looks[key] += 1
         if looks[key] < 5:
-            raise NotLeaderError("PATCH", "/a")
+            raise error
         done.set()
 
     marked: KeyedQueue[str] = KeyedQueue(work)
