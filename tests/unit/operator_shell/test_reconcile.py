@@ -224,7 +224,11 @@ async def test_a_status_that_was_written_since_is_not_replaced_by_an_older_one(
     seen = dict(world.kube.agent)
     world.kube.agent["metadata"] = seen["metadata"] | {"resourceVersion": "999", "generation": 2}
     behind = record(seen | {"metadata": seen["metadata"] | {"generation": 2}})
-    monkeypatch.setattr(store.Store, "agent", lambda *_: behind)
+
+    def seen_late(view: Store, key: Key) -> store.AgentRecord:
+        return behind
+
+    monkeypatch.setattr(Store, "agent", seen_late)
     world.kube.agent["status"] = newer = seen["status"] | {"replicas": 7}
     with pytest.raises(StaleError):
         await world.look()
