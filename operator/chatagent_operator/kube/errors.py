@@ -28,8 +28,10 @@ class NamespaceTerminatingError(ApiError):
 
 
 class NotLeaderError(ApiError):
-    """This process may not write, because it is not the leader any more. Nothing was sent, or it is
-    not known whether it arrived; the leader reconciles the agent."""
+    """This process is not the leader and may not write.
+
+    Nothing was sent, or it is not known whether it arrived; the leader reconciles the agent.
+    """
 
     def __init__(self, method: str, path: str) -> None:
         super().__init__(0, f"{method} {path} was refused here: this replica is not the leader")
