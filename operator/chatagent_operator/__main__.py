@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
@@ -29,12 +30,14 @@ def main() -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     prometheus_client.start_http_server(settings.metrics_port)
     registry = kopf.OperatorRegistry()
-    Shell(settings, Metrics(prometheus_client.REGISTRY)).register(registry)
+    stopped = asyncio.Event()
+    Shell(settings, Metrics(prometheus_client.REGISTRY), stopped).register(registry)
     kopf.run(
         registry=registry,
         clusterwide=not settings.namespaces,
         namespaces=settings.namespaces,
         standalone=True,
+        stop_flag=stopped,
         identity=cast(Any, socket.gethostname()),  # kopf asks for a user's name, there is none
         liveness_endpoint=f"http://0.0.0.0:{settings.probe_port}/healthz",
     )

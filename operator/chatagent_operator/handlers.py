@@ -7,6 +7,7 @@ so that no decision is made on half a picture.
 from __future__ import annotations
 
 import asyncio
+import signal
 from typing import Any
 
 import aiohttp
@@ -19,7 +20,9 @@ from chatagent_operator.core.names import Key
 from chatagent_operator.core.observed.objects import Child, project
 from chatagent_operator.kube.audit import Audit
 from chatagent_operator.kube.client import Kube
+from chatagent_operator.kube.fence import Fence
 from chatagent_operator.kube.store import AgentRecord, Index, Source, Store, record, source
+from chatagent_operator.leadership import Leadership, make_election
 from chatagent_operator.metrics import Metrics
 from chatagent_operator.observe import Observer
 from chatagent_operator.queue import KeyedQueue
@@ -37,9 +40,19 @@ _SOURCES = "sources"
 class Shell:
     """What lives as long as the operator does: connections, the queue, the view of the cluster."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, stopped: asyncio.Event) -> None:
+        """
+        Args:
+            settings: what the installation decides.
+            metrics: what the operator tells of itself.
+            stopped: kopf's stop flag, raised once another replica may lead.
+        """
         self._settings = settings
         self._metrics = metrics
+        self._stopped = stopped
+        self._stopping: asyncio.Task[None] | None = None
+        self._complete = asyncio.Event()
+        """kopf runs no handler before its indices are full."""
         self._queue: KeyedQueue[Key] | None = None
         self._store: Store | None = None
 
@@ -68,7 +81,9 @@ class Shell:
         settings.watching.inactivity_timeout = 75
         settings.networking.request_timeout = 30
         self._session = aiohttp.ClientSession()
-        self._kube = await Kube.connect()
+        candidacy = self._settings.candidacy
+        fence = Fence() if candidacy else None
+        self._kube = await Kube.connect(fence=fence)
         # kopf looks for the kind once and never again: better to end and be started again
         await self._kube.require_crd(next(iter(self._settings.namespaces), None))
         children: dict[str, Index] = {kind: kwargs[kind] for kind in CHILDREN}
@@ -90,15 +105,29 @@ class Shell:
             self._settings.platform,
             self._metrics,
         )
-        self._queue = KeyedQueue(reconciler.reconcile)
+        self._queue = KeyedQueue(reconciler.reconcile, paused=True)
         audit = Audit(
             self._kube, self._store, (KIND, *CHILDREN), self._settings.namespaces, self._mark
         )
         self._auditing = asyncio.create_task(audit.run())
+        election = make_election(self._kube, candidacy, fence) if candidacy and fence else None
+        self._leadership = Leadership(
+            election, self._queue, self._analyst, self._store.keys, self._metrics
+        )
+        self._leadership.begin(self._complete, self._stopped.set)
+        # kopf would first wait for its watches to end, and the standby for this replica
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._resign)
+
+    def _resign(self) -> None:
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._leadership.resign())
+            self._stopping.add_done_callback(lambda _: self._stopped.set())
 
     async def stop(self, **_: Any) -> None:
         """Finish what is under way and disconnect."""
         if self._queue:
+            await self._leadership.resign()
             self._auditing.cancel()
             await asyncio.gather(self._auditing, return_exceptions=True)
             await self._queue.close()
@@ -108,10 +137,12 @@ class Shell:
 
     async def agent_changed(self, namespace: str | None, name: str, **_: Any) -> None:
         """A ChatAgent is new, changed or gone."""
+        self._complete.set()
         self._mark((namespace or "", name))
 
     async def source_changed(self, namespace: str | None, name: str, **_: Any) -> None:
         """A ConfigMap changed: somebody may read documents or questions from it."""
+        self._complete.set()
         for key in self._store.readers(namespace or "", name) if self._store else ():
             self._mark(key)
 
@@ -119,6 +150,7 @@ class Shell:
         async def changed(
             event: kopf.RawEvent, namespace: str | None, name: str, labels: kopf.Labels, **_: Any
         ) -> None:
+            self._complete.set()
             if agent := labels.get(names.AGENT_LABEL):
                 key = (namespace or "", agent)
                 if event["type"] == "DELETED" and self._store:

@@ -178,7 +178,7 @@ class Reconciler:
         if status != previous:
             try:
                 body = await self._kube.write_status(
-                    *key, status.model_dump(mode="json", by_alias=True)
+                    *key, status.model_dump(mode="json", by_alias=True), record.resource_version
                 )
             except NotFoundError:
                 self._store.lost_agent(record.uid)  # its children are deleted with it

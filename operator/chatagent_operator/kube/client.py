@@ -20,12 +20,20 @@ from chatagent_operator.core import names
 from chatagent_operator.core.agent import Manifest
 from chatagent_operator.core.kinds import REGISTRY
 from chatagent_operator.core.rollout.machine import Notice
-from chatagent_operator.kube.errors import ApiError, NotFoundError, RejectedError, from_response
+from chatagent_operator.kube.errors import (
+    ApiError,
+    NotFoundError,
+    NotLeaderError,
+    RejectedError,
+    StaleError,
+    from_response,
+)
+from chatagent_operator.kube.fence import Fence, finish
 from chatagent_operator.kube.store import Listing
 
 FIELD_MANAGER = names.MANAGED_BY
 TIMEOUT_SECONDS = 15.0
-ALREADY_EXISTS = 409
+ALREADY_EXISTS = CONFLICT = 409
 LOG_BYTES = 16 * 1024 * 1024
 """Most that is read of a pod's log; more than a kubelet keeps of one."""
 PAGE = 500
@@ -39,12 +47,26 @@ _ONLY_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=
 class Kube:
     """One connection to one API server."""
 
-    def __init__(self, api: client.ApiClient) -> None:
+    def __init__(self, api: client.ApiClient, fence: Fence | None = None) -> None:
         self._api = api
+        self._fence = fence
+        if fence:
+            # Read when the first request makes the session.
+            api.configuration.trace_configs = [fence.trace()]
 
     @classmethod
-    async def connect(cls, kubeconfig: str | None = None, context: str | None = None) -> Kube:
+    async def connect(
+        cls,
+        kubeconfig: str | None = None,
+        context: str | None = None,
+        fence: Fence | None = None,
+    ) -> Kube:
         """Connect as a pod does where nothing is named, or else as kubectl does.
+
+        Args:
+            kubeconfig: its path.
+            context: one of its contexts.
+            fence: asked before every write; None: this process may always write.
 
         Raises:
             ConfigException: there is no configuration, or no such context in it.
@@ -53,13 +75,13 @@ class Kube:
         if kubeconfig is None and context is None:
             try:
                 config.load_incluster_config(client_configuration=configuration)
-                return cls(client.ApiClient(configuration))
+                return cls(client.ApiClient(configuration), fence)
             except config.ConfigException:
                 pass  # not in a pod
         await config.load_kube_config(
             config_file=kubeconfig, context=context, client_configuration=configuration
         )
-        return cls(client.ApiClient(configuration))
+        return cls(client.ApiClient(configuration), fence)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -163,10 +185,26 @@ class Kube:
         path = _path(KIND, namespace, name) + "?fieldManager=kubectl-chatagent"
         return await self.request("PATCH", path, patch, _MERGE)
 
-    async def write_status(self, namespace: str, name: str, status: Manifest) -> Manifest:
-        """Replace the fields of a ChatAgent's status; returns the ChatAgent."""
+    async def write_status(
+        self, namespace: str, name: str, status: Manifest, resource_version: int
+    ) -> Manifest:
+        """Replace the fields of a ChatAgent's status; returns the ChatAgent.
+
+        Args:
+            resource_version: that of the ChatAgent that the status was made from. A new leader
+                whose watch is behind must not undo what the previous one wrote last.
+
+        Raises:
+            StaleError: the ChatAgent has changed since.
+        """
         path = _path(KIND, namespace, name) + f"/status?fieldManager={FIELD_MANAGER}"
-        return await self.request("PATCH", path, {"status": status}, _MERGE)
+        body = {"metadata": {"resourceVersion": str(resource_version)}, "status": status}
+        try:
+            return await self.request("PATCH", path, body, _MERGE)
+        except RejectedError as error:
+            if error.status == CONFLICT:
+                raise StaleError(error.status, error.message) from error
+            raise
 
     async def create_event(self, namespace: str, name: str, uid: str, notice: Notice) -> None:
         """Create an Event about a ChatAgent."""
@@ -200,21 +238,37 @@ class Kube:
         body: Any = None,
         content_type: str = "application/json",
         accept: str = "application/json",
+        limit: float = TIMEOUT_SECONDS,
     ) -> Manifest:
         """One request; returns the answer's JSON.
 
+        Args:
+            limit: seconds that it may take. A write of a leader ends before its Lease does.
+
         Raises:
-            ApiError: the server refused or did not answer.
+            NotLeaderError: it is a write, and this process is not the leader.
+            ApiError: the server refused or did not answer, or not with JSON.
         """
+        exchange = self._exchange(method, path, body, content_type, accept, limit)
+        if self._fence and self._fence.covers(method, path):
+            return await finish(exchange)
+        return await exchange
+
+    async def _exchange(
+        self, method: str, path: str, body: Any, content_type: str, accept: str, limit: float
+    ) -> Manifest:
         headers = {"Accept": accept}
-        response = await self._send(method, path, body, content_type, TIMEOUT_SECONDS, headers)
+        response = await self._send(method, path, body, content_type, limit, headers)
         try:
             text: bytes = await response.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise ApiError(0, f"{method} {path}: {error or type(error).__name__}") from error
+            raise self._unanswered(method, path, error) from error
         if response.status >= 400:
             raise from_response(response.status, text)
-        return cast(Manifest, json.loads(text))
+        try:
+            return cast(Manifest, json.loads(text))
+        except ValueError as error:
+            raise ApiError(0, f"{method} {path}: the answer is no JSON: {text[:200]!r}") from error
 
     async def lines(
         self, method: str, path: str, body: Any, headers: Mapping[str, str], silence: float
@@ -271,12 +325,23 @@ class Kube:
         query: list[tuple[str, str]] = []
         await self._api.update_params_for_auth(headers, query, ["BearerToken"], path, method, body)
         url = self._api.configuration.host + path
+        if self._fence:
+            left = self._fence.check(method, path)
+            limit = limit if isinstance(limit, aiohttp.ClientTimeout) else min(limit, left)
         try:
             return await self._api.call_api(
                 method, url, headers, body, _request_timeout=limit, _preload_content=False
             )
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise ApiError(0, f"{method} {path}: {error or type(error).__name__}") from error
+            raise self._unanswered(method, path, error) from error
+
+    def _unanswered(self, method: str, path: str, error: Exception) -> ApiError:
+        try:
+            if self._fence:
+                self._fence.check(method, path)
+        except NotLeaderError as refused:
+            return refused
+        return ApiError(0, f"{method} {path}: {error or type(error).__name__}")
 
 
 def _path(kind: str, namespace: str | None, name: str | None = None) -> str:

@@ -89,6 +89,10 @@ class Store:
 
         self._written: dict[Key, dict[tuple[str, str], tuple[float, Child]]] = {}
 
+    def keys(self) -> list[Key]:
+        """Return the keys of all ChatAgents."""
+        return list(self._agents)
+
     def agent(self, key: Key) -> AgentRecord | None:
         """A ChatAgent; None where there is none (any more)."""
         records: list[AgentRecord] = self._present(self._agents.get(key))

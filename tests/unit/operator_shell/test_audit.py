@@ -25,6 +25,7 @@ from chatagent_operator.kube import client as client_module
 from chatagent_operator.kube.audit import Audit
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.errors import ApiError, RejectedError
+from chatagent_operator.kube.fence import Fence
 from chatagent_operator.kube.store import Listing, Store
 from chatagent_operator.metrics import Metrics
 from chatagent_operator.settings import from_environment
@@ -261,11 +262,12 @@ async def url(api_server: ApiServer) -> AsyncGenerator[str]:
 def shell(url: str, monkeypatch: pytest.MonkeyPatch) -> Shell:
     """The operator's shell, which connects to that API server."""
 
-    async def connected() -> Kube:
-        return connect(url)
+    async def connected(fence: Fence | None = None) -> Kube:
+        return connect(url, fence)
 
     monkeypatch.setattr(Kube, "connect", staticmethod(connected))
-    return Shell(from_environment(dict.fromkeys(NEEDED, "image:1")), Metrics(CollectorRegistry()))
+    settings = from_environment(dict.fromkeys(NEEDED, "image:1"))
+    return Shell(settings, Metrics(CollectorRegistry()), asyncio.Event())
 
 
 @pytest.fixture

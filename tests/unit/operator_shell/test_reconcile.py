@@ -17,7 +17,7 @@ from chatagent_operator.core.requeue import ROUTE_SECONDS
 from chatagent_operator.core.writes import Apply, Create, Delete, DesiredObject, Scale
 from chatagent_operator.handlers import CHILDREN
 from chatagent_operator.kube import store
-from chatagent_operator.kube.errors import ApiError, RejectedError
+from chatagent_operator.kube.errors import ApiError, NotLeaderError, RejectedError, StaleError
 from chatagent_operator.kube.store import Source, Store, record
 from chatagent_operator.metrics import Metrics
 from chatagent_operator.observe import Observer
@@ -80,7 +80,11 @@ class Kube:
     async def request(self, method: str, path: str) -> Manifest:
         return {"groups": []}
 
-    async def write_status(self, namespace: str, name: str, status: Manifest) -> Manifest:
+    async def write_status(
+        self, namespace: str, name: str, status: Manifest, resource_version: int
+    ) -> Manifest:
+        if str(resource_version) != self.agent["metadata"]["resourceVersion"]:
+            raise StaleError(409, "the object has been modified")
         version = str(int(self.agent["metadata"]["resourceVersion"]) + 1)
         metadata = self.agent["metadata"] | {"resourceVersion": version}
         self.agent |= {"metadata": metadata, "status": status}
@@ -127,7 +131,8 @@ class World:
         documents = Source("help", "uid-2", 1, "c0ffee")
         view = Store(agents, {"demo": [documents]}, children)
         fake = cast(Any, Pods(self.cluster))
-        metrics = Metrics(CollectorRegistry())
+        self.registry = CollectorRegistry()
+        metrics = Metrics(self.registry)
         kube = cast(Any, self.kube)
         self._reconciler = Reconciler(
             view, kube, Observer(view, kube, fake, fake, fake), fake, PLATFORM, metrics, self._now
@@ -148,6 +153,10 @@ class World:
             if str((self.kube.agent, self.cluster.objects)) == before:
                 return due
         raise AssertionError("it never settles")
+
+    async def look(self) -> float | None:
+        """Look once."""
+        return await self._reconciler.reconcile(KEY)
 
     async def change(self, **changes: Any) -> float | None:
         """Change the spec, then settle."""
@@ -209,3 +218,31 @@ async def test_a_route_of_before_that_cannot_be_read_is_looked_for_again(
     world.kube.refuse = lambda verb, kind: None
     assert await world.settle() is None
     assert ("HTTPRoute", "shop") not in world.cluster.objects
+
+
+async def test_a_status_that_was_written_since_is_not_replaced_by_an_older_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new leader's watch may be behind: the previous one counted a measurement last."""
+    seen = dict(world.kube.agent)
+    world.kube.agent["metadata"] = seen["metadata"] | {"resourceVersion": "999", "generation": 2}
+    behind = record(seen | {"metadata": seen["metadata"] | {"generation": 2}})
+
+    def seen_late(view: Store, key: Key) -> store.AgentRecord:
+        return behind
+
+    monkeypatch.setattr(Store, "agent", seen_late)
+    world.kube.agent["status"] = newer = seen["status"] | {"replicas": 7}
+    with pytest.raises(StaleError):
+        await world.look()
+    assert world.kube.agent["status"] == newer
+
+
+@pytest.mark.parametrize("error", [NotLeaderError("PATCH", "/a"), StaleError(409, "modified")])
+async def test_a_refused_write_is_not_counted_as_a_failure(world: World, error: ApiError) -> None:
+    world.kube.agent["metadata"]["generation"] += 1
+    world.cluster.spec["image"] = "runtime:2"
+    world.kube.refuse = lambda verb, kind: error if verb == "apply" else None
+    with pytest.raises(type(error)):
+        await world.look()
+    assert world.registry.get_sample_value("chatagent_operator_reconcile_failures_total") == 0

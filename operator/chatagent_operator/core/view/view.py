@@ -21,8 +21,8 @@ from chatagent_operator.core.observed.facts import DataFacts, ServiceFacts, Work
 from chatagent_operator.core.observed.objects import Observed
 from chatagent_operator.core.observed.trouble import Trouble
 from chatagent_operator.core.revision import Revision
-from chatagent_operator.core.rollout.commands import Command, Unreadable
 from chatagent_operator.core.rollout import capacity
+from chatagent_operator.core.rollout.commands import Command, Unreadable
 from chatagent_operator.core.rollout.machine import Seen, State, elapsed
 from chatagent_operator.core.routing.routes import (
     ROUTES_KEY,
