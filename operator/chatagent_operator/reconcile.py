@@ -34,7 +34,7 @@ from chatagent_operator.core.plan import (
 )
 from chatagent_operator.core.reporting import status as core_status
 from chatagent_operator.core.rollout.commands import Command, Unreadable, parse_command
-from chatagent_operator.core.rollout.machine import Notice
+from chatagent_operator.core.rollout.decision import EventRecord
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.errors import (
     ApiError,
@@ -285,7 +285,7 @@ class Reconciler:
         seen: AgentRecord,
         previous: ChatAgentStatus,
         status: ChatAgentStatus,
-        notices: tuple[Notice, ...],
+        notices: tuple[EventRecord, ...],
     ) -> None:
         """Write the status if it changed, then tell. An Event that is lost is not told again."""
         if status != previous:

@@ -1,4 +1,4 @@
-"""`spec.rollout`: how a new revision goes out, and what it is judged by."""
+"""`spec.rollout`: how a new revision is rolled out, and what it is judged by."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import re
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic.config import JsonDict
 
 from agent_runtime.config import ConfigModel
 from chatagent_operator.api.pods import (
@@ -44,42 +45,61 @@ Duration = Annotated[
 
 
 class Pause(ConfigModel):
-    """A wait."""
+    """A pause of the rollout."""
 
     duration: Duration | None = None
-    """How long, such as `10m`. Absent: until a person goes on."""
+    """How long, such as `10m`. Absent: until a person continues the rollout."""
 
 
 class AnalysisStep(ConfigModel):
-    """A wait until the metrics have spoken."""
+    """A wait for measurements that succeed."""
 
     count: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """Measurements that must pass. Absent: `analysis.count`."""
+    """Measurements that must succeed. Absent: `analysis.count`."""
+
+
+def _rule_of_one_field(schema: JsonDict, model: type[BaseModel]) -> None:
+    """Add the rule that exactly one field of a model is given, whichever fields it has."""
+    given = ", ".join(f"has(self.{name})" for name in _aliases(model))
+    schema["x-kubernetes-validations"] = [
+        {"rule": f"[{given}].filter(x, x).size() == 1", "message": _exactly_one(model)}
+    ]
+
+
+def _exactly_one(model: type[BaseModel]) -> str:
+    *first, last = _aliases(model)
+    return f"give exactly one of {', '.join(first)} and {last}"
+
+
+def _aliases(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 class Step(ConfigModel):
-    """One of: `setWeight`, `pause`, `analysis`."""
+    """One step of a rollout, of the type whose field is given."""
 
-    model_config = _rules(
-        (
-            "[has(self.setWeight), has(self.pause), has(self.analysis)].filter(x, x).size() == 1",
-            "give exactly one of setWeight, pause and analysis",
-        )
-    )
+    model_config = ConfigDict(json_schema_extra=_rule_of_one_field)
 
     set_weight: Annotated[int, Field(ge=1, le=100)] | None = None
     """Share of the new conversations that the new revision gets from here on, in percent."""
 
     pause: Pause | None = None
-    """Wait, for a time or for a person."""
+    """Wait, for a duration or for a person."""
 
     analysis: AnalysisStep | None = None
-    """Wait until so many measurements have passed; the revision is taken back when one fails."""
+    """Wait until enough measurements have succeeded. A measurement that fails rolls the revision
+    back."""
+
+    @property
+    def type(self) -> str:
+        """Name of the field that is given."""
+        return next(name for name in type(self).model_fields if getattr(self, name) is not None)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if sum(x is not None for x in (self.set_weight, self.pause, self.analysis)) != 1:
-            raise ValueError("give exactly one of setWeight, pause and analysis")
+        model = type(self)
+        if sum(getattr(self, name) is not None for name in model.model_fields) != 1:
+            raise ValueError(_exactly_one(model))
         return self
 
 
@@ -256,25 +276,25 @@ class Analysis(ConfigModel):
     """Time between two measurements."""
 
     count: Annotated[int, Field(ge=1, le=1000)] = 3
-    """Measurements that must pass at a step `analysis`."""
+    """Measurements that must succeed at a step `analysis`."""
 
     background: bool = True
-    """Measure all the while that the new revision takes conversations, not only at steps."""
+    """Measure whenever the new revision gets conversations, not only at steps `analysis`."""
 
     failure_limit: Annotated[int, Field(ge=0, le=1000)] = 0
-    """Measurements that may fail at each weight before the revision is taken back."""
+    """Measurements that may fail at each weight before the revision is rolled back."""
 
     inconclusive_limit: Annotated[int, Field(ge=0, le=10000)] = 10
-    """Measurements at a step `analysis` that may say nothing, for too few turns or a Prometheus
+    """Measurements at a step `analysis` that may be inconclusive, for too few turns or a Prometheus
     that does not answer, before the rollout pauses for a person."""
 
     min_samples: Annotated[int, Field(ge=1, le=1_000_000)] = 50
-    """Turns of each revision that a measurement needs to pass. With fewer only a difference that
-    is no accident counts, and only against the revision."""
+    """Turns of each revision that a measurement needs to succeed. With fewer it is inconclusive,
+    or fails where the difference is statistically significant."""
 
     confidence: Annotated[float, Field(ge=0.8, le=0.9999)] = 0.95
-    """How sure a measurement must be that a limit is passed before it fails. Shared among the
-    measurements of a weight, so that asking often does not find by accident what is not there."""
+    """Confidence that a limit is exceeded, which a measurement needs to fail. Shared among the
+    measurements of a weight, so that many of them do not fail by chance more often than one."""
 
     metrics: Annotated[tuple[Metric, ...], Field(max_length=30)] | None = None
     """The metrics. Absent: errors, latency, failures of tools and turns without an answer, each
@@ -331,8 +351,9 @@ class Rollout(ConfigModel):
             "the weights of steps must rise",
         ),
         (
-            "!has(self.steps) || self.steps.filter(s, !has(s.pause)).size() == 0 || "
-            "!has(self.steps.filter(s, !has(s.pause))[0].analysis)",
+            "!has(self.steps) || "
+            "self.steps.filter(s, has(s.setWeight) || has(s.analysis)).size() == 0 || "
+            "!has(self.steps.filter(s, has(s.setWeight) || has(s.analysis))[0].analysis)",
             "an analysis needs a setWeight before it",
         ),
         (
@@ -361,13 +382,13 @@ class Rollout(ConfigModel):
     """Conversations that began on a revision."""
 
     paused: bool = False
-    """Stay at the present step until this is false again. An abort goes through all the same."""
+    """Stay at the present step until this is false again. An abort is carried out all the same."""
 
     revision_history_limit: Annotated[int, Field(ge=0, le=100)] = 10
     """How many old revisions are remembered."""
 
     progress_deadline_seconds: Annotated[int, Field(ge=10, le=86400)] = 600
-    """How long a new revision may take to become ready, in seconds, before it is taken back. The
+    """How long a new revision may take to become ready, in seconds, before it is rolled back. The
     stable revision serves all the while."""
 
     @model_validator(mode="after")

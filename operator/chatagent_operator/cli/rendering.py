@@ -112,7 +112,7 @@ def _analysis(agent: AgentView, now: datetime) -> Iterator[str]:
         return
     yield (
         f"Analysis {found.verdict} {age(found.measured_at, now)} ago: {found.samples} turns, "
-        f"{found.passed} passed, {found.failed} failed, {found.inconclusive} inconclusive"
+        f"{found.succeeded} succeeded, {found.failed} failed, {found.inconclusive} inconclusive"
     )
     rows = [
         [
@@ -120,7 +120,7 @@ def _analysis(agent: AgentView, now: datetime) -> Iterator[str]:
             number(each.canary),
             number(each.stable),
             each.verdict,
-            "" if each.verdict == "Passed" else each.message,
+            "" if each.verdict == "Succeeded" else each.message,
         ]
         for each in found.metrics
     ]

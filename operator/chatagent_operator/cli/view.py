@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pydantic
 
 from agent_runtime.config import ConfigModel
-from chatagent_operator.api.rollout import Rollout, Step
+from chatagent_operator.api.rollout import Rollout
 from chatagent_operator.api.status import (
     AnalysisStatus,
     ChatAgentStatus,
@@ -23,7 +23,8 @@ from chatagent_operator.cli.errors import NO_ANSWER, CommandError
 from chatagent_operator.cli.revisions import Kept, kept
 from chatagent_operator.core.agent import Manifest
 from chatagent_operator.core.names import REVISION_LABEL
-from chatagent_operator.core.rollout.machine import path
+from chatagent_operator.core.rollout.context import RolloutStep
+from chatagent_operator.core.rollout.steps import create_steps
 
 Role = Literal["stable", "canary", "draining", "failed"]
 
@@ -133,7 +134,7 @@ def view(
         url=status.url,
         strategy=rollout.strategy,
         revisions=_revisions(status, kept(revisions), deployments),
-        steps=_steps(status, path(rollout, replicas)),
+        steps=_steps(status, create_steps(rollout, replicas)),
         rollout=status.rollout,
         analysis=status.analysis,
         evaluation=status.evaluation,
@@ -190,7 +191,7 @@ def _pods(deployment: Mapping[str, Any]) -> Pods:
     return Pods(ready=ready, wanted=(deployment.get("spec") or {}).get("replicas", 1))
 
 
-def _steps(status: ChatAgentStatus, steps: Sequence[Step]) -> tuple[StepView, ...]:
+def _steps(status: ChatAgentStatus, steps: Sequence[RolloutStep]) -> tuple[StepView, ...]:
     """The steps of the rollout that is under way; none where no revision is tried."""
     current = status.rollout.step
     if not status.canary_revision or not status.stable_revision or current is None:
@@ -199,13 +200,4 @@ def _steps(status: ChatAgentStatus, steps: Sequence[Step]) -> tuple[StepView, ..
     def state(index: int) -> Literal["done", "current", "ahead"]:
         return "done" if index < current else "current" if index == current else "ahead"
 
-    return tuple(StepView(text=_text(step), state=state(index)) for index, step in enumerate(steps))
-
-
-def _text(step: Step) -> str:
-    if step.set_weight is not None:
-        return f"setWeight {step.set_weight}%"
-    if step.pause is not None:
-        return f"pause {step.pause.duration or 'until resumed'}"
-    count = step.analysis.count if step.analysis else None
-    return f"analysis, {count} measurements" if count else "analysis"
+    return tuple(StepView(text=step.text, state=state(index)) for index, step in enumerate(steps))

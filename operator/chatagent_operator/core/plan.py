@@ -32,9 +32,11 @@ from chatagent_operator.core.reporting import conditions as findings
 from chatagent_operator.core.reporting import status
 from chatagent_operator.core.revision import Revision
 from chatagent_operator.core.rollout import capacity
-from chatagent_operator.core.rollout import machine as rollout
+from chatagent_operator.core.rollout.advance import advance
 from chatagent_operator.core.rollout.commands import Command, Unreadable
-from chatagent_operator.core.rollout.machine import Decision, Notice, Seen, State
+from chatagent_operator.core.rollout.context import Seen
+from chatagent_operator.core.rollout.decision import Decision, EventRecord
+from chatagent_operator.core.rollout.state import update_rollout
 from chatagent_operator.core.routing.routes import (
     ROUTES_KEY,
     Backend,
@@ -121,7 +123,7 @@ class Plan:
     whose status names a revision that is gone."""
 
     status: ChatAgentStatus
-    notices: tuple[Notice, ...] = ()
+    notices: tuple[EventRecord, ...] = ()
     window: str | None = None
     """The canary takes conversations since then, and is to be measured. None: it takes none."""
 
@@ -158,11 +160,10 @@ def plan(
     observed = seen.without_passing_trouble(now)
     target = revision.of(agent.spec.versioned())
     known = _known(observed) | {target.name: target}
-    before = state_of(previous)
-    candidates = [known[n] for n in (before.stable, target.name) if n and n in known]
+    candidates = [known[n] for n in (previous.stable_revision, target.name) if n and n in known]
     store = vector_store.address(agent, platform)
     indexing = ingestions(agent, candidates, observed.sources, store)
-    stable = known.get(before.stable or "")
+    stable = known.get(previous.stable_revision or "")
     place = revision.collection(agent.namespace, agent.name, stable) if stable else None
     ready = frozenset(
         candidate.name
@@ -170,52 +171,51 @@ def plan(
         if _is_up(agent, candidate, observed)
         and (
             # Once it serves, what was indexed before goes on serving: its pods say if it is gone.
-            (before.weight > 0 and candidate.name == before.canary)
+            (previous.rollout.approved_weight > 0 and candidate.name == previous.canary_revision)
             or _is_indexed(agent, candidate, indexing, place, observed)
         )
     )
-    asked = _evaluation(agent, before, target, stable, observed)
-    quality = _quality(agent, before, target.name, asked, previous, command, observed)
+    asked = _evaluation(agent, previous, target, stable, observed)
+    quality = _quality(agent, previous, target.name, asked, command, observed)
     stuck = findings.trouble_of_index(target.name, observed)
     trouble = findings.trouble_of_revision(agent, target.name, observed) or stuck
     seen_now = Seen(
-        target=target.name,
+        desired=target.name,
         now=now,
         ready=ready,
         is_indexed=_is_indexed(agent, target, indexing, place, observed),
-        is_stuck=stuck is not None,
-        carries=capacity.carries(
+        has_indexing_failed=stuck is not None,
+        capacity=capacity.capacity_percent(
             _available(agent, target.name, observed),
-            before,
+            previous,
             agent.spec.rollout,
             agent.spec.replicas,
         ),
-        trouble=trouble.message if trouble else "",
-        is_crowded=_is_crowded(agent, before, target.name, observed, now),
-        is_reached=target.name in observed.applied.reached,
-        in_force=previous.rollout.weight,
-        is_settled=_is_settled(agent, before, previous.rollout.weight, observed),
-        measurement=_measured(agent, before, observed),
+        problem=trouble.message if trouble else "",
+        is_unschedulable=_is_crowded(agent, previous, target.name, observed, now),
+        is_reachable=target.name in observed.applied.reached,
+        is_gateway_current=_is_settled(agent, previous, previous.rollout.weight, observed),
+        measurement=_measured(agent, previous, observed),
         evaluation=quality,
         command=command,
     )
-    decision = rollout.advance(before, seen_now, agent.spec.rollout, agent.spec.replicas)
-    if _may_replace(agent) and findings.is_unschedulable(decision.state.canary, observed):
-        decision = replace(decision, state=replace(decision.state, replacing=True))
+    decision = advance(previous, seen_now, agent.spec.rollout, agent.spec.replicas)
+    if _may_replace(agent) and findings.is_unschedulable(decision.status.canary_revision, observed):
+        decision = replace(decision, status=update_rollout(decision.status, replacing=True))
     waiting = decision.waiting
     live = [known[name] for name in decision.live if name in known]
     indexing = ingestions(agent, live, observed.sources, store)
-    routes = _routes(agent, decision.state, decision.weight, observed)
-    pods = capacity.replicas(
-        decision.state,
+    routes = _routes(agent, decision.status, decision.weight, observed)
+    pods = capacity.desired_replicas(
+        decision.status,
         agent.spec.rollout,
         agent.spec.replicas,
         _present(observed),
-        _available(agent, decision.state.canary or "", observed),
+        _available(agent, decision.status.canary_revision or "", observed),
         is_held=bool(waiting and (waiting.is_paused or waiting.reason == "WaitingForIndex")),
     )
     numbers = _numbers(live, observed)
-    questions = asked if _can_be_asked(agent, decision.state, asked, ready, observed) else None
+    questions = asked if _can_be_asked(agent, decision.status, asked, ready, observed) else None
     wanted = objects(agent, live, pods, indexing, questions, routes, numbers, platform)
     evaluated = quality or previous.evaluation
     unread = evaluation.unread(evaluated, observed)
@@ -223,7 +223,7 @@ def plan(
     deletions = _deletions(agent, decision, wanted, report, observed)
     is_measured = agent.spec.rollout.strategy == "canary"
     in_force = routes.generation == observed.applied.generation
-    routed = before.stable is not None and not in_force
+    routed = previous.stable_revision is not None and not in_force
     held = [gone for gone in deletions if routed and _serves(gone, observed)]
     held += [gone for gone in deletions if _is_only_gateway(agent, gone, in_force, observed)]
     # Until the gateway has let go of them, a request may still be on its way to their pods.
@@ -240,7 +240,7 @@ def plan(
         observed,
         rejected or {},
         now,
-        is_crowded=decision.state.canary is not None and seen_now.is_crowded,
+        is_crowded=decision.status.canary_revision is not None and seen_now.is_unschedulable,
         lags=tuple(
             pod for pod, seconds in observed.applied.behind.items() if seconds >= LAG_SECONDS
         ),
@@ -250,8 +250,8 @@ def plan(
         _ordered(agent, _writes(agent, wanted, observed), _passwords(agent, observed)),
         tuple(deletions),
         written,
-        decision.notices + status.notices(previous, written),
-        window=decision.state.weighted_at if decision.weight and is_measured else None,
+        decision.events + status.notices(previous, written),
+        window=decision.status.rollout.weighted_at if decision.weight and is_measured else None,
         is_in_force=in_force,
         unread=unread,
         requeue_after=_next_look(
@@ -315,34 +315,6 @@ def present_routes(agent: Agent, observed: Observed) -> Routes:
     return Routes(generation=0)
 
 
-def state_of(previous: ChatAgentStatus) -> State:
-    """The rollout's state as remembered in the status."""
-    going = previous.rollout
-    return State(
-        stable=previous.stable_revision,
-        canary=previous.canary_revision,
-        failed=previous.failed_revision,
-        failed_reason=previous.failed_reason,
-        failed_message=previous.failed_message,
-        started_at=going.started_at,
-        waiting_since=going.waiting_since,
-        step=going.step or 0,
-        step_started_at=going.step_started_at,
-        weight=going.approved_weight,
-        offered=going.offered,
-        weighted_at=going.weighted_at,
-        paused=going.paused,
-        full=going.full,
-        replacing=going.replacing,
-        path=going.path,
-        analysis=previous.analysis,
-        draining=previous.draining,
-        history=previous.history,
-        last_command_id=going.last_command_id,
-        last_command_result=going.last_command_result,
-    )
-
-
 def _known(observed: Observed) -> dict[str, Revision]:
     known: dict[str, Revision] = {}
     for child in observed.of_kind("ControllerRevision"):
@@ -400,14 +372,16 @@ def _available(agent: Agent, name: str, observed: Observed) -> int:
     return workload.available if workload else 0
 
 
-def _is_crowded(agent: Agent, state: State, target: str, observed: Observed, now: str) -> bool:
-    if target != state.canary or not findings.is_unschedulable(target, observed):
+def _is_crowded(
+    agent: Agent, state: ChatAgentStatus, target: str, observed: Observed, now: str
+) -> bool:
+    if target != state.canary_revision or not findings.is_unschedulable(target, observed):
         return False
     if agent.spec.rollout.strategy == "recreate":
-        return not findings.is_making_room(agent, state.started_at, now)
-    if _is_scaling_down(agent, state.stable, observed):
+        return not findings.is_making_room(agent, state.rollout.started_at, now)
+    if _is_scaling_down(agent, state.stable_revision, observed):
         return False  # one of its pods makes way
-    return capacity.finds_no_room(state, agent.spec.rollout, agent.spec.replicas)
+    return capacity.cannot_free_room(state, agent.spec.rollout, agent.spec.replicas)
 
 
 def _may_replace(agent: Agent) -> bool:
@@ -420,7 +394,7 @@ def _is_scaling_down(agent: Agent, stable: str | None, observed: Observed) -> bo
     return workload is not None and len(pods) > workload.replicas
 
 
-def _is_settled(agent: Agent, state: State, weight: int, observed: Observed) -> bool:
+def _is_settled(agent: Agent, state: ChatAgentStatus, weight: int, observed: Observed) -> bool:
     """The gateway does what was last decided."""
     present = present_routes(agent, observed)
     wanted = _routes(agent, state, weight, observed)
@@ -428,44 +402,49 @@ def _is_settled(agent: Agent, state: State, weight: int, observed: Observed) -> 
 
 
 def _evaluation(
-    agent: Agent, state: State, target: Revision, stable: Revision | None, observed: Observed
+    agent: Agent,
+    state: ChatAgentStatus,
+    target: Revision,
+    stable: Revision | None,
+    observed: Observed,
 ) -> Evaluation | None:
     """What is asked of the canary and the stable revision, once the rollout has begun."""
-    if state.canary != target.name or stable is None:
+    if state.canary_revision != target.name or stable is None:
         return None
     if agent.spec.rollout.strategy not in ("canary", "blueGreen"):
         return None
-    attempt = state.started_at or ""
+    attempt = state.rollout.started_at or ""
     return evaluation.wanted(agent, target, stable, observed.sources, attempt)
 
 
 def _can_be_asked(
     agent: Agent,
-    state: State,
+    state: ChatAgentStatus,
     asked: Evaluation | None,
     ready: frozenset[str],
     observed: Observed,
 ) -> bool:
     """Both revisions answer, or the Job is there already: it comes and goes with no pod."""
-    if asked is None or asked.missing or state.canary != asked.canary:
+    if asked is None or asked.missing or state.canary_revision != asked.canary:
         return False
     both = asked.canary in ready and _available(agent, asked.stable.name, observed) > 0
-    return (both and not state.weight) or observed.get("Job", asked.job) is not None
+    return (both and not state.rollout.approved_weight) or observed.get(
+        "Job", asked.job
+    ) is not None
 
 
 def _quality(
     agent: Agent,
-    state: State,
+    state: ChatAgentStatus,
     target: str,
     asked: Evaluation | None,
-    previous: ChatAgentStatus,
     command: Command | Unreadable | None,
     observed: Observed,
 ) -> EvaluationStatus | None:
-    if state.weight and target == state.canary:
+    if state.rollout.approved_weight and target == state.canary_revision:
         return None  # it was judged before
     if asked:
-        found = evaluation.result(asked, observed, previous.evaluation)
+        found = evaluation.result(asked, observed, state.evaluation)
         answers = _available(agent, asked.stable.name, observed)
         if answers or found.verdict != "Running" or observed.get("Job", asked.job):
             return found
@@ -474,16 +453,18 @@ def _quality(
             "`promote --full` goes on without"
         )
         return found.model_copy(update={"message": message})
-    retried = command is not None and command.id != state.last_command_id
-    is_new = target not in (state.canary, state.stable) and (target != state.failed or retried)
-    if agent.spec.rollout.analysis.evaluation and is_new and state.stable:
+    retried = command is not None and command.id != state.rollout.last_command_id
+    is_new = target not in (state.canary_revision, state.stable_revision) and (
+        target != state.failed_revision or retried
+    )
+    if agent.spec.rollout.analysis.evaluation and is_new and state.stable_revision:
         return EvaluationStatus(verdict="Running")  # the next look makes its Job
     return None
 
 
-def _measured(agent: Agent, state: State, observed: Observed) -> Measurement | None:
+def _measured(agent: Agent, state: ChatAgentStatus, observed: Observed) -> Measurement | None:
     reading = observed.reading
-    if reading is None or reading.window != state.weighted_at:
+    if reading is None or reading.window != state.rollout.weighted_at:
         return None
     return judge(agent.spec.rollout.analysis, reading, state.analysis.measurements + 1)
 
@@ -493,31 +474,35 @@ def _cluster_ip(observed: Observed, service: str) -> str | None:
     return child.facts.cluster_ip if child and isinstance(child.facts, ServiceFacts) else None
 
 
-def _routes(agent: Agent, state: State, weight: int, observed: Observed) -> Routes:
+def _routes(agent: Agent, state: ChatAgentStatus, weight: int, observed: Observed) -> Routes:
     """The intent for the gateway, given what the canary gets."""
     present = present_routes(agent, observed)
-    stable = state.stable
+    stable = state.stable_revision
     if stable and not _cluster_ip(observed, names.of_revision(agent.name, stable)):
         return present  # its Service was deleted and is being made again
     draining = [each.revision for each in state.draining]
-    live = list(dict.fromkeys(name for name in (stable, state.canary, *draining) if name))
+    live = list(dict.fromkeys(name for name in (stable, state.canary_revision, *draining) if name))
     known = present.slots()
     if known and present.generation != observed.applied.generation:
         # A gateway that lags still tells the others of conversations in the slots of before.
         live = [name for name in live if name in known]
     slots = assign_slots(known, live if stable else ())
     found = {name: _cluster_ip(observed, names.of_revision(agent.name, name)) for name in slots}
-    if not found.get(state.canary or ""):
+    if not found.get(state.canary_revision or ""):
         weight = 0  # somebody deleted its Service
     backends: list[Backend] = []
     for name, slot in slots.items():
         address = found[name]
         if not address:
             continue
-        share = {stable: 100 - weight, state.canary: weight}.get(name, 0)
+        share = {stable: 100 - weight, state.canary_revision: weight}.get(name, 0)
         # A canary drains just before its first weight, so that no gateway which has that weight a
         # moment before another one sees its conversations taken elsewhere by that one.
-        is_next = name == state.canary and state.offered and not state.weight
+        is_next = (
+            name == state.canary_revision
+            and state.rollout.offered
+            and not state.rollout.approved_weight
+        )
         keeps = name in draining or name == stable or is_next
         kept: BackendState = "drain" if keeps else "maint"
         backends.append(
@@ -616,7 +601,10 @@ def _deletions(
                 continue  # somebody's copy, with our labels
             if kind == "Job" and missing_sources(agent, observed.sources):
                 continue  # what it indexed is all that there is
-            if child.role == names.ROLE_EVALUATION and child.revision == decision.state.canary:
+            if (
+                child.role == names.ROLE_EVALUATION
+                and child.revision == decision.status.canary_revision
+            ):
                 continue  # its report may not be read yet
             doomed.append(Delete(kind, child.name))
     return doomed + _forgotten(agent, live, observed)
@@ -669,7 +657,7 @@ def _next_look(
         due.append(ROUTE_SECONDS)  # whether there is a route from before is not known yet
     if observed.applied.behind:
         due.append(SILENT_SECONDS)
-    if decision.state.draining:
+    if decision.status.draining:
         due.append(DRAIN_SECONDS)
     return min(due, default=None)
 

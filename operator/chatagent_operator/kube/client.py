@@ -19,7 +19,7 @@ from chatagent_operator.api.group import API_VERSION, KIND
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Manifest
 from chatagent_operator.core.kinds import REGISTRY
-from chatagent_operator.core.rollout.machine import Notice
+from chatagent_operator.core.rollout.decision import EventRecord
 from chatagent_operator.kube.errors import ApiError, NotFoundError, RejectedError, from_response
 from chatagent_operator.kube.store import Listing
 
@@ -168,7 +168,7 @@ class Kube:
         path = _path(KIND, namespace, name) + f"/status?fieldManager={FIELD_MANAGER}"
         return await self.request("PATCH", path, {"status": status}, _MERGE)
 
-    async def tell(self, namespace: str, name: str, uid: str, notice: Notice) -> None:
+    async def tell(self, namespace: str, name: str, uid: str, notice: EventRecord) -> None:
         """Post an Event about a ChatAgent."""
         now = datetime.now(UTC)
         stamp = now.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -111,7 +111,7 @@ def test_an_agent_is_as_good_as_itself(tmp_path: Path, quickstart: Agent, questi
     found = Summary.model_validate(run.message)
     assert found.worse == []
     verdict, message = judge(found.measures, LIMITS)
-    assert verdict == "Passed", message
+    assert verdict == "Succeeded", message
     ours, theirs = shares(found.measures)
     assert ours == theirs
     assert None not in ours.model_dump().values()

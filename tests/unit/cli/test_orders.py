@@ -79,11 +79,11 @@ async def test_nothing_to_command(status: Body, action: str, said: str) -> None:
 async def test_a_refusal_is_an_error() -> None:
     def refuse(fake: FakeServer, stored: Body) -> None:
         obey(fake, stored)
-        stored["status"]["rollout"]["lastCommandResult"] = "refused: it is paused already"
+        stored["status"]["rollout"]["lastCommandResult"] = "refused: the rollout is paused already"
 
     fake = server(CANARY_STATUS)
     fake.operator = refuse
-    with pytest.raises(CommandError, match="it is paused already") as refused:
+    with pytest.raises(CommandError, match="the rollout is paused already") as refused:
         await run(fake, "pause", "shop")
     assert refused.value.exit_code == REFUSED
 

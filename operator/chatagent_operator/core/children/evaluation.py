@@ -177,7 +177,11 @@ def result(
     for facts in pods.values():
         if "measures" in facts.report:
             return _judged(evaluation, facts.report)
-    if previous and previous.report == evaluation.job and previous.verdict in ("Passed", "Failed"):
+    if (
+        previous
+        and previous.report == evaluation.job
+        and previous.verdict in ("Succeeded", "Failed")
+    ):
         return previous
     said = [trouble for facts in pods.values() if (trouble := of_report(facts.report))]
     child = observed.get("Job", evaluation.job)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from chatagent_operator.api.conditions import ConditionType, Finding
+from chatagent_operator.api.status import ChatAgentStatus
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Agent
 from chatagent_operator.core.children import cache as redis
@@ -12,7 +13,8 @@ from chatagent_operator.core.children import evaluation, vector_store
 from chatagent_operator.core.children.ingestion import Ingestion, missing_sources
 from chatagent_operator.core.observed.objects import Observed, PodFacts
 from chatagent_operator.core.observed.trouble import Trouble, of_report
-from chatagent_operator.core.rollout.machine import Decision, State, elapsed
+from chatagent_operator.core.rollout.decision import Decision
+from chatagent_operator.core.rollout.times import elapsed
 from chatagent_operator.core.routing.routes import Routes
 
 
@@ -145,18 +147,21 @@ def _route(observed: Observed, has_route: bool) -> Finding:
 def progressing(decision: Decision) -> Finding:
     """A rollout is under way."""
     aspect = ConditionType.PROGRESSING
-    state, waiting = decision.state, decision.waiting
-    if state.canary and waiting:
-        share = f"revision {state.canary} gets {decision.weight} % of the new conversations; "
+    state, waiting = decision.status, decision.waiting
+    if state.canary_revision and waiting:
+        share = (
+            f"revision {state.canary_revision} gets {decision.weight} % of the new conversations; "
+        )
         message = (share if decision.weight else "") + waiting.message
         return Finding(aspect, "True", waiting.reason, message)
-    if state.failed:
+    if state.failed_revision:
         message = (
-            f"revision {state.failed} was taken back ({state.failed_message}) and stays out until "
-            f"the spec changes, or `kubectl chatagent retry`; {state.stable} serves"
+            f"revision {state.failed_revision} was taken back ({state.failed_message}) and stays "
+            f"out until the spec changes, or `kubectl chatagent retry`; "
+            f"{state.stable_revision} serves"
         )
         return Finding(aspect, "False", state.failed_reason or "Failed", message)
-    return Finding(aspect, "False", "Completed", f"revision {state.stable} serves")
+    return Finding(aspect, "False", "Completed", f"revision {state.stable_revision} serves")
 
 
 def paused(decision: Decision) -> Finding:
@@ -168,10 +173,10 @@ def paused(decision: Decision) -> Finding:
 
 
 def for_tools(
-    state: State, progressing: Finding, degraded: Finding, ready: Finding
+    state: ChatAgentStatus, progressing: Finding, degraded: Finding, ready: Finding
 ) -> list[Finding]:
     """What kstatus reads, and Flux with it: one of the two, or neither where all is done."""
-    if state.failed:  # what the manifest asks for does not serve
+    if state.failed_revision:  # what the manifest asks for does not serve
         reason = progressing.reason
         return [Finding(ConditionType.STALLED, "True", reason, progressing.message)]
     if degraded.is_true:
@@ -198,17 +203,18 @@ def degraded(
         return Finding(aspect, "True", "Rejected", f"the API server refused {what}: {message}")
     if missing := missing_sources(agent, observed.sources):
         return Finding(aspect, "True", "ConfigMapNotFound", "; ".join(missing))
-    state = decision.state
-    if is_crowded and state.stable:
+    state = decision.status
+    if is_crowded and state.stable_revision:
         message = (
-            f"no node has room for a pod of revision {state.canary}, and none can make way for it; "
-            "add a node, or set spec.rollout.strategy to recreate"
+            f"no node has room for a pod of revision {state.canary_revision}, and none can make "
+            "way for it; add a node, or set spec.rollout.strategy to recreate"
         )
         return Finding(aspect, "True", "InsufficientCapacity", message)
-    makes_room = is_making_room(agent, state.ended_at, now)
+    ended_at = state.history[0].ended_at if state.history else None
+    makes_room = is_making_room(agent, ended_at, now)
     for name in decision.live:
         trouble = trouble_of_revision(agent, name, observed)
-        if trouble and trouble.is_no_room and (name == state.canary or makes_room):
+        if trouble and trouble.is_no_room and (name == state.canary_revision or makes_room):
             continue  # those before it end, and then it has their room
         if trouble:
             return Finding(aspect, "True", trouble.reason, f"revision {name}: {trouble.message}")
@@ -222,15 +228,15 @@ def degraded(
             "conversations by the weights of before; see the log of their container sync"
         )
         return Finding(aspect, "True", "GatewayLags", message)
-    if decision.state.stable and store.status == "False":
+    if decision.status.stable_revision and store.status == "False":
         return Finding(aspect, "True", store.reason, f"vector store: {store.message}")
-    if state.stable is None and state.waiting_since:
+    if state.stable_revision is None and state.rollout.waiting_since:
         seconds = agent.spec.rollout.progress_deadline_seconds
-        if elapsed(state.waiting_since, now) > seconds:
-            message = f"revision {state.canary} is not ready after {seconds} s"
+        if elapsed(state.rollout.waiting_since, now) > seconds:
+            message = f"revision {state.canary_revision} is not ready after {seconds} s"
             return Finding(aspect, "True", "ProgressDeadlineExceeded", message)
-    if state.failed and state.failed_reason != "Aborted":
-        message = f"revision {state.failed} was taken back: {state.failed_message}"
+    if state.failed_revision and state.failed_reason != "Aborted":
+        message = f"revision {state.failed_revision} was taken back: {state.failed_message}"
         return Finding(aspect, "True", state.failed_reason or "Failed", message)
     return Finding(aspect, "False", "AsExpected")
 

@@ -10,7 +10,6 @@ from chatagent_operator.api.status import (
     EvaluationStatus,
     KnowledgeStatus,
     Phase,
-    RolloutStatus,
 )
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Agent
@@ -19,7 +18,9 @@ from chatagent_operator.core.children.ingestion import Ingestion
 from chatagent_operator.core.observed.objects import Observed
 from chatagent_operator.core.reporting import conditions as findings
 from chatagent_operator.core.rollout.commands import Command, Unreadable
-from chatagent_operator.core.rollout.machine import Decision, Notice, elapsed, path
+from chatagent_operator.core.rollout.decision import Decision, EventRecord
+from chatagent_operator.core.rollout.state import update_rollout
+from chatagent_operator.core.rollout.times import elapsed
 from chatagent_operator.core.routing.routes import Routes
 
 _TOLD = frozenset({"PausedAtStep", "PausedBySpec", "PausedByCommand"})
@@ -49,8 +50,8 @@ def after(
     Args:
         pods: how many each revision should have from now on.
     """
-    state = decision.state
-    serving = state.stable or state.canary or ""
+    decided = decision.status
+    serving = decided.stable_revision or decided.canary_revision or ""
     store = findings.store(agent, observed)
     if vector_store.managed(agent) and not (store.is_true and _is_known(previous, store, now)):
         # that they wait for it goes without saying
@@ -63,7 +64,7 @@ def after(
     degraded = findings.degraded(agent, decision, store, observed, rejected, now, is_crowded, lags)
     progressing = findings.progressing(decision)
     available = bool(workload and workload.available)
-    ready = findings.ready(state.stable, (workloads, index, gateway), available, routes)
+    ready = findings.ready(decided.stable_revision, (workloads, index, gateway), available, routes)
     found = [
         Finding(ConditionType.ACCEPTED, "True", "Accepted"),
         findings.references(agent, observed),
@@ -76,44 +77,19 @@ def after(
         findings.paused(decision),
         degraded,
         ready,
-        *findings.for_tools(state, progressing, degraded, ready),
+        *findings.for_tools(decided, progressing, degraded, ready),
     ]
-    steps = path(agent.spec.rollout, agent.spec.replicas)
-    return ChatAgentStatus(
-        observed_generation=agent.generation,
-        phase=_phase(decision, found),
-        url=_url(agent, observed),
-        stable_revision=state.stable,
-        canary_revision=state.canary,
-        failed_revision=state.failed,
-        failed_reason=state.failed_reason,
-        failed_message=state.failed_message,
-        draining=state.draining,
-        analysis=state.analysis,
-        evaluation=quality or previous.evaluation,
-        history=state.history,
-        rollout=RolloutStatus(
-            weight=decision.weight,
-            approved_weight=state.weight,
-            offered=state.offered,
-            step=state.step if state.step_started_at or state.step else None,
-            steps=len(steps) if state.canary and state.stable else None,
-            step_started_at=state.step_started_at,
-            weighted_at=state.weighted_at,
-            started_at=state.started_at,
-            waiting_since=state.waiting_since,
-            paused=state.paused,
-            full=state.full,
-            replacing=state.replacing,
-            path=state.path,
-            message=progressing.message,
-            last_command_id=state.last_command_id,
-            last_command_result=state.last_command_result,
-        ),
-        knowledge=_knowledge(previous.knowledge, indexing, observed),
-        replicas=workload.available if workload else 0,
-        selector=_selector(agent, serving),
-        conditions=merge(previous.conditions, found, agent.generation, now),
+    return update_rollout(decided, message=progressing.message).model_copy(
+        update={
+            "observed_generation": agent.generation,
+            "phase": _phase(decision, found),
+            "url": _url(agent, observed),
+            "evaluation": quality or previous.evaluation,
+            "knowledge": _knowledge(previous.knowledge, indexing, observed),
+            "replicas": workload.available if workload else 0,
+            "selector": _selector(agent, serving),
+            "conditions": merge(previous.conditions, found, agent.generation, now),
+        }
     )
 
 
@@ -131,15 +107,15 @@ def _url(agent: Agent, observed: Observed) -> str | None:
     return observed.applied.url
 
 
-def notices(before: ChatAgentStatus, now: ChatAgentStatus) -> tuple[Notice, ...]:
+def notices(before: ChatAgentStatus, now: ChatAgentStatus) -> tuple[EventRecord, ...]:
     """What of a change in the conditions a person should read as an Event."""
     old = {c.type: c for c in before.conditions}
     new = {c.type: c for c in now.conditions}
-    told: list[Notice] = []
+    told: list[EventRecord] = []
     progress, earlier = new.get(ConditionType.PROGRESSING), old.get(ConditionType.PROGRESSING)
     before_reason = earlier.reason if earlier else ""
     if progress and progress.reason in _TOLD and progress.reason != before_reason:
-        told.append(Notice("Normal", progress.reason, progress.message))
+        told.append(EventRecord("Normal", progress.reason, progress.message))
     for aspect in (ConditionType.ACCEPTED, ConditionType.DEGRADED, ConditionType.READY):
         was, present = old.get(aspect), new.get(aspect)
         if not present or (was and (was.status, was.reason) == (present.status, present.reason)):
@@ -150,11 +126,11 @@ def notices(before: ChatAgentStatus, now: ChatAgentStatus) -> tuple[Notice, ...]
         if aspect == ConditionType.DEGRADED and present.reason == now.failed_reason:
             continue  # the rollout has told it
         if present.status == bad:
-            told.append(Notice("Warning", present.reason, present.message))
+            told.append(EventRecord("Warning", present.reason, present.message))
         elif was:
             reason = {ConditionType.DEGRADED: "Recovered", ConditionType.READY: "Ready"}
             message = present.message or "nothing is wrong any more"
-            told.append(Notice("Normal", reason.get(aspect, present.reason), message))
+            told.append(EventRecord("Normal", reason.get(aspect, present.reason), message))
     return tuple(told)
 
 
@@ -222,9 +198,9 @@ def _phase(decision: Decision, found: Iterable[Finding]) -> Phase:
     holds = {finding.type: finding.is_true for finding in found}
     if holds[ConditionType.DEGRADED]:
         return "Degraded"
-    if decision.state.stable is None or not holds[ConditionType.READY]:
+    if decision.status.stable_revision is None or not holds[ConditionType.READY]:
         return "Pending"
-    if decision.state.canary is None:
+    if decision.status.canary_revision is None:
         return "Ready"
     return "Paused" if holds[ConditionType.PAUSED] else "Canary"
 
