@@ -35,6 +35,7 @@ from chatagent_operator.core.plan import (
 from chatagent_operator.core.reporting import status as core_status
 from chatagent_operator.core.rollout.commands import Command, Unreadable, parse_command
 from chatagent_operator.core.rollout.decision import EventRecord
+from chatagent_operator.core.rollout.stored import read_status
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.errors import (
     ApiError,
@@ -117,7 +118,7 @@ class Reconciler:
                 return None  # the agent goes with it
 
     async def _reconcile(self, key: Key, seen: AgentRecord) -> float | None:
-        previous = ChatAgentStatus.model_validate(seen.status)
+        previous = read_status(seen.status)
         wrong = None
         try:
             spec: ChatAgentSpec | None = ChatAgentSpec.model_validate(seen.spec)

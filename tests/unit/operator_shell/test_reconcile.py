@@ -206,3 +206,13 @@ async def test_a_route_of_before_that_cannot_be_read_is_looked_for_again(
     world.kube.refuse = lambda verb, kind: None
     assert await world.settle() is None
     assert ("HTTPRoute", "shop") not in world.cluster.objects
+
+
+async def test_a_status_of_a_later_operator_stops_nothing(world: World) -> None:
+    one = world.kube.agent["status"]["stableRevision"]
+    world.kube.agent["status"] |= {"phase": "Migrating", "analysis": {"verdict": "Skipped"}}
+    world.kube.agent["status"]["rollout"] |= {"paused": "Maintenance"}
+    await world.change(image="runtime:2")
+    status = world.kube.agent["status"]
+    assert status["phase"] == "Ready"
+    assert status["stableRevision"] != one
