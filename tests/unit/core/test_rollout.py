@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatagent_operator.api.rollout import AnalysisStep, Pause, Rollout, Step
+from chatagent_operator.api.rollout import Affinity, Analysis, AnalysisStep, Pause, Rollout, Step
 from chatagent_operator.api.status import (
     AnalysisStatus,
     ChatAgentStatus,
     EvaluationStatus,
     MetricStatus,
+    RolloutStatus,
     Verdict,
 )
 from chatagent_operator.core.judging.analysis import Measurement
@@ -34,6 +35,12 @@ ROLLOUTS = (
     Rollout(strategy="blueGreen"),
     Rollout(strategy="rolling"),
     Rollout(strategy="recreate"),
+    Rollout(
+        steps=(Step(set_weight=30), Step(analysis=AnalysisStep(count=1)), Step(set_weight=70)),
+        analysis=Analysis(inconclusive_limit=1, failure_limit=1),
+        affinity=Affinity(on_promote="drain", drain="10m"),
+        progress_deadline_seconds=120,
+    ),
 )
 
 
@@ -133,10 +140,61 @@ def test_what_holds_whatever_happens(
             assert now.capacity == 100
             assert now.is_reachable
         assert sum(desired_replicas(status, rollout, pods, {}, pods).values()) >= 1
-        again = advance(
-            status, replace(now, measurement=None, is_gateway_current=False), rollout, pods
-        )
+        again = advance(status, replace(now, is_gateway_current=False), rollout, pods)
         assert again.status == status, "a second look decides nothing new"
+        assert not again.events
+
+
+def mostly(usual: Any, *others: Any) -> st.SearchStrategy[Any]:
+    """One value nine times out of ten, so that rollouts come far."""
+    return st.sampled_from([usual] * 9 * len(others) + list(others))
+
+
+everyone = frozenset(REVISIONS)
+calm_looks = st.lists(
+    st.fixed_dictionaries(
+        {
+            "desired": mostly("b", "a", "c"),
+            "ready": mostly(everyone, everyone - {"a"}, everyone - {"b"}, frozenset[str]()),
+            "capacity": mostly(100, 33, 66),
+            "is_gateway_current": mostly(True, False),
+            "is_reachable": mostly(True, False),
+            "is_indexed": mostly(True, False),
+            "verdict": st.sampled_from(["Succeeded", "Succeeded", "Inconclusive", None, "Failed"]),
+            "evaluation": mostly("Succeeded", None, "Running", "Failed"),
+            "action": mostly(None, *get_args(Action), "full"),
+        }
+    ),
+    min_size=10,
+    max_size=40,
+)
+
+
+@settings(max_examples=100)
+@given(looks=calm_looks, rollout=st.sampled_from(ROLLOUTS), pods=st.integers(1, 4))
+def test_no_weight_without_approval_and_none_after_an_abort(
+    looks: list[dict[str, Any]], rollout: Rollout, pods: int
+) -> None:
+    status, steps = ChatAgentStatus(stable_revision="a"), path(rollout, pods)
+    for number, look in enumerate(looks):
+        before, now = status, seen(look, number, status)
+        decision = advance(before, now, rollout, pods)
+        status = decision.status
+        begun = steps[: (status.rollout.step or 0) + 1]
+        approved = max((step.set_weight or 0 for step in begun), default=0)
+        assert status.rollout.weight <= status.rollout.approved_weight <= approved
+        if status.rollout.weight:
+            assert status.canary_revision in now.ready
+        reasons = {event.reason for event in decision.events}
+        if status.canary_revision is None:
+            assert (status.rollout.weight, status.rollout.approved_weight) == (0, 0)
+        if "Aborted" in reasons:
+            assert status.canary_revision is None
+            assert status.failed_revision == now.desired
+            assert not status.rollout.full
+        again = advance(status, replace(now, is_gateway_current=False), rollout, pods)
+        assert again.status == status, "to repeat it changes nothing"
+        assert not again.events
 
 
 @given(rollout=st.sampled_from(ROLLOUTS), pods=st.integers(1, 4), looks=looks)
@@ -283,3 +341,19 @@ def test_fewer_pods_do_not_pause_a_rolling_rollout() -> None:
     decision = advance(status, looked, Rollout(strategy="rolling"), 1)
     assert decision.status.rollout.paused is None
     assert decision.status.stable_revision == "two"
+
+
+def test_nothing_of_a_rollout_outlives_it_but_the_last_command() -> None:
+    status = rolling_out(
+        weight=5, approved_weight=5, step=2, step_started_at=at(0), weighted_at=at(0), full=True,
+        replacing=True, offered=True, waiting_since=at(0), started_at=at(0), path="x",
+    )  # fmt: skip
+    aborted = advance(status, Seen("b", at(1), command=Command("1", "abort")), Rollout(), 1).status
+    assert aborted.failed_revision == "b"
+    kept = RolloutStatus(last_command_id="1", last_command_result="aborted b")
+    assert aborted.rollout == kept
+
+
+def test_a_field_that_does_not_exist_cannot_be_changed() -> None:
+    with pytest.raises(TypeError, match=r"status\.rollout has no field wieght"):
+        update_rollout(ChatAgentStatus(), wieght=5)

@@ -31,9 +31,10 @@ def create_step(step: Step) -> RolloutStep:
     """
     create = STEP_TYPES.get(step.type)
     if create is None:
+        known = ", ".join(Step.model_fields[name].alias or name for name in STEP_TYPES)
         raise UnknownStepError(
             f"spec.rollout.steps: the step type {step.type!r} is unknown to this operator; "
-            f"use one of {', '.join(STEP_TYPES)}, or an operator that supports it"
+            f"use one of {known}, or an operator that supports it"
         )
     return create(getattr(step, step.type))
 
