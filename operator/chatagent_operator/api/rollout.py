@@ -6,7 +6,8 @@ import re
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic.config import JsonDict
 
 from agent_runtime.config import ConfigModel
 from chatagent_operator.api.pods import (
@@ -57,15 +58,27 @@ class AnalysisStep(ConfigModel):
     """Number of measurements that must succeed. Default: `analysis.count`."""
 
 
-class Step(ConfigModel):
-    """A step of the rollout: exactly one of `setWeight`, `pause` and `analysis`."""
+def _rule_of_one_field(schema: JsonDict, model: type[BaseModel]) -> None:
+    """Add the rule that exactly one field of a model is given, whichever fields it has."""
+    given = ", ".join(f"has(self.{name})" for name in _aliases(model))
+    schema["x-kubernetes-validations"] = [
+        {"rule": f"[{given}].filter(x, x).size() == 1", "message": _exactly_one(model)}
+    ]
 
-    model_config = _rules(
-        (
-            "[has(self.setWeight), has(self.pause), has(self.analysis)].filter(x, x).size() == 1",
-            "a step must have exactly one of setWeight, pause and analysis",
-        )
-    )
+
+def _exactly_one(model: type[BaseModel]) -> str:
+    *first, last = _aliases(model)
+    return f"a step must have exactly one of {', '.join(first)} and {last}"
+
+
+def _aliases(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+class Step(ConfigModel):
+    """A step of the rollout, of the type whose field is given."""
+
+    model_config = ConfigDict(json_schema_extra=_rule_of_one_field)
 
     set_weight: Annotated[int, Field(ge=1, le=100)] | None = None
     """Weight of the new revision from this step on: its share of new conversations, in percent."""
@@ -77,10 +90,16 @@ class Step(ConfigModel):
     """Wait until `count` measurements have succeeded. The new revision is rolled back when more
     measurements fail than `analysis.failureLimit` allows."""
 
+    @property
+    def type(self) -> str:
+        """Name of the field that is given."""
+        return next(name for name in type(self).model_fields if getattr(self, name) is not None)
+
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if sum(x is not None for x in (self.set_weight, self.pause, self.analysis)) != 1:
-            raise ValueError("a step must have exactly one of setWeight, pause and analysis")
+        model = type(self)
+        if sum(getattr(self, name) is not None for name in model.model_fields) != 1:
+            raise ValueError(_exactly_one(model))
         return self
 
 
@@ -347,8 +366,9 @@ class Rollout(ConfigModel):
             "the weights of steps must increase from step to step",
         ),
         (
-            "!has(self.steps) || self.steps.filter(s, !has(s.pause)).size() == 0 || "
-            "!has(self.steps.filter(s, !has(s.pause))[0].analysis)",
+            "!has(self.steps) || "
+            "self.steps.filter(s, has(s.setWeight) || has(s.analysis)).size() == 0 || "
+            "!has(self.steps.filter(s, has(s.setWeight) || has(s.analysis))[0].analysis)",
             "an analysis step requires a setWeight step before it",
         ),
         (

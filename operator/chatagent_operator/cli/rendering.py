@@ -117,7 +117,7 @@ def _render_analysis(agent: AgentView, now: datetime) -> Iterator[str]:
     yield (
         f"Analysis {found.verdict} {format_age(found.measured_at, now)} ago: "
         f"{found.samples} turns, "
-        f"{found.passed} succeeded, {found.failed} failed, {found.inconclusive} inconclusive"
+        f"{found.succeeded} succeeded, {found.failed} failed, {found.inconclusive} inconclusive"
     )
     rows = [
         [
@@ -125,7 +125,7 @@ def _render_analysis(agent: AgentView, now: datetime) -> Iterator[str]:
             format_number(each.canary),
             format_number(each.stable),
             each.verdict,
-            "" if each.verdict == "Passed" else each.message,
+            "" if each.verdict == "Succeeded" else each.message,
         ]
         for each in found.metrics
     ]

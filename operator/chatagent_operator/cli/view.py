@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pydantic
 
 from agent_runtime.config import ConfigModel
-from chatagent_operator.api.rollout import Rollout, Step
+from chatagent_operator.api.rollout import Rollout
 from chatagent_operator.api.status import (
     AnalysisStatus,
     ChatAgentStatus,
@@ -23,7 +23,8 @@ from chatagent_operator.cli.errors import NO_ANSWER, CommandError
 from chatagent_operator.cli.revisions import StoredRevision, read_revisions
 from chatagent_operator.core.agent import Manifest
 from chatagent_operator.core.names import REVISION_LABEL
-from chatagent_operator.core.rollout.machine import path
+from chatagent_operator.core.rollout.context import RolloutStep
+from chatagent_operator.core.rollout.steps import create_steps
 
 Role = Literal["stable", "canary", "draining", "failed"]
 
@@ -133,7 +134,7 @@ def build_view(
         url=status.url,
         strategy=rollout.strategy,
         revisions=_build_revisions(status, read_revisions(revisions), deployments),
-        steps=_build_steps(status, path(rollout, replicas)),
+        steps=_build_steps(status, create_steps(rollout, replicas)),
         rollout=status.rollout,
         analysis=status.analysis,
         evaluation=status.evaluation,
@@ -191,7 +192,7 @@ def _read_pods(deployment: Mapping[str, Any]) -> Pods:
     return Pods(ready=ready, desired=(deployment.get("spec") or {}).get("replicas", 1))
 
 
-def _build_steps(status: ChatAgentStatus, steps: Sequence[Step]) -> tuple[StepView, ...]:
+def _build_steps(status: ChatAgentStatus, steps: Sequence[RolloutStep]) -> tuple[StepView, ...]:
     """Build the steps of the rollout in progress; none if there is no canary."""
     current = status.rollout.step
     if not status.canary_revision or not status.stable_revision or current is None:
@@ -200,15 +201,4 @@ def _build_steps(status: ChatAgentStatus, steps: Sequence[Step]) -> tuple[StepVi
     def state(index: int) -> Literal["done", "current", "ahead"]:
         return "done" if index < current else "current" if index == current else "ahead"
 
-    return tuple(
-        StepView(text=_format_step(step), state=state(index)) for index, step in enumerate(steps)
-    )
-
-
-def _format_step(step: Step) -> str:
-    if step.set_weight is not None:
-        return f"setWeight {step.set_weight}%"
-    if step.pause is not None:
-        return f"pause {step.pause.duration or 'until resumed'}"
-    count = step.analysis.count if step.analysis else None
-    return f"analysis, {count} measurements" if count else "analysis"
+    return tuple(StepView(text=step.text, state=state(index)) for index, step in enumerate(steps))

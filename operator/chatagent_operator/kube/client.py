@@ -19,7 +19,7 @@ from chatagent_operator.api.group import API_VERSION, KIND
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Manifest
 from chatagent_operator.core.kinds import REGISTRY
-from chatagent_operator.core.rollout.machine import Notice
+from chatagent_operator.core.rollout.decision import EventRecord
 from chatagent_operator.kube.errors import (
     ApiError,
     NotFoundError,
@@ -206,7 +206,7 @@ class Kube:
                 raise StaleError(error.status, error.message) from error
             raise
 
-    async def create_event(self, namespace: str, name: str, uid: str, notice: Notice) -> None:
+    async def create_event(self, namespace: str, name: str, uid: str, record: EventRecord) -> None:
         """Create an Event about a ChatAgent."""
         now = datetime.now(UTC)
         stamp = now.isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -221,9 +221,9 @@ class Kube:
                 "name": name,
                 "uid": uid,
             },
-            "type": notice.type,
-            "reason": notice.reason,
-            "message": notice.message[:1024],
+            "type": record.type,
+            "reason": record.reason,
+            "message": record.message[:1024],
             "source": {"component": FIELD_MANAGER},
             "firstTimestamp": stamp,
             "lastTimestamp": stamp,

@@ -246,3 +246,13 @@ async def test_a_refused_write_is_not_counted_as_a_failure(world: World, error: 
     with pytest.raises(type(error)):
         await world.look()
     assert world.registry.get_sample_value("chatagent_operator_reconcile_failures_total") == 0
+
+
+async def test_a_status_of_a_later_operator_stops_nothing(world: World) -> None:
+    one = world.kube.agent["status"]["stableRevision"]
+    world.kube.agent["status"] |= {"phase": "Migrating", "analysis": {"verdict": "Skipped"}}
+    world.kube.agent["status"]["rollout"] |= {"paused": "Maintenance"}
+    await world.change(image="runtime:2")
+    status = world.kube.agent["status"]
+    assert status["phase"] == "Ready"
+    assert status["stableRevision"] != one
