@@ -15,7 +15,7 @@ from pathlib import Path
 from bench.operator_scale import isolation, report
 from bench.operator_scale.argo_rollouts import ArgoRollouts
 from bench.operator_scale.chat_agents import ChatAgents
-from bench.operator_scale.client import Client
+from bench.operator_scale.client import Client, ClientError
 from bench.operator_scale.cluster import Cluster
 from bench.operator_scale.contestants import Contestant
 from bench.operator_scale.scenarios import Limits, Outcome, Run, pods_answering
@@ -73,11 +73,22 @@ async def _measure(contestant: Contestant, count: int, cluster: Cluster, limits:
     async with Client(cluster.token, cluster.authority) as client:
         for definition in contestant.definitions():
             await client.request("POST", CRDS, definition)
-        await asyncio.sleep(2)  # until the API server serves them
+        await _served(client, contestant.path)
         if not contestant.needs_pods:
             return await Run(contestant, cluster, client, limits).all(count)
         with pods_answering(cluster):
             return await Run(contestant, cluster, client, limits).all(count)
+
+
+async def _served(client: Client, path: str) -> None:
+    """A new kind is served a moment after its definition is stored."""
+    for _ in range(60):
+        try:
+            await client.request("GET", path)
+            return
+        except ClientError:
+            await asyncio.sleep(0.5)
+    raise TimeoutError(f"the API server does not serve {path}")
 
 
 def _conditions(contestants: Sequence[Contestant], limits: Limits, rounds: int) -> list[str]:

@@ -47,13 +47,18 @@ class Client:
         await self._session.close()
 
     async def request(
-        self, method: str, path: str, body: Any = None, content: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        content: str = "application/json",
+        query: Mapping[str, str] | None = None,
     ) -> Object:
         """One request. Raises ClientError."""
         text = None if body is None else json.dumps(body)
         headers = {"Content-Type": content}
         async with self._session.request(
-            method, API_URL + path, data=text, headers=headers
+            method, API_URL + path, params=query, data=text, headers=headers
         ) as answer:
             told = await answer.text()
         if answer.status >= 400:
@@ -69,8 +74,7 @@ class Client:
         timeout = aiohttp.ClientTimeout(total=None, sock_read=None)
         query: Mapping[str, str] = {"labelSelector": selector} if selector else {}
         while True:
-            async with self._session.get(API_URL + path, params=query) as answer:
-                listed = await answer.json()
+            listed = await self.request("GET", path, query=query)
             for item in listed["items"]:
                 yield "ADDED", item
             version = listed["metadata"]["resourceVersion"]

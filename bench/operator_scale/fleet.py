@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from bench.operator_scale.client import MERGE, Client
 from bench.operator_scale.contestants import Contestant
 
-SOONEST = 0.02
+SOONEST = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +31,15 @@ class Fleet:
         self._made = 0
         self._version = 1
 
-    @asynccontextmanager
-    async def followed(self) -> AsyncGenerator[None]:
-        """Follow them meanwhile."""
-        task = asyncio.create_task(self._follow())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-    def names(self) -> list[str]:
-        """Of all that were made."""
-        return [_name(number) for number in range(self._made)]
+    async def follow(self) -> None:
+        """Follow them until the task is cancelled."""
+        async for kind, body in self._client.watch(self._contestant.path):
+            name = body["metadata"]["name"]
+            if kind == "DELETED":
+                self._states.pop(name, None)
+                continue
+            is_ready = self._contestant.is_ready(body)
+            self._states[name] = State(is_ready, self._contestant.serving(body))
 
     async def prepare(self, count: int) -> list[str]:
         """Make what the next agents need. Returns the agents' names."""
@@ -79,15 +73,6 @@ class Fleet:
             self._states[name].is_ready and self._states[name].serving != revision
             for name, revision in before.items()
         )
-
-    async def _follow(self) -> None:
-        async for kind, body in self._client.watch(self._contestant.path):
-            name = body["metadata"]["name"]
-            if kind == "DELETED":
-                self._states.pop(name, None)
-                continue
-            is_ready = self._contestant.is_ready(body)
-            self._states[name] = State(is_ready, self._contestant.serving(body))
 
 
 async def until(holds: Callable[[], bool], patience: float, every: float = SOONEST) -> float | None:

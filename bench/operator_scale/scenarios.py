@@ -74,9 +74,9 @@ class Run:
 
     async def all(self, count: int) -> Outcome:
         """Everything, in order. What needs the burst to be through is left out where it is not."""
-        async with self._fleet.followed():
+        async with asyncio.TaskGroup() as group:
+            following = group.create_task(self._fleet.follow())
             names = await self._fleet.prepare(count)
-            await asyncio.sleep(2)
             self._process = await self._start()
             try:
                 await self._settle()
@@ -87,6 +87,7 @@ class Run:
                     await self._restart(names[:CHANGED_MEANWHILE])
             finally:
                 self._process.stop()
+                following.cancel()
         return self.outcome
 
     async def _burst(self, names: Sequence[str]) -> bool:
@@ -166,6 +167,7 @@ class Run:
         await self._settle()
         calls = self._calls(began)
         values["restart calls"] = len(calls)
+        values["restart others"] = sum(call.owner not in names for call in calls)
         values["restart lists"] = sum(call.sort == "list" for call in calls)
         values["restart strays"] = len(strays(calls, names))
         values["restart CPU"] = self._process.cpu
