@@ -75,7 +75,10 @@ ROWS = (
     ),
     Row("restart: start → all 5 rolled out", ("restart done",), _seconds),
     Row("restart: CPU", ("restart CPU",), _cpu),
-    Row("restart: calls, the 5 rollouts among them; lists", ("restart calls", "restart lists"), _number),
+    Row(
+        "restart: calls, the 5 rollouts among them; lists",
+        ("restart calls", "restart lists"), _number,
+    ),
     Row("restart: calls but those about the 5", ("restart others",), _number, "≤ 60"),
     Row("restart: writes about other agents", ("restart strays",), _number, "0"),
     Row(
