@@ -33,8 +33,8 @@ def main() -> None:
     options = _parser().parse_args()
     if not isolation.is_inside():
         _build()
-        isolation.isolate(MODULE, sys.argv[1:])
-    isolation.configure_network()
+        sys.exit(isolation.run_isolated(MODULE, sys.argv[1:]))
+    isolation.enter()
     limits = Limits(burst=options.patience)
     contestants = [*map(_source, options.source or [str(REPOSITORY)]), *map(_peer, options.peer)]
     if len({each.label for each in contestants}) < len(contestants):
@@ -70,7 +70,7 @@ def measure(contestant: Contestant, count: int, limits: Limits) -> Outcome:
 
 
 async def _measure(contestant: Contestant, count: int, cluster: Cluster, limits: Limits) -> Outcome:
-    async with Client(cluster.token, cluster.authority) as client:
+    async with Client(cluster.paths.credentials) as client:
         for definition in contestant.definitions():
             await client.request("POST", CRDS, definition)
         await _served(client, contestant.path)
@@ -98,7 +98,8 @@ def _conditions(contestants: Sequence[Contestant], limits: Limits, rounds: int) 
         "Nodes and pods are kwok's and run nothing. What the operator asks pods over HTTP is stood "
         "in by one server on loopback: a gateway follows the newest routes as soon as a watch has "
         "brought them and reaches every revision at once, an agent's pod is ready and has answered "
-        "no turn. The vector store and Redis are external ones, so no volumes are bound. "
+        "no turn. An agent has one pod, two of its gateway and a ConfigMap with a document. The vector "
+        "store and Redis are external ones, so no volumes are bound. "
     )
     peers = (
         "The peer's objects are Rollouts with two Services and no traffic router, by the same "

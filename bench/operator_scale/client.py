@@ -25,11 +25,16 @@ class ClientError(RuntimeError):
 
 
 class Client:
-    """As an async context manager."""
+    """An administrator, as an async context manager."""
 
-    def __init__(self, token: str, authority: Path) -> None:
-        self._headers = {"Authorization": f"Bearer {token}"}
-        self._tls = ssl.create_default_context(cafile=str(authority))
+    def __init__(self, credentials: Path) -> None:
+        """
+        Args:
+            credentials: the folder in which `dev` keeps them.
+        """
+        config = json.loads((credentials / "admin.kubeconfig").read_text())
+        self._headers = {"Authorization": f"Bearer {config['users'][0]['user']['token']}"}
+        self._tls = ssl.create_default_context(cafile=str(credentials / "ca.crt"))
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(ssl=self._tls, limit=CONNECTIONS)

@@ -85,17 +85,6 @@ class Cluster:
         """The contestant's."""
         return credentials.kubeconfig_of(self.paths, USER)
 
-    @property
-    def token(self) -> str:
-        """The benchmark's own, which may do everything."""
-        config = json.loads(self.paths.kubeconfig.read_text())
-        return str(config["users"][0]["user"]["token"])
-
-    @property
-    def authority(self) -> Path:
-        """The certificate authority of the API server."""
-        return self.paths.credentials / "ca.crt"
-
     def __enter__(self) -> Self:
         try:
             self._start()
@@ -180,7 +169,9 @@ class Cluster:
         groups = ",".join(USER.groups)
         with (self.paths.credentials / "tokens.csv").open("a") as tokens:
             tokens.write(f'{token},{USER.name},{USER.file},"{groups}"\n')
-        config = credentials.kubeconfig(self.authority.read_bytes(), USER, token)
+        config = credentials.kubeconfig(
+            (self.paths.credentials / "ca.crt").read_bytes(), USER, token
+        )
         found = json.loads(config)
         found["contexts"] = [
             {

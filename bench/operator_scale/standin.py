@@ -1,9 +1,9 @@
 """What pods of ChatAgents answer over HTTP, for pods that are kwok's and run nothing.
 
-`python -m bench.operator_scale.standin TOKEN AUTHORITY` is a process of its own. A gateway's
-sidecar says that the newest routes are in force, as soon as it has seen them, and that it reaches
-every revision in them; an agent's pod says that it is ready and has answered nothing yet. Which pod
-is asked is known by the address that the question came to.
+`python -m bench.operator_scale.standin CREDENTIALS` is a process of its own. A gateway's sidecar
+says that the newest routes are in force, as soon as it has seen them, and that it reaches every
+revision in them; an agent's pod says that it is ready and has answered nothing yet. Which pod is
+asked is known by the address that the question came to.
 """
 
 from __future__ import annotations
@@ -97,4 +97,4 @@ async def serve(client: Client) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Client(sys.argv[1], Path(sys.argv[2]))))
+    asyncio.run(serve(Client(Path(sys.argv[1]))))
