@@ -98,8 +98,8 @@ def _conditions(contestants: Sequence[Contestant], limits: Limits, rounds: int) 
         "Nodes and pods are kwok's and run nothing. What the operator asks pods over HTTP is stood "
         "in by one server on loopback: a gateway follows the newest routes as soon as a watch has "
         "brought them and reaches every revision at once, an agent's pod is ready and has answered "
-        "no turn. An agent has one pod, two of its gateway and a ConfigMap with a document. The vector "
-        "store and Redis are external ones, so no volumes are bound. "
+        "no turn. An agent has one pod, two of its gateway and a ConfigMap with a document; its "
+        "vector store and Redis are external ones, so no volumes are bound. "
     )
     peers = (
         "The peer's objects are Rollouts with two Services and no traffic router, by the same "
