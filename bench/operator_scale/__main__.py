@@ -115,7 +115,7 @@ def _conditions(contestants: Sequence[Contestant], limits: Limits, rounds: int) 
         "limits of their clients) and kwok on one network namespace, each contestant alone on a "
         "new cluster. Steps 5 → 50 → 100 % without pauses and without analysis.",
         "",
-        stood_in + (peers if any(each.is_peer for each in contestants) else ""),
+        (stood_in + (peers if any(each.is_peer for each in contestants) else "")).rstrip(),
         "",
         "Times of writes and numbers of calls are the API server's audit log's: from when a create "
         "or a change was answered until the first write to a child was received. Calls and CPU "
