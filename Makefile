@@ -104,6 +104,11 @@ test-cluster: venv cluster ## Tests against the real API server and the real nod
 test: lint cluster ## All of it
 	$(RUN) pytest tests
 
+.PHONY: bench-operator
+bench-operator: venv ## The operator with many agents: N="100 1000" SOURCE=checkout PEER=argo-rollouts=path ROUNDS=1 NAME=of-results
+	@$(RUN) python -m bench.operator_scale --agents $(or $(N),100 1000) --rounds $(or $(ROUNDS),1) \
+	  $(addprefix --source ,$(SOURCE)) $(addprefix --peer ,$(PEER)) $(addprefix --name ,$(NAME))
+
 .PHONY: bench
 bench: venv ## Benchmarks; results go to bench/results
 	@for bench in overhead runtime ingestion_lag stores t5 quality pins gateway; do \
