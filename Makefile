@@ -67,8 +67,8 @@ venv: ## The Python environment with everything in it
 	@$(UV) sync --frozen --all-extras --all-groups
 
 .PHONY: generate
-generate: venv ## Write the CRD, its copy in the chart and the reference pages
-	@PYTHONPATH=operator:. $(RUN) python -m chatagent_operator.api.crd
+generate: venv ## Write the CRD, the chart's copy and RBAC rules, and the reference page
+	@PYTHONPATH=operator:. $(RUN) python -m chatagent_operator.generate
 
 .PHONY: format
 format: venv ## Format the code
@@ -81,7 +81,7 @@ lint: venv ## Format, lint, types, import layers, generated files, words
 	$(RUN) ruff check .
 	$(RUN) pyright
 	PYTHONPATH=operator:. $(RUN) lint-imports
-	PYTHONPATH=operator:. $(RUN) python -m chatagent_operator.api.crd --check
+	PYTHONPATH=operator:. $(RUN) python -m chatagent_operator.generate --check
 	$(DEV).words
 
 .PHONY: test-unit

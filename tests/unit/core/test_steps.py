@@ -53,7 +53,9 @@ def test_a_type_that_is_not_registered_is_an_error(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("given", [{}, {"setWeight": 5, "pause": {}}])
 def test_a_step_has_one_type(given: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match="a step must have exactly one of setWeight, pause and analysis"):
+    with pytest.raises(
+        ValidationError, match="a step must have exactly one of setWeight, pause and analysis"
+    ):
         Step.model_validate(given)
 
 

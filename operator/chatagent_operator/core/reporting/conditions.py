@@ -56,8 +56,7 @@ def find_progressing(decision: Decision) -> Finding:
     status, waiting = decision.status, decision.waiting
     if status.canary_revision and waiting:
         share = (
-            f"revision {status.canary_revision} gets {decision.weight} % of the new "
-            "conversations; "
+            f"revision {status.canary_revision} gets {decision.weight} % of the new conversations; "
         )
         message = (share if decision.weight else "") + waiting.message
         return Finding(aspect, "True", waiting.reason, message)
