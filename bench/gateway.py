@@ -196,7 +196,7 @@ async def on_this_machine(count: int) -> list[Measured]:
 
         def follows(socket: RuntimeSocket) -> Callable[[int], Awaitable[bool]]:
             async def says(_: int) -> bool:
-                return (await socket.in_force()).generation == generation
+                return (await socket.read_state()).generation == generation
 
             return says
 

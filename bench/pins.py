@@ -155,7 +155,7 @@ async def tell(story: Story, names: Iterable[str]) -> tuple[list[float], int]:
         await story.go_on(f"{restarting.name} is back", restarting)
     await story.go_on("both", *story.gateways.running)
     await story.close()
-    left = max([(await gateway.in_force()).pins for gateway in story.gateways.running])
+    left = max([(await gateway.read_state()).pins for gateway in story.gateways.running])
     left -= Counter(story.first.values())[STABLE]
     taken_over = {name: STABLE for name, revision in story.first.items() if revision == CANARY}
     for gateway in story.gateways.running:

@@ -257,7 +257,7 @@ class Demo:
         saw = sum(revision != before for revision in revisions)
         print(f"  {saw} of {len(revisions)} conversations saw it")
         print(self._plugin("get", AGENT), end="")
-        self._say("take the change back")
+        self._say("roll the change back")
         self._kubectl("-n", NAMESPACE, "apply", "-f", "-", stdin=self._manifest(self._second))
         self._until(lambda: "" if self._status().get("failedRevision") else "yes", "the old state")
 
@@ -289,7 +289,7 @@ class Demo:
             print(GO_ON)
         else:
             print(f"  {' '.join(self._cluster.kubectl)} -n {NAMESPACE} get chatagents")
-            print("  docs/quickstart.md says how to take it away again")
+            print("  to delete it, see docs/quickstart.md")
 
     @contextmanager
     def _gateway(self) -> Generator[str]:

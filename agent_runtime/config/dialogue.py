@@ -25,7 +25,7 @@ class IntentConfig(ConfigModel):
     """Whether documents are searched for such a message, where `retrieval.when` is `auto`."""
 
     reply: Annotated[str, Field(min_length=1, max_length=4000)] | None = None
-    """A fixed reply, given at once. Absent: the pipeline goes on."""
+    """A fixed reply, sent immediately. Absent: the pipeline continues."""
 
 
 class DialogueConfig(ConfigModel):

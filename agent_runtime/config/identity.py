@@ -75,7 +75,7 @@ class IdentityConfig(ConfigModel):
 
     required: bool = False
     """Refuse requests without a valid bearer token. Otherwise those are anonymous, and a token
-    that is not valid is refused all the same where any issuer is configured."""
+    that is not valid is still refused if any issuer is configured."""
 
     keys: Annotated[tuple[StaticKey, ...], Field(max_length=1000)] = ()
     """Tokens that are known beforehand."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
@@ -29,16 +30,17 @@ def main() -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     prometheus_client.start_http_server(settings.metrics_port)
     registry = kopf.OperatorRegistry()
-    shell = Shell(settings, Metrics(prometheus_client.REGISTRY))
+    stopped = asyncio.Event()
+    shell = Shell(settings, Metrics(prometheus_client.REGISTRY), stopped)
     shell.register(registry)
     kopf.run(
         registry=registry,
         clusterwide=not settings.namespaces,
         namespaces=settings.namespaces,
         standalone=True,
+        stop_flag=stopped,
         identity=cast(Any, socket.gethostname()),  # kopf asks for a user's name, there is none
         liveness_endpoint=f"http://0.0.0.0:{settings.probe_port}/healthz",
-        stop_flag=shell.ended,
     )
     if shell.failure:
         sys.exit(f"chatagent-operator: {shell.failure}")

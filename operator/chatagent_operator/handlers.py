@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from collections.abc import Coroutine
 from typing import Any
 
@@ -17,7 +18,9 @@ import kopf
 from chatagent_operator.api.pods import SecretKeyRef
 from chatagent_operator.core.names import Key
 from chatagent_operator.kube.client import Kube
+from chatagent_operator.kube.fence import Fence
 from chatagent_operator.kube.watches import Watches
+from chatagent_operator.leadership import Leadership, make_election
 from chatagent_operator.metrics import Metrics
 from chatagent_operator.observe import Observer
 from chatagent_operator.queue import KeyedQueue
@@ -34,15 +37,23 @@ class Shell:
     """What lives as long as the operator does: connections, watches, the queue.
 
     Attributes:
-        ended: is set when the process has to end, since a part of it died.
-        failure: why.
+        failure: why the process had to end; None: it was asked to.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self.ended = asyncio.Event()
+    def __init__(self, settings: Settings, metrics: Metrics, stopped: asyncio.Event) -> None:
+        """
+        Args:
+            settings: what the installation decides.
+            metrics: what the operator reports of itself.
+            stopped: kopf's stop flag, raised once another replica may lead, or a task died.
+        """
         self.failure: BaseException | None = None
         self._settings = settings
         self._metrics = metrics
+        self._stopped = stopped
+        self._stopping: asyncio.Task[None] | None = None
+        self._complete = asyncio.Event()
+        """Set once everything that there is is known."""
         self._queue: KeyedQueue[Key] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -58,17 +69,20 @@ class Shell:
         settings.scanning.disabled = True  # kopf watches nothing
         settings.networking.request_timeout = 30
         self._session = aiohttp.ClientSession()
-        self._kube = await Kube.connect()
+        candidacy = self._settings.candidacy
+        fence = Fence() if candidacy else None
+        self._kube = await Kube.connect(fence=fence)
         self._watches = Watches(self._kube, self._settings.namespaces, self._mark)
+        store = self._watches.store
         self._analyst = Analyst(
             self._session, self._mark, self._token, registry=self._metrics.registry
         )
         reconciler = Reconciler(
-            self._watches.store,
+            store,
             self._watches.sources,
             self._kube,
             Observer(
-                self._watches.store,
+                store,
                 self._kube,
                 Readiness(self._session),
                 Gateways(self._session),
@@ -78,28 +92,39 @@ class Shell:
             self._settings.platform,
             self._metrics,
         )
-        for watch in self._watches.run():
+        self._queue = KeyedQueue(reconciler.reconcile, paused=True)
+        for watch in (*self._watches.run(), self._complete_view()):
             self._keep_running(watch)
-        self._keep_running(self._reconcile(reconciler))
+        election = make_election(self._kube, candidacy, fence) if candidacy and fence else None
+        self._leadership = Leadership(
+            election, self._queue, self._analyst, store.keys, self._metrics
+        )
+        self._leadership.begin(self._complete, self._stopped.set)
+        # kopf would first cancel its own tasks, and the standby would wait for this replica
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._resign)
+
+    def _resign(self) -> None:
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._leadership.resign())
+            self._stopping.add_done_callback(lambda _: self._stopped.set())
 
     async def stop(self, **_: Any) -> None:
-        """Finish what is under way and disconnect."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Finish what is in progress and disconnect."""
         if self._queue:
+            await self._leadership.resign()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._queue.close()
-        await self._analyst.close()
-        await self._kube.close()
-        await self._session.close()
+            await self._analyst.close()
+            await self._kube.close()
+            await self._session.close()
 
-    async def _reconcile(self, reconciler: Reconciler) -> None:
-        """Reconcile every agent once, then those that something changes for."""
+    async def _complete_view(self) -> None:
         await self._watches.wait_until_synced()
         await self._watches.read_sources()
-        self._queue = KeyedQueue(reconciler.reconcile)
-        for key in self._watches.store.agents():
-            self._mark(key)
+        self._complete.set()
         await asyncio.Event().wait()
 
     def _keep_running(self, work: Coroutine[Any, Any, None]) -> None:
@@ -109,7 +134,7 @@ class Shell:
             if not task.cancelled():
                 self.failure = task.exception() or RuntimeError("a task of the operator ended")
                 _log.critical("the operator ends: %s", self.failure, exc_info=self.failure)
-                self.ended.set()
+                self._stopped.set()
 
         task = asyncio.create_task(work)
         task.add_done_callback(ended)

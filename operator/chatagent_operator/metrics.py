@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from chatagent_operator.core.writes import Write
+from chatagent_operator.kube.errors import NotLeaderError, StaleError
 
 
 class Metrics:
@@ -26,6 +27,11 @@ class Metrics:
             "Reconciliations that failed and are retried",
             registry=registry,
         )
+        self._leader = Gauge(
+            "chatagent_operator_leader",
+            "1 where this replica reconciles, 0 where it is a standby",
+            registry=registry,
+        )
         self._writes = Counter(
             "chatagent_operator_writes", "Writes of children", ["action"], registry=registry
         )
@@ -33,8 +39,18 @@ class Metrics:
     @contextmanager
     def time_reconciliation(self) -> Generator[None]:
         """Measure one reconciliation."""
-        with self._seconds.time(), self._failures.count_exceptions():
-            yield
+        with self._seconds.time():
+            try:
+                yield
+            except (NotLeaderError, StaleError):
+                raise  # the leader reconciles it, or this one does from what is there now
+            except Exception:
+                self._failures.inc()
+                raise
+
+    def set_leader(self, is_leader: bool) -> None:
+        """Report whether this replica reconciles."""
+        self._leader.set(is_leader)
 
     def count_write(self, write: Write) -> None:
         """Count one write."""

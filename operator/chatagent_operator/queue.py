@@ -1,7 +1,8 @@
 """A keyed queue: each key is worked on by one task at a time, many keys at once.
 
 Marking a key that is waiting changes nothing; marking one that is being worked on makes it run
-once more afterwards. Failures come back with exponential back-off, others on demand.
+once more afterwards. Failures come back with exponential back-off, others on demand. While the
+queue is paused, marks are kept and nothing runs.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
+
+from chatagent_operator.kube.errors import NotLeaderError, StaleError
 
 K = TypeVar("K", bound=Hashable)
 
@@ -25,8 +28,15 @@ class KeyedQueue(Generic[K]):
     `work` returns seconds after which it wants to be called again, or None.
     """
 
-    def __init__(self, work: Callable[[K], Awaitable[float | None]], workers: int = 32) -> None:
+    def __init__(
+        self,
+        work: Callable[[K], Awaitable[float | None]],
+        workers: int = 32,
+        *,
+        paused: bool = False,
+    ) -> None:
         self._work = work
+        self._paused = paused
         self._slots = asyncio.Semaphore(workers)
         self._dirty: set[K] = set()
         self._tasks: dict[K, asyncio.Task[None]] = {}
@@ -41,30 +51,66 @@ class KeyedQueue(Generic[K]):
         if timer := self._timers.pop(key, None):
             timer.cancel()
         self._dirty.add(key)
-        if key not in self._tasks:
+        if key not in self._tasks and not self._paused:
             self._tasks[key] = asyncio.create_task(self._drain(key))
+
+    def start(self) -> None:
+        """Work on what was marked, and on what will be."""
+        self._paused = False
+        for key in list(self._dirty):
+            self.mark(key)
+
+    async def pause(self, grace: float = 0) -> None:
+        """Begin no work; wait for what is under way, and cancel what is not done by then.
+
+        What was cancelled, or due later, is worked on once the queue is started again.
+
+        Args:
+            grace: seconds.
+        """
+        self._paused = True
+        self._dirty.update(self._timers)
+        self._cancel_timers()
+        await self._finish(grace)
 
     async def close(self) -> None:
         """Take no more marks; wait for the looks that are under way."""
         self._closed = True
         self._dirty.clear()
+        self._cancel_timers()
+        await self._finish(None)
+
+    def _cancel_timers(self) -> None:
         for timer in self._timers.values():
             timer.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        self._timers.clear()
+
+    async def _finish(self, grace: float | None) -> None:
+        tasks = list(self._tasks.values())
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=grace)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def _drain(self, key: K) -> None:
         try:
-            while key in self._dirty:
+            while key in self._dirty and not self._paused:
                 async with self._slots:
                     self._dirty.discard(key)
                     await self._once(key)
         finally:
-            del self._tasks[key]
+            self._tasks.pop(key, None)
 
     async def _once(self, key: K) -> None:
         try:
             again = await self._work(key)
             self._failures.pop(key, None)
+        except asyncio.CancelledError:
+            self._dirty.add(key)
+            raise
+        except (NotLeaderError, StaleError):
+            again = FIRST_RETRY_SECONDS  # the queue is about to be paused, or the watch to report
         except Exception as error:
             count = self._failures[key] = self._failures.get(key, 0) + 1
             again = min(FIRST_RETRY_SECONDS * 2 ** (count - 1), LAST_RETRY_SECONDS)
@@ -76,5 +122,9 @@ class KeyedQueue(Generic[K]):
                 error,
                 exc_info=not str(error),
             )
-        if again is not None and key not in self._dirty and not self._closed:
+        if again is None or key in self._dirty or self._closed:
+            return
+        if self._paused:
+            self._dirty.add(key)
+        else:
             self._timers[key] = asyncio.get_running_loop().call_later(again, self.mark, key)

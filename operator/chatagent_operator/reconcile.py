@@ -19,7 +19,8 @@ from chatagent_operator.core.names import Key
 from chatagent_operator.core.observed.objects import Observed
 from chatagent_operator.core.plan import Plan, plan
 from chatagent_operator.core.rollout.commands import Command, Unreadable, parse_command
-from chatagent_operator.core.rollout.machine import Notice
+from chatagent_operator.core.rollout.decision import EventRecord
+from chatagent_operator.core.rollout.stored import read_status
 from chatagent_operator.core.spec import find_last_readable
 from chatagent_operator.core.view.evaluations import UnstoredReport
 from chatagent_operator.execute import Executor
@@ -85,7 +86,7 @@ class Reconciler:
                 return None  # the agent is deleted with it
 
     async def _reconcile(self, key: Key, record: AgentRecord) -> float | None:
-        previous = ChatAgentStatus.model_validate(record.status)
+        previous = read_status(record.status)
         spec, invalid = self._read_spec(key, record, previous)
         if spec is None:
             status = reporting.report_invalid(previous, record.generation, invalid, self._now())
@@ -178,13 +179,13 @@ class Reconciler:
         record: AgentRecord,
         previous: ChatAgentStatus,
         status: ChatAgentStatus,
-        events: tuple[Notice, ...],
+        events: tuple[EventRecord, ...],
     ) -> None:
         """Write the status if it changed, then the Events. One that is lost is not repeated."""
         if status != previous:
             try:
                 body = await self._kube.write_status(
-                    *key, status.model_dump(mode="json", by_alias=True)
+                    *key, status.model_dump(mode="json", by_alias=True), record.resource_version
                 )
             except NotFoundError:
                 return  # its children are deleted with it, and the watch reports it

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,6 +12,18 @@ from chatagent_operator.core.agent import Platform
 
 class SettingsError(ValueError):
     """A setting is missing or wrong; the message names it."""
+
+
+@dataclass(frozen=True)
+class Candidacy:
+    """How this replica takes part in the election of the leader."""
+
+    namespace: str
+    lease: str
+    """Name of the Lease."""
+
+    identity: str
+    """Of this process: a container that is started again is another candidate."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +37,8 @@ class Settings:
     probe_port: int
     metrics_port: int
     log_level: str
+    candidacy: Candidacy | None
+    """None: this is the only replica."""
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -61,4 +77,13 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         probe_port=port("PROBE_PORT", 8080),
         metrics_port=port("METRICS_PORT", 9090),
         log_level=environment.get("LOG_LEVEL", "INFO").upper(),
+        candidacy=_candidacy(environment),
     )
+
+
+def _candidacy(environment: Mapping[str, str]) -> Candidacy | None:
+    if not (namespace := environment.get("POD_NAMESPACE")):
+        return None
+    pod = environment.get("POD_NAME") or socket.gethostname()
+    identity = f"{pod}_{secrets.token_hex(4)}"
+    return Candidacy(namespace, environment.get("LEASE_NAME") or "chatagent-operator", identity)

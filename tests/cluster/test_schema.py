@@ -31,32 +31,44 @@ SAME_NAME = [{"name": "a", "configMap": {"name": "x"}}, {"name": "a", "configMap
             "spec.rollout.steps[0].setWeight",
             "less than or equal",
         ),
-        ({"rollout": {"steps": [WEIGH, {"setWeight": 5}]}}, "spec.rollout", "must rise"),
-        ({"rollout": {"steps": [WEIGH, WEIGH]}}, "spec.rollout", "must rise"),
-        ({"rollout": {"steps": [{}]}}, "spec.rollout.steps[0]", "exactly one of"),
-        ({"rollout": {"steps": [{"analysis": {}}, WEIGH]}}, "spec.rollout", "before it"),
+        (
+            {"rollout": {"steps": [WEIGH, {"setWeight": 5}]}},
+            "spec.rollout",
+            "must increase from step to step",
+        ),
+        ({"rollout": {"steps": [WEIGH, WEIGH]}}, "spec.rollout", "must increase from step to step"),
+        ({"rollout": {"steps": [{}]}}, "spec.rollout.steps[0]", "a step must have exactly one of"),
+        (
+            {"rollout": {"steps": [{"analysis": {}}, WEIGH]}},
+            "spec.rollout",
+            "requires a setWeight step",
+        ),
         (
             {"rollout": {"steps": [{"pause": {}}, {"analysis": {}}, WEIGH]}},
             "spec.rollout",
-            "before it",
+            "requires a setWeight step before it",
         ),
         (
             {"rollout": {"steps": [WEIGH, {"analysis": {}}], "analysis": {"metrics": []}}},
             "spec.rollout",
-            "at least one metric",
+            "an analysis step requires at least one metric",
         ),
         (
             {"rollout": {"analysis": {"metrics": [{"name": "a", "query": "up", "max": 1}]}}},
             "spec.rollout.analysis",
-            "needs prometheus",
+            "a metric with a query requires prometheus",
         ),
         (
             {"rollout": {"analysis": {"metrics": [{"name": "a", "measure": "latency"}]}}},
             "spec.rollout.analysis.metrics[0]",
-            "give a limit",
+            "a metric must have a limit",
         ),
         ({"rollout": {"analysis": {"interval": "fast"}}}, "interval", "should match"),
-        ({"rollout": {"analysis": {"evaluation": {}}}}, "evaluation", "configMap or"),
+        (
+            {"rollout": {"analysis": {"evaluation": {}}}},
+            "evaluation",
+            "exactly one of configMap and",
+        ),
         (
             {"pipeline": {"llm": {"model": "gpt"}}},
             "spec.pipeline.llm.model",
@@ -67,33 +79,37 @@ SAME_NAME = [{"name": "a", "configMap": {"name": "x"}}, {"name": "a", "configMap
             "spec.pipeline.retrieval.topK",
             "less than or equal to 50",
         ),
-        ({"vectorStore": MANAGED_AND_EXTERNAL}, "spec.vectorStore", "not both"),
-        ({"vectorStore": {"engine": "weaviate"}}, "spec.vectorStore", "weaviate needs external"),
+        ({"vectorStore": MANAGED_AND_EXTERNAL}, "spec.vectorStore", "set only one"),
+        (
+            {"vectorStore": {"engine": "weaviate"}},
+            "spec.vectorStore",
+            "engine weaviate requires external",
+        ),
         (
             {"pipeline": {"retrieval": {"vectorStore": "chroma://x"}}},
             "spec.pipeline",
-            "is in spec.vectorStore",
+            "retrieval.vectorStore must not be set; set spec.vectorStore",
         ),
         (
             {"pipeline": {"llm": {"promptTemplate": "It asks nothing."}}},
             "spec.pipeline",
-            "{question} has to stand in it",
+            "llm.promptTemplate must contain the placeholder {question}",
         ),
         ({"pipeline": {"tools": [TOOL, TOOL]}}, "spec.pipeline.tools[1]", "Duplicate value"),
         (
             {"pipeline": {"tools": [TOOL | {"mcp": {"url": "http://m"}}]}},
             "spec.pipeline",
-            "exclude each other",
+            "must have only one of http, mcp and python",
         ),
         (
             {"pipeline": {"tools": [{"name": "a", "http": {}}]}},
             "spec.pipeline",
-            "needs openapi or url",
+            "http of a tool must have openapi or url",
         ),
         (
             {"pipeline": {"tools": [{"name": "a", "mcp": {}}]}},
             "spec.pipeline",
-            "either url or command",
+            "mcp of a tool must have exactly one of url and command",
         ),
         (
             {"vectorStore": {"external": {"url": "chroma:8000"}}},
@@ -108,24 +124,28 @@ SAME_NAME = [{"name": "a", "configMap": {"name": "x"}}, {"name": "a", "configMap
         (
             {"pod": {"env": [{"name": "AGENT_REVISION", "value": "x"}]}},
             "spec.pod.env[0].name",
-            "belong to the operator",
+            "are reserved for the operator",
         ),
-        ({"redis": {"managed": {}, "external": {"url": "redis://r"}}}, "spec.redis", "not both"),
+        (
+            {"redis": {"managed": {}, "external": {"url": "redis://r"}}},
+            "spec.redis",
+            "set only one",
+        ),
         (
             {"redis": {"external": {"url": "redis://:secret@r"}}},
             "spec.redis.external.url",
             "should match",
         ),
-        ({"gateway": {"provider": "gateway-api"}}, "spec.gateway", "needs parentRefs"),
+        ({"gateway": {"provider": "gateway-api"}}, "spec.gateway", "requires parentRefs"),
         (
             {"gateway": {"parentRefs": [{"name": "public"}]}},
             "spec.gateway",
-            "only for provider gateway-api",
+            "parentRefs and hostnames require provider gateway-api",
         ),
         (
             {"gateway": ROUTED | {"service": {"type": "LoadBalancer"}}},
             "spec.gateway",
-            "service is only for provider haproxy",
+            "service requires provider haproxy",
         ),
         (
             {"gateway": ROUTED | {"hostnames": ["http://a"]}},
@@ -168,7 +188,7 @@ def test_a_volume_cannot_be_changed_later(namespace: Kubectl) -> None:
     namespace.apply(sized)
     for changed in ({"managed": {"storage": {"size": "2Gi"}}}, {"managed": SLOW}):
         sized["spec"]["vectorStore"] = changed
-        with pytest.raises(KubectlError, match="the volume of a vector store cannot be changed"):
+        with pytest.raises(KubectlError, match="the volume of a managed vector store is immutable"):
             namespace.apply(sized)
     del sized["spec"]["vectorStore"]  # the default is of that size too
     namespace.apply(sized)

@@ -47,7 +47,9 @@ def test_kstatus(story: Story) -> None:
 def test_argocd(story: Story) -> None:
     found = argocd(body(story))
     assert found.status == story["argocd"]
-    assert found.message == story.get("message", "the operator has not seen the present spec yet")
+    assert found.message == story.get(
+        "message", "the operator has not reconciled the current spec yet"
+    )
 
 
 PAUSED: dict[str, Any] = {"steps": [{"setWeight": 5}, {"pause": {}}]}
@@ -121,7 +123,7 @@ def test_a_spec_that_is_not_understood(serving: Cluster) -> None:
     assert verdicts(serving) == ("Failed", "Degraded")
 
 
-def test_an_agent_that_nobody_has_looked_at() -> None:
+def test_an_agent_before_its_first_reconciliation() -> None:
     """kstatus takes an object without a status for done: the API server has to say otherwise."""
     definition = yaml.safe_load((ROOT / "crds" / "chatagent.dev_chatagents.yaml").read_text())
     (version,) = definition["spec"]["versions"]

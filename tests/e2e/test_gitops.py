@@ -166,7 +166,7 @@ def test_what_a_person_writes_is_put_back_and_they_are_told(copy: WorkingCopy) -
     copy.commit(SECOND_TAG)
     agent.await_weight(5)
     warning = copy.command("undo")
-    assert f"{MANAGER} wrote these fields and will put them back" in warning
+    assert f"these fields are managed by {MANAGER}, which will revert the change" in warning
     until(lambda: not agent.status.get("canaryRevision"), "it is withdrawn")
     assert agent.status["stableRevision"] == first
     with pytest.raises(KubectlError, match='conflict with "kubectl-chatagent"'):

@@ -7,7 +7,7 @@ end
 local spec = obj.spec or {}
 local status = obj.status
 if status == nil or status.observedGeneration ~= obj.metadata.generation then
-  return health("Progressing", "the operator has not seen the present spec yet")
+  return health("Progressing", "the operator has not reconciled the current spec yet")
 end
 
 local conditions = {}
@@ -19,7 +19,7 @@ local function is(aspect, value)
 end
 
 if spec.suspend then
-  return health("Suspended", "spec.suspend is true: nothing is changed")
+  return health("Suspended", "spec.suspend is true: reconciliation is suspended")
 end
 if is("Accepted", "False") then
   return health("Degraded", conditions.Accepted.message)
@@ -31,8 +31,8 @@ if is("Stalled", "True") then
   return health("Degraded", conditions.Stalled.message)
 end
 if status.failedRevision ~= nil then
-  -- An abort by a person, too: what Git asks for is not what serves.
-  local message = "revision " .. status.failedRevision .. " was taken back: "
+  -- An abort by a command, too: the revision that is desired in Git is not the stable one.
+  local message = "revision " .. status.failedRevision .. " is rolled back: "
   return health("Degraded", message .. (status.failedMessage or status.failedReason or "see status"))
 end
 if is("Paused", "True") then
@@ -50,4 +50,4 @@ end
 if is("Ready", "False") then
   return health("Progressing", conditions.Ready.message)
 end
-return health("Progressing", "nothing is known of it yet")
+return health("Progressing", "the status has no conditions yet")

@@ -1,5 +1,5 @@
-"""What is said of pods and of objects beside a ChatAgent: the parts of the spec that are as in
-Kubernetes itself."""
+"""Settings of pods and references to other objects: the parts of the spec that have the form and
+the meaning that they have in Kubernetes itself."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ RawObject = Annotated[
 
 
 class ResourceRequirements(ConfigModel):
-    """CPU, memory and devices of a container."""
+    """CPU, memory and devices of a container, as in a Pod."""
 
     requests: dict[str, Quantity] = {}
-    """What the scheduler sets aside, such as `cpu: 500m`."""
+    """Minimum that the scheduler reserves for the container, such as `cpu: 500m`."""
 
     limits: dict[str, Quantity] = {}
-    """What the container may use at most, such as `nvidia.com/gpu: 1`."""
+    """Maximum that the container may use, such as `nvidia.com/gpu: 1`."""
 
 
 class EnvVar(ConfigModel):
@@ -60,50 +60,51 @@ class EnvVar(ConfigModel):
                 "x-kubernetes-validations": [
                     {
                         "rule": "!self.startsWith('AGENT_')",
-                        "message": "names that begin with AGENT_ belong to the operator",
+                        "message": "names that begin with AGENT_ are reserved for the operator; "
+                        "choose another name",
                     }
                 ]
             },
         ),
     ]
-    """Name of the variable. Names that begin with `AGENT_` belong to the operator."""
+    """Name of the variable. Names that begin with `AGENT_` are reserved for the operator."""
 
     value: str | None = None
-    """Its value."""
+    """Value of the variable."""
 
     value_from: RawObject | None = None
-    """Where the value comes from: `secretKeyRef`, `configMapKeyRef`, `fieldRef` or
-    `resourceFieldRef`, as in a Pod."""
+    """Source of the value: `secretKeyRef`, `configMapKeyRef`, `fieldRef` or `resourceFieldRef`, as
+    in a Pod."""
 
 
 class Toleration(ConfigModel):
     """A taint that the pods tolerate, as in a Pod."""
 
     key: str | None = None
-    """Key of the taint. Absent with `Exists`: every taint."""
+    """Key of the taint. If it is empty and the operator is `Exists`, every taint is tolerated."""
 
     operator: Literal["Exists", "Equal"] = "Equal"
-    """`Equal` compares `value` too."""
+    """`Exists` matches any value of the taint; `Equal` compares `value`."""
 
     value: str | None = None
     """Value of the taint."""
 
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    """Effect of the taint. Absent: every effect."""
+    """Effect of the taint. If it is empty, every effect is tolerated."""
 
     toleration_seconds: int | None = None
-    """How long `NoExecute` is tolerated, in seconds. Absent: for ever."""
+    """How long a `NoExecute` taint is tolerated, in seconds. If it is empty, there is no limit."""
 
 
 class LocalObjectReference(ConfigModel):
-    """Names an object in the ChatAgent's own namespace."""
+    """Reference to an object in the namespace of the ChatAgent."""
 
     name: ObjectName
     """Name of the object."""
 
 
 class SecretKeyRef(ConfigModel):
-    """Names a key of a Secret in the ChatAgent's own namespace."""
+    """Reference to a key of a Secret in the namespace of the ChatAgent."""
 
     name: ObjectName
     """Name of the Secret."""
@@ -113,38 +114,41 @@ class SecretKeyRef(ConfigModel):
 
 
 class PodSettings(ConfigModel):
-    """What the pods of the agent need beyond image and resources."""
+    """Settings of the agent's pods other than image and resources."""
 
     env: Annotated[tuple[EnvVar, ...], Field(max_length=100)] = ()
-    """Environment variables."""
+    """Environment variables of the container."""
 
     env_from: Annotated[tuple[RawObject, ...], Field(max_length=20)] = ()
     """Secrets and ConfigMaps whose keys become environment variables, as in a Pod."""
 
     node_selector: dict[str, str] = {}
-    """Labels that a node must have."""
+    """Labels that a node must have for the pods to be scheduled on it."""
 
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=20)] = ()
-    """Taints that the pods tolerate. A pod that asks for GPUs tolerates the taint of that
-    resource's name without being told."""
+    """Taints that the pods tolerate. A pod that requests GPUs also tolerates the taint that is
+    named after that resource; it need not be listed."""
 
     affinity: RawObject | None = None
     """Affinity and anti-affinity, as in a Pod."""
 
     runtime_class_name: ObjectName | None = None
-    """RuntimeClass of the pods. Absent: the operator's setting for GPU pods, none for others."""
+    """RuntimeClass of the pods. Default: for pods that request a GPU the operator's setting
+    `gpuRuntimeClass`, for other pods none."""
 
     priority_class_name: ObjectName | None = None
     """PriorityClass of the pods."""
 
     image_pull_secrets: Annotated[tuple[LocalObjectReference, ...], Field(max_length=10)] = ()
-    """Secrets for pulling the image."""
+    """Secrets with the credentials for pulling the image."""
 
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     """When the image is pulled."""
 
     service_account_name: ObjectName | None = None
-    """ServiceAccount of the pods. Absent: one without rights, named after the agent."""
+    """ServiceAccount of the pods. Default: one that is created for the agent, is named after it and
+    has no permissions."""
 
     termination_grace_period_seconds: Annotated[int, Field(ge=1, le=3600)] = 60
-    """How long a pod may finish its open conversations after it was told to stop, in seconds."""
+    """How long a pod that is being terminated may take to finish the answers in progress, in
+    seconds."""

@@ -1,4 +1,4 @@
-"""The reference page of the resource, made from the CRD, so that it can never differ from it."""
+"""The reference page of the resource, generated from the CRD, so that they cannot differ."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Schema = dict[str, Any]
 
 
 def page(crd: Schema) -> str:
-    """The page as Markdown."""
+    """Return the page as Markdown."""
     version = crd["spec"]["versions"][0]
     root = version["schema"]["openAPIV3Schema"]
     group = crd["spec"]["group"]

@@ -1,4 +1,4 @@
-"""`spec.rollout`: how a new revision goes out, and what it is judged by."""
+"""`spec.rollout`: how a new revision is rolled out and analyzed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import re
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic.config import JsonDict
 
 from agent_runtime.config import ConfigModel
 from chatagent_operator.api.pods import (
@@ -20,19 +21,19 @@ _UNITS = {"h": 3600, "m": 60, "s": 1}
 
 
 def _rules(*rules: tuple[str, str]) -> ConfigDict:
-    """Rules in CEL for the API server, each with its message. The models check the same."""
+    """Return CEL rules for the API server, each with its message. The models check the same."""
     found: JsonValue = [{"rule": rule, "message": message} for rule, message in rules]
     return ConfigDict(json_schema_extra={"x-kubernetes-validations": found})
 
 
 def seconds(duration: str) -> int:
-    """Seconds of a duration such as `1h30m` or `45s`."""
+    """Return the seconds of a duration such as `1h30m` or `45s`."""
     return sum(int(count) * _UNITS[unit] for count, unit in re.findall(r"(\d+)([hms])", duration))
 
 
 def _not_empty(duration: str) -> str:
     if not seconds(duration):
-        raise ValueError("must be longer than 0s, such as 30s, 10m or 1h30m")
+        raise ValueError("must be longer than 0s, for example 30s, 10m or 1h30m")
     return duration
 
 
@@ -44,42 +45,61 @@ Duration = Annotated[
 
 
 class Pause(ConfigModel):
-    """A wait."""
+    """A pause of the rollout."""
 
     duration: Duration | None = None
-    """How long, such as `10m`. Absent: until a person goes on."""
+    """Duration of the pause, such as `10m`. Default: until `kubectl chatagent promote`."""
 
 
 class AnalysisStep(ConfigModel):
-    """A wait until the metrics have spoken."""
+    """An analysis of the new revision at the current weight."""
 
     count: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """Measurements that must pass. Absent: `analysis.count`."""
+    """Number of measurements that must succeed. Default: `analysis.count`."""
+
+
+def _rule_of_one_field(schema: JsonDict, model: type[BaseModel]) -> None:
+    """Add the rule that exactly one field of a model is given, whichever fields it has."""
+    given = ", ".join(f"has(self.{name})" for name in _aliases(model))
+    schema["x-kubernetes-validations"] = [
+        {"rule": f"[{given}].filter(x, x).size() == 1", "message": _exactly_one(model)}
+    ]
+
+
+def _exactly_one(model: type[BaseModel]) -> str:
+    *first, last = _aliases(model)
+    return f"a step must have exactly one of {', '.join(first)} and {last}"
+
+
+def _aliases(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 class Step(ConfigModel):
-    """One of: `setWeight`, `pause`, `analysis`."""
+    """A step of the rollout, of the type whose field is given."""
 
-    model_config = _rules(
-        (
-            "[has(self.setWeight), has(self.pause), has(self.analysis)].filter(x, x).size() == 1",
-            "give exactly one of setWeight, pause and analysis",
-        )
-    )
+    model_config = ConfigDict(json_schema_extra=_rule_of_one_field)
 
     set_weight: Annotated[int, Field(ge=1, le=100)] | None = None
-    """Share of the new conversations that the new revision gets from here on, in percent."""
+    """Weight of the new revision from this step on: its share of new conversations, in percent."""
 
     pause: Pause | None = None
-    """Wait, for a time or for a person."""
+    """Pause the rollout, for a duration or until it is promoted."""
 
     analysis: AnalysisStep | None = None
-    """Wait until so many measurements have passed; the revision is taken back when one fails."""
+    """Wait until `count` measurements have succeeded. The new revision is rolled back when more
+    measurements fail than `analysis.failureLimit` allows."""
+
+    @property
+    def type(self) -> str:
+        """Name of the field that is given."""
+        return next(name for name in type(self).model_fields if getattr(self, name) is not None)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if sum(x is not None for x in (self.set_weight, self.pause, self.analysis)) != 1:
-            raise ValueError("give exactly one of setWeight, pause and analysis")
+        model = type(self)
+        if sum(getattr(self, name) is not None for name in model.model_fields) != 1:
+            raise ValueError(_exactly_one(model))
         return self
 
 
@@ -96,136 +116,145 @@ Measure = Literal[
 
 
 class Metric(ConfigModel):
-    """A number of the new revision, with its limits: of itself, or beside the stable revision's
-    over the same time."""
+    """A value that is measured of the new revision, with its limits: absolute ones, or relative to
+    the stable revision over the same time."""
 
     model_config = _rules(
-        ("has(self.measure) != has(self.query)", "give either measure or query"),
+        (
+            "has(self.measure) != has(self.query)",
+            "a metric must have exactly one of measure and query",
+        ),
         (
             "has(self.max) || has(self.min) || has(self.maxIncrease) || has(self.maxRatio)",
-            "give a limit: max, min, maxIncrease or maxRatio",
+            "a metric must have a limit: max, min, maxIncrease or maxRatio",
         ),
-        ("!has(self.min) || has(self.query)", "min is only for query"),
+        ("!has(self.min) || has(self.query)", "min requires query"),
     )
 
     name: DnsLabel
-    """Name of the metric, for the status."""
+    """Name of the metric, as the status shows it."""
 
     measure: Measure | None = None
-    """What is measured. Rates are shares of turns, or of calls for tools; times are in seconds."""
+    """Built-in measure. Rates are shares of turns, `toolFailureRate` of tool calls; times are in
+    seconds."""
 
     query: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
-    """PromQL instead, asked of `analysis.prometheus`, with one number as its result.
-    `{{revision}}`, `{{namespace}}`, `{{agent}}` and `{{window}}` are filled in; for a limit
-    beside the stable revision it is asked for both."""
+    """PromQL query to `analysis.prometheus` that returns one number. The placeholders
+    `{{revision}}`, `{{namespace}}`, `{{agent}}` and `{{window}}` are replaced. For `maxIncrease`
+    and `maxRatio` the query is run for both revisions."""
 
     percentile: Annotated[int, Field(ge=50, le=99)] = 95
-    """Which percentile of `latency` and `timeToFirstToken`."""
+    """Percentile of `latency` and `timeToFirstToken` that is compared."""
 
     max: float | None = None
-    """Most that it may be."""
+    """Maximum of the value."""
 
     min: float | None = None
-    """Least that it may be. Only for `query`."""
+    """Minimum of the value. Requires `query`."""
 
     max_increase: Annotated[float, Field(ge=0)] | None = None
-    """Most that it may be above the stable revision's."""
+    """Maximum by which the value may exceed that of the stable revision."""
 
     max_ratio: Annotated[float, Field(ge=1)] | None = None
-    """Most times the stable revision's that it may be."""
+    """Maximum ratio of the value to that of the stable revision."""
 
     ignore_below: float | None = None
-    """A value up to this is within maxIncrease and maxRatio, whatever the stable revision's is."""
+    """A value up to this one never exceeds maxIncrease and maxRatio, whatever the value of the
+    stable revision is."""
 
     min_samples: Annotated[int, Field(ge=1)] | None = None
-    """Turns of each revision that it needs. Absent: `analysis.minSamples`. Not for `query`."""
+    """Minimum of turns of each revision for a measurement to succeed. Default:
+    `analysis.minSamples`. Ignored for `query`."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if (self.measure is None) == (self.query is None):
-            raise ValueError("give either measure or query")
+            raise ValueError("a metric must have exactly one of measure and query")
         if all(x is None for x in (self.max, self.min, self.max_increase, self.max_ratio)):
-            raise ValueError("give a limit: max, min, maxIncrease or maxRatio")
+            raise ValueError("a metric must have a limit: max, min, maxIncrease or maxRatio")
         if self.min is not None and self.query is None:
-            raise ValueError("min is only for query")
+            raise ValueError("min requires query")
         return self
 
 
 class Prometheus(ConfigModel):
-    """A Prometheus, or anything that speaks its query API."""
+    """A Prometheus server, or another server with its query API."""
 
     url: Annotated[str, Field(max_length=2048, pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")]
-    """Where it answers, without `/api/v1/query`."""
+    """URL of the server, without `/api/v1/query`."""
 
     token_secret_ref: SecretKeyRef | None = None
-    """Bearer token for it, from a Secret beside the ChatAgent."""
+    """Secret key with the bearer token for the server, in the namespace of the ChatAgent."""
 
 
 class QuestionFile(ConfigModel):
-    """A file of questions in a ConfigMap."""
+    """Reference to a file of questions in a ConfigMap."""
 
     name: ObjectName
     """Name of the ConfigMap."""
 
     key: Annotated[str, Field(min_length=1, max_length=253)] = "questions.jsonl"
-    """Key of the file in it."""
+    """Key of the file in the ConfigMap."""
 
 
 class QuestionVolume(ConfigModel):
-    """A file of questions on a volume."""
+    """Reference to a file of questions on a volume."""
 
     claim_name: ObjectName
     """Name of the PersistentVolumeClaim."""
 
     path: Annotated[str, Field(max_length=1024, pattern=r"^[^/].*$")] = "questions.jsonl"
-    """Path of the file on it."""
+    """Path of the file on the volume."""
 
 
 class QualityLimits(ConfigModel):
-    """What the new revision's answers must reach, as shares between 0 and 1."""
+    """Minimum quality of the answers of the new revision, as shares between 0 and 1."""
 
     retrieval_hits: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Questions whose source is among the passages found."""
+    """Share of questions whose source is among the retrieved passages."""
 
     groundedness: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Answers that cite the right source."""
+    """Share of answers that cite the right source."""
 
     facts: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Expected facts that the answers hold."""
+    """Share of expected facts that the answers contain."""
 
     refusals: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Unanswerable questions that are refused."""
+    """Share of unanswerable questions that are refused."""
 
 
 class Evaluation(ConfigModel):
-    """A Job that asks both revisions the same questions before the new one gets any traffic."""
+    """An evaluation of the answers: a Job asks both revisions the same questions before the new one
+    gets any traffic."""
 
     model_config = _rules(
         (
             "has(self.configMap) != has(self.persistentVolumeClaim)",
-            "give either configMap or persistentVolumeClaim",
+            "an evaluation must have exactly one of configMap and persistentVolumeClaim",
         )
     )
 
     config_map: QuestionFile | None = None
-    """The questions, in a ConfigMap."""
+    """ConfigMap with the questions."""
 
     persistent_volume_claim: QuestionVolume | None = None
-    """The questions, on a volume."""
+    """Volume with the questions."""
 
     max_decrease: Annotated[float, Field(ge=0, le=1)] = 0.05
-    """How far each share may fall below the stable revision's."""
+    """Maximum by which each share may be below that of the stable revision."""
 
     min: QualityLimits = QualityLimits()
-    """Least that the shares must be, whatever the stable revision's are."""
+    """Minimum of each share, whatever the shares of the stable revision are."""
 
     timeout: Duration = "30m"
-    """How long the Job may take."""
+    """Time limit of the Job. The evaluation fails when it is exceeded."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if (self.config_map is None) == (self.persistent_volume_claim is None):
-            raise ValueError("give either configMap or persistentVolumeClaim")
+            raise ValueError(
+                "an evaluation must have exactly one of configMap and persistentVolumeClaim"
+            )
         return self
 
 
@@ -238,76 +267,82 @@ DEFAULT_METRICS = (
 
 
 class Analysis(ConfigModel):
-    """What a new revision is judged by."""
+    """Analysis of a new revision: its metrics and the evaluation of its answers."""
 
     model_config = _rules(
         (
             "!has(self.metrics) || has(self.prometheus) || self.metrics.all(m, !has(m.query))",
-            "a metric with a query needs prometheus",
+            "a metric with a query requires prometheus",
         ),
         (
             "!has(self.metrics) || self.metrics.all(m, "
             "self.metrics.exists_one(other, other.name == m.name))",
-            "each metric needs a name of its own",
+            "the names of metrics must be unique",
         ),
     )
 
     interval: Duration = "30s"
-    """Time between two measurements."""
+    """Interval between two measurements."""
 
     count: Annotated[int, Field(ge=1, le=1000)] = 3
-    """Measurements that must pass at a step `analysis`."""
+    """Number of measurements that must succeed at an `analysis` step."""
 
     background: bool = True
-    """Measure all the while that the new revision takes conversations, not only at steps."""
+    """Whether to measure as long as the new revision gets conversations, not only at `analysis`
+    steps."""
 
     failure_limit: Annotated[int, Field(ge=0, le=1000)] = 0
-    """Measurements that may fail at each weight before the revision is taken back."""
+    """Number of measurements that may fail at each weight. When it is exceeded, the new revision is
+    rolled back."""
 
     inconclusive_limit: Annotated[int, Field(ge=0, le=10000)] = 10
-    """Measurements at a step `analysis` that may say nothing, for too few turns or a Prometheus
-    that does not answer, before the rollout pauses for a person."""
+    """Number of measurements that may be inconclusive at an `analysis` step, because of too few
+    turns or because Prometheus does not answer. When it is exceeded, the rollout is paused until a
+    command promotes or aborts it."""
 
     min_samples: Annotated[int, Field(ge=1, le=1_000_000)] = 50
-    """Turns of each revision that a measurement needs to pass. With fewer only a difference that
-    is no accident counts, and only against the revision."""
+    """Minimum of turns of each revision for a measurement to succeed. With fewer turns a
+    measurement fails if the difference is statistically significant, and otherwise is
+    inconclusive."""
 
     confidence: Annotated[float, Field(ge=0.8, le=0.9999)] = 0.95
-    """How sure a measurement must be that a limit is passed before it fails. Shared among the
-    measurements of a weight, so that asking often does not find by accident what is not there."""
+    """Confidence level at which a limit must be exceeded for a measurement to fail. The error that
+    it allows is divided among all measurements at a weight, so that repeated measurements do not
+    raise the probability of a false rollback."""
 
     metrics: Annotated[tuple[Metric, ...], Field(max_length=30)] | None = None
-    """The metrics. Absent: errors, latency, failures of tools and turns without an answer, each
-    beside the stable revision's."""
+    """Metrics. Default: errors, latency, tool failures and turns without an answer, each relative
+    to the stable revision."""
 
     prometheus: Prometheus | None = None
-    """Where the numbers come from. Absent: the operator reads the pods' own /metrics."""
+    """Prometheus to read metrics from. Default: the operator reads `/metrics` of the pods."""
 
     evaluation: Evaluation | None = None
-    """The quality of the answers, judged before any traffic. Absent: not judged."""
+    """Evaluation of the answers before the new revision gets any traffic. Default: none."""
 
     def judged_by(self) -> tuple[Metric, ...]:
-        """The metrics in force."""
+        """Return the metrics in effect: those of the spec, or the defaults."""
         return DEFAULT_METRICS if self.metrics is None else self.metrics
 
 
 class Capacity(ConfigModel):
-    """Room for a second revision."""
+    """Capacity for the pods of a new revision."""
 
     mode: Literal["auto", "surge", "replace"] = "auto"
-    """surge: pods beside the stable ones. replace: pods in place of stable ones, of which one is
-    always left. auto: surge where the scheduler has room, replace where it has not."""
+    """surge: add pods of the new revision to those of the stable one. replace: replace pods of the
+    stable revision one by one; one of them always remains. auto: surge, and replace while pods
+    are unschedulable."""
 
 
 class Affinity(ConfigModel):
-    """Conversations that began on a revision."""
+    """What happens to conversations in progress when a revision is promoted."""
 
     on_promote: Literal["move", "drain"] = "move"
-    """What becomes of the old revision's when the new one is promoted. move: their next turn goes
-    to the new one. drain: they stay, and the old pods with them, for `drain`."""
+    """move: the next turn of each conversation goes to the promoted revision. drain: conversations
+    stay on the previous revision, whose pods are kept for the duration `drain`."""
 
     drain: Duration = "30m"
-    """How long they stay."""
+    """How long the previous revision is drained before its pods are deleted."""
 
 
 def _default_steps() -> tuple[Step, ...]:
@@ -320,7 +355,7 @@ def _default_steps() -> tuple[Step, ...]:
 
 
 class Rollout(ConfigModel):
-    """How a new revision goes out."""
+    """How a new revision is rolled out."""
 
     model_config = _rules(
         (
@@ -328,66 +363,69 @@ class Rollout(ConfigModel):
             "self.steps.exists_one(other, has(other.setWeight) && "
             "other.setWeight == s.setWeight)) && "
             "self.steps.filter(s, has(s.setWeight)).map(s, s.setWeight).isSorted()",
-            "the weights of steps must rise",
+            "the weights of steps must increase from step to step",
         ),
         (
-            "!has(self.steps) || self.steps.filter(s, !has(s.pause)).size() == 0 || "
-            "!has(self.steps.filter(s, !has(s.pause))[0].analysis)",
-            "an analysis needs a setWeight before it",
+            "!has(self.steps) || "
+            "self.steps.filter(s, has(s.setWeight) || has(s.analysis)).size() == 0 || "
+            "!has(self.steps.filter(s, has(s.setWeight) || has(s.analysis))[0].analysis)",
+            "an analysis step requires a setWeight step before it",
         ),
         (
             "!has(self.steps) || !self.steps.exists(s, has(s.analysis)) || !has(self.analysis) || "
             "!has(self.analysis.metrics) || self.analysis.metrics.size() > 0",
-            "a step analysis needs at least one metric",
+            "an analysis step requires at least one metric",
         ),
     )
 
     strategy: Literal["canary", "blueGreen", "rolling", "recreate"] = "canary"
-    """canary: by `steps`. blueGreen: beside the stable one without traffic, judged by `evaluation`,
-    then with all of it at once. rolling: pod by pod, judged by readiness alone. recreate: the old
-    pods end before the new ones start, so that nothing answers for a while."""
+    """canary: follow `steps`. blueGreen: start the new revision without traffic, run `evaluation`,
+    then switch all traffic to it. rolling: replace pod by pod; only readiness is checked.
+    recreate: delete the pods of the previous revision before those of the new one start; the agent
+    is unavailable meanwhile."""
 
     steps: Annotated[tuple[Step, ...], Field(max_length=30)] | None = None
-    """What happens on the way to 100 %, in this order. After the last step all conversations go to
-    the new revision. Absent: 5, 25 and 50 %, with an analysis at each. Only for `canary`."""
+    """Steps of the rollout, in order. After the last one the new revision is promoted and gets all
+    conversations. Default: 5, 25 and 50 %, with an analysis at each. Ignored by strategies other
+    than `canary`."""
 
     analysis: Analysis = Analysis()
-    """What the new revision is judged by."""
+    """Analysis of the new revision."""
 
     capacity: Capacity = Capacity()
-    """Room for a second revision."""
+    """Capacity for the pods of a new revision."""
 
     affinity: Affinity = Affinity()
-    """Conversations that began on a revision."""
+    """What happens to conversations in progress when a revision is promoted."""
 
     paused: bool = False
-    """Stay at the present step until this is false again. An abort goes through all the same."""
+    """Pause the rollout at the current step until this is false. An abort still takes effect."""
 
     revision_history_limit: Annotated[int, Field(ge=0, le=100)] = 10
-    """How many old revisions are remembered."""
+    """Number of old revisions to keep."""
 
     progress_deadline_seconds: Annotated[int, Field(ge=10, le=86400)] = 600
-    """How long a new revision may take to become ready, in seconds, before it is taken back. The
-    stable revision serves all the while."""
+    """Time limit for a new revision to become ready, in seconds. When it is exceeded, the revision
+    is rolled back. The stable revision serves meanwhile."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         weights = [s.set_weight for s in self.steps or () if s.set_weight]
         if any(later <= earlier for earlier, later in pairwise(weights)):
-            raise ValueError(f"steps: the weights must rise, got {weights}")
+            raise ValueError(f"steps: the weights must increase from step to step, got {weights}")
         first = next((s for s in self.steps or () if s.set_weight or s.analysis), None)
         if first and first.analysis:
-            raise ValueError("steps: an analysis needs a setWeight before it")
+            raise ValueError("steps: an analysis step requires a setWeight step before it")
         if self.analysis.metrics == () and any(s.analysis for s in self.steps or ()):
-            raise ValueError("analysis.metrics: a step analysis needs at least one metric")
-        asked = [m.name for m in self.analysis.judged_by() if m.query]
-        if asked and self.analysis.prometheus is None:
-            raise ValueError(f"analysis.prometheus: query needs it, in metrics {asked}")
+            raise ValueError("analysis.metrics: an analysis step requires at least one metric")
+        queries = [m.name for m in self.analysis.judged_by() if m.query]
+        if queries and self.analysis.prometheus is None:
+            raise ValueError(f"analysis.prometheus: required by the queries of metrics {queries}")
         names = [m.name for m in self.analysis.judged_by()]
         if len(names) != len(set(names)):
-            raise ValueError(f"analysis.metrics: each needs a name of its own, got {names}")
+            raise ValueError(f"analysis.metrics: the names must be unique, got {names}")
         return self
 
     def path(self) -> tuple[Step, ...]:
-        """The steps of a canary in force."""
+        """Return the steps of a canary in effect: those of the spec, or the defaults."""
         return _default_steps() if self.steps is None else self.steps

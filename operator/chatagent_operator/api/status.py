@@ -1,35 +1,63 @@
-"""ChatAgent, version v1alpha1: the status as pydantic models."""
+"""ChatAgent, version v1alpha1: the status as pydantic models.
+
+The status is the only state that the operator keeps of an agent. One that another version of the
+operator wrote is read by `core.rollout.stored`.
+"""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, ConfigDict, Field
 
 from agent_runtime.config import ConfigModel
 
 Phase = Literal["Pending", "Ready", "Canary", "Paused", "Degraded", "Suspended"]
 
 
+Outcome = Literal["Promoted", "Failed", "Aborted", "Withdrawn"]
+Verdict = Literal["Succeeded", "Failed", "Inconclusive"]
+EvaluationVerdict = Literal["Running", "Succeeded", "Failed"]
+
+
+def _check_time(text: str) -> str:
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("must have a time zone, such as 2026-01-01T00:00:00Z")
+    return text
+
+
+def _renamed(verdict: object) -> object:
+    return "Succeeded" if verdict == "Passed" else verdict
+
+
+Time = Annotated[str, AfterValidator(_check_time)]
+"""RFC 3339."""
+_OldName = BeforeValidator(_renamed)
+"""Reads a verdict by the name that earlier operators wrote."""
+_Percent = Annotated[int, Field(ge=0, le=100)]
+_Count = Annotated[int, Field(ge=0)]
+
+
 class StatusModel(ConfigModel):
-    """Part of a status. One that a later operator wrote may have fields that are unknown here."""
+    """Part of a status. Fields that a later operator wrote are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
 
 class Condition(StatusModel):
-    """One aspect of the agent's state, as everywhere in Kubernetes."""
+    """A condition, as other Kubernetes resources have them."""
 
     type: str
-    """Which aspect."""
+    """Type of the condition."""
 
     status: Literal["True", "False", "Unknown"]
     """Whether it holds."""
 
     observed_generation: int = 0
-    """`metadata.generation` that this was said of."""
+    """`metadata.generation` that the condition is based on."""
 
-    last_transition_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    last_transition_time: Annotated[Time, Field(json_schema_extra={"format": "date-time"})]
     """When the status last changed."""
 
     reason: str
@@ -39,23 +67,20 @@ class Condition(StatusModel):
     """Why, in a sentence for people, and what to do."""
 
 
-Verdict = Literal["Passed", "Failed", "Inconclusive"]
-
-
 class MetricStatus(StatusModel):
-    """What a measurement found of one metric."""
+    """The result of a measurement for one metric."""
 
     name: str
     """Name of the metric."""
 
-    verdict: Verdict
-    """What came of it."""
+    verdict: Annotated[Verdict, _OldName]
+    """The result: `Failed` where a limit is exceeded, `Inconclusive` where that is not known."""
 
     canary: float | None = None
     """The new revision's value."""
 
     stable: float | None = None
-    """The stable revision's, over the same time."""
+    """The stable revision's value, over the same time."""
 
     message: str = ""
     """Why, in a sentence for people."""
@@ -64,33 +89,33 @@ class MetricStatus(StatusModel):
 class AnalysisStatus(StatusModel):
     """The measurements at the present weight."""
 
-    verdict: Verdict | None = None
-    """What came of the last one."""
+    verdict: Annotated[Verdict | None, _OldName] = None
+    """The result of the last measurement."""
 
-    measured_at: str | None = None
+    measured_at: Time | None = None
     """When it was made."""
 
-    samples: int = 0
+    samples: _Count = 0
     """Turns of the new revision in it."""
 
-    passed: int = 0
-    """Measurements that passed at this step."""
+    succeeded: Annotated[_Count, Field(validation_alias=AliasChoices("succeeded", "passed"))] = 0
+    """Measurements that succeeded at this step."""
 
-    failed: int = 0
+    failed: _Count = 0
     """Measurements that failed at this weight."""
 
-    inconclusive: int = 0
-    """Measurements at this step that said nothing."""
+    inconclusive: _Count = 0
+    """Measurements that were inconclusive at this step."""
 
-    measurements: int = 0
+    measurements: _Count = 0
     """All measurements at this weight."""
 
     metrics: tuple[MetricStatus, ...] = ()
-    """What the last one found, metric by metric."""
+    """The last measurement, metric by metric."""
 
 
 class QualityShares(StatusModel):
-    """How good a revision's answers to the questions were, as shares between 0 and 1."""
+    """The quality of a revision's answers to the questions, as shares between 0 and 1."""
 
     retrieval_hits: float | None = None
     """Questions whose source is among the passages found."""
@@ -108,14 +133,14 @@ class QualityShares(StatusModel):
 class EvaluationStatus(StatusModel):
     """The quality of the new revision's answers."""
 
-    verdict: Literal["Running", "Passed", "Failed"] | None = None
-    """What came of it."""
+    verdict: Annotated[EvaluationVerdict | None, _OldName] = None
+    """The result."""
 
     message: str = ""
     """Why, in a sentence for people."""
 
     report: str | None = None
-    """Name of the ConfigMap that holds the report, question by question."""
+    """Name of the ConfigMap with the report, question by question."""
 
     canary: QualityShares | None = None
     """The new revision's shares."""
@@ -125,65 +150,67 @@ class EvaluationStatus(StatusModel):
 
 
 class DrainingRevision(StatusModel):
-    """A former stable revision that still has conversations."""
+    """A former stable revision that keeps its conversations for a time."""
 
     revision: str
-    """Its name."""
+    """Name of the revision."""
 
-    since: str
-    """When the next one took its place."""
+    since: Time
+    """When it was replaced."""
 
 
 class RolloutStatus(StatusModel):
-    """Where the rollout stands."""
+    """The state of the rollout."""
 
-    weight: int = 0
+    weight: _Percent = 0
     """Share of the new conversations that the canary gets, in percent."""
 
-    approved_weight: int = 0
-    """Share that the steps have come to. The canary gets less while it has no pods for it."""
+    approved_weight: _Percent = 0
+    """Share that the steps have approved, in percent. The canary gets less while its pods are not
+    ready."""
 
     offered: bool = False
-    """Nothing but the gateway keeps the canary from its first weight."""
+    """The canary waits for the gateway only, before it gets its first weight."""
 
-    step: int | None = None
-    """Which step is under way, from 0."""
+    step: _Count | None = None
+    """Index of the present step, from 0."""
 
-    steps: int | None = None
-    """How many steps there are."""
+    steps: _Count | None = None
+    """Number of steps."""
 
-    step_started_at: str | None = None
-    """When the step began."""
+    step_started_at: Time | None = None
+    """When the step started."""
 
-    weighted_at: str | None = None
-    """When the present weight was decided. Measurements begin with it."""
+    weighted_at: Time | None = None
+    """When the present weight was approved. Measurements start then."""
 
-    started_at: str | None = None
-    """When the canary was made."""
+    started_at: Time | None = None
+    """When the rollout started."""
 
-    waiting_since: str | None = None
-    """Since when it has had too few ready pods for what it should take."""
+    waiting_since: Time | None = None
+    """Since when the canary has had too few ready pods for its weight."""
 
     paused: Literal["Command", "Inconclusive"] | None = None
-    """Why the steps do not go on, if they do not."""
+    """Why the rollout is paused: by a command, or for too many inconclusive measurements. Absent:
+    it is not, or only by a step or the spec."""
 
     full: bool = False
-    """Somebody asked to skip all steps that are left."""
+    """A command skips all remaining steps."""
 
     replacing: bool = False
-    """There was no room for more pods: the canary's take the place of stable ones."""
+    """No node has room for more pods, so that the canary's pods replace stable ones."""
 
     path: str | None = None
-    """Digest of the steps, so that a change of them is seen."""
+    """Digest of the steps, to detect changes of them."""
 
     message: str = ""
-    """What it waits for."""
+    """What the rollout waits for."""
 
     last_command_id: str | None = None
-    """Id of the last command that was carried out or turned down."""
+    """Id of the last command that was carried out or refused."""
 
     last_command_result: str | None = None
-    """What came of it."""
+    """Result of that command."""
 
 
 class PastRollout(StatusModel):
@@ -192,8 +219,8 @@ class PastRollout(StatusModel):
     revision: str
     """The revision that was tried."""
 
-    outcome: Literal["Promoted", "Failed", "Aborted", "Withdrawn"]
-    """What became of it."""
+    outcome: Outcome
+    """The result."""
 
     reason: str = ""
     """Why, in one word for programs."""
@@ -201,18 +228,18 @@ class PastRollout(StatusModel):
     message: str = ""
     """Why, in a sentence for people."""
 
-    started_at: str | None = None
-    """When it began."""
+    started_at: Time | None = None
+    """When it started."""
 
-    ended_at: str | None = None
+    ended_at: Time | None = None
     """When it ended."""
 
 
 class KnowledgeStatus(StatusModel):
-    """What is indexed for the stable revision."""
+    """The documents that are indexed for the stable revision."""
 
     collection: str | None = None
-    """Collection in the vector store."""
+    """Name of the collection in the vector store."""
 
     documents: int | None = None
     """Documents in it."""
@@ -221,43 +248,43 @@ class KnowledgeStatus(StatusModel):
     """Passages in it."""
 
     index_version: int | None = None
-    """Rises with every change of the documents, to the microseconds of its time."""
+    """Version of the index: the time of the last change of the documents, in microseconds."""
 
 
 class ChatAgentStatus(StatusModel):
-    """What the operator found and did."""
+    """The observed state of a ChatAgent."""
 
     observed_generation: int | None = None
-    """`metadata.generation` that the operator has acted on."""
+    """`metadata.generation` that the operator has reconciled."""
 
     phase: Phase | None = None
-    """The state in one word: `Pending` until the first revision serves, `Canary` while a second
-    one is tried, `Paused` while that waits for a person, `Degraded` when something needs
-    attention."""
+    """The state in one word: `Pending` until the first revision serves, `Canary` during a rollout,
+    `Paused` while the rollout waits for a person, `Degraded` when something needs attention."""
 
     url: str | None = None
-    """Where the agent answers inside the cluster."""
+    """URL of the agent inside the cluster."""
 
     stable_revision: str | None = None
     """The revision that serves."""
 
     canary_revision: str | None = None
-    """The revision that is being tried."""
+    """The revision that is rolled out."""
 
     failed_revision: str | None = None
-    """The revision that was taken back. It stays so until the spec changes, or a `retry`."""
+    """The revision that was rolled back. It is not rolled out again until the spec changes, or by
+    `retry`."""
 
     failed_reason: str | None = None
-    """Why it was taken back, in one word for programs."""
+    """Why it was rolled back, in one word for programs."""
 
     failed_message: str | None = None
-    """Why it was taken back, in a sentence for people."""
+    """Why it was rolled back, in a sentence for people."""
 
     draining: tuple[DrainingRevision, ...] = ()
-    """Former stable revisions that still have conversations."""
+    """Former stable revisions that keep their conversations for a time."""
 
     rollout: RolloutStatus = RolloutStatus()
-    """Where the rollout stands."""
+    """The state of the rollout."""
 
     analysis: AnalysisStatus = AnalysisStatus()
     """The metrics of the canary at the present weight, or of the last one."""
@@ -269,7 +296,7 @@ class ChatAgentStatus(StatusModel):
     """The last rollouts, the newest first."""
 
     knowledge: KnowledgeStatus = KnowledgeStatus()
-    """What is indexed."""
+    """The documents that are indexed."""
 
     replicas: int | None = None
     """Pods of the stable revision."""
@@ -286,6 +313,6 @@ class ChatAgentStatus(StatusModel):
             }
         ),
     ] = ()
-    """The aspects of the state: Accepted, ResolvedRefs, WorkloadsReady, VectorStoreReady,
-    IndexReady, CacheReady, GatewayReady, Progressing, Paused, Degraded, Ready; and while they hold
-    Reconciling or Stalled, for tools that read kstatus."""
+    """Conditions of the agent: Accepted, ResolvedRefs, WorkloadsReady, VectorStoreReady,
+    IndexReady, CacheReady, GatewayReady, Progressing, Paused, Degraded, Ready; and Reconciling or
+    Stalled while they are true, for tools that read kstatus."""

@@ -1,8 +1,8 @@
 """ChatAgent, version v1alpha1: the spec as pydantic models. The status is in `status`.
 
-The CRD, the reference page and the operator all come from here. A field's docstring is its
-`kubectl explain` text. Defaults of versioned fields never change within an API version: a
-revision is the hash of what differs from them.
+The CRD and the reference page are generated from these models, and the operator validates with
+them. A field's docstring is its `kubectl explain` text. Defaults of versioned fields never change
+within an API version: a revision is the hash of what differs from them.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ MAX_NAME_LENGTH = 40
 
 
 class VersionedSpec(ConfigModel):
-    """The part of the spec that a revision is made of."""
+    """The versioned part of the spec: a change of it creates a new revision."""
 
     image: Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[^\s]+$")]
-    """Image of the runtime. A new tag is a new revision."""
+    """Container image of the agent runtime. A new tag creates a new revision."""
 
     resources: ResourceRequirements = ResourceRequirements()
-    """CPU, memory and GPUs of each pod. Without a GPU it is a CPU pod."""
+    """CPU, memory and GPUs of each pod. Without a GPU the models run on the CPU."""
 
     pod: PodSettings = PodSettings()
-    """What the pods need beyond image and resources."""
+    """Settings of the pods other than image and resources."""
 
     pipeline: Annotated[
         AgentConfig,
@@ -47,102 +47,105 @@ class VersionedSpec(ConfigModel):
                 "x-kubernetes-validations": [
                     {
                         "rule": "!has(self.retrieval) || !has(self.retrieval.vectorStore)",
-                        "message": "the address of the vector store is in spec.vectorStore",
+                        "message": "retrieval.vectorStore must not be set; set spec.vectorStore",
                     },
                     {
                         "rule": "!has(self.llm) || !has(self.llm.promptTemplate) || "
                         "self.llm.promptTemplate.contains('{question}')",
-                        "message": "llm.promptTemplate: {question} has to stand in it",
+                        "message": "llm.promptTemplate must contain the placeholder {question}",
                     },
                     {
                         "rule": "!has(self.tools) || self.tools.all(t, "
                         "[has(t.http), has(t.mcp), has(t.python)].filter(x, x).size() <= 1)",
-                        "message": "http, mcp and python of a tool exclude each other",
+                        "message": "a tool must have only one of http, mcp and python",
                     },
                     {
                         "rule": "!has(self.tools) || self.tools.all(t, "
                         "!has(t.http) || has(t.http.openapi) || has(t.http.url))",
-                        "message": "http of a tool needs openapi or url",
+                        "message": "http of a tool must have openapi or url",
                     },
                     {
                         "rule": "!has(self.tools) || self.tools.all(t, "
                         "!has(t.mcp) || has(t.mcp.url) != has(t.mcp.command))",
-                        "message": "mcp of a tool needs either url or command",
+                        "message": "mcp of a tool must have exactly one of url and command",
                     },
                 ]
             }
         ),
     ] = AgentConfig()
-    """The agent itself: the same YAML that `agent-runtime serve` reads."""
+    """Configuration of the agent: the same YAML that `agent-runtime serve` reads."""
 
 
 class VolumeSettings(ConfigModel):
-    """A volume claim."""
+    """Settings of a PersistentVolumeClaim."""
 
     size: Quantity = "1Gi"
     """Size of the volume."""
 
     storage_class_name: ObjectName | None = None
-    """StorageClass of the volume. Absent: the cluster's default."""
+    """StorageClass of the volume. Default: the default StorageClass of the cluster."""
 
 
 class ManagedStore(ConfigModel):
-    """A Chroma server of the agent's own."""
+    """A Chroma server that the operator runs for this agent."""
 
     storage: VolumeSettings = VolumeSettings()
-    """Its volume. Cannot be changed later."""
+    """Volume of the server. It is immutable."""
 
     resources: ResourceRequirements = ResourceRequirements()
     """CPU and memory of the server."""
 
     deletion_policy: Literal["Delete", "Retain"] = "Delete"
-    """What becomes of the volume when the ChatAgent is deleted, or moves to an external store."""
+    """What happens to the volume when the ChatAgent is deleted or changes to an external store:
+    `Delete` deletes it, `Retain` keeps it."""
 
 
 class ExternalStore(ConfigModel):
-    """A server that somebody else runs. The agent's collections stay there when the ChatAgent is
-    deleted."""
+    """A vector store that is not managed by the operator. The agent's collections are not deleted
+    with the ChatAgent."""
 
     url: Annotated[
         str,
         Field(max_length=2048, pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$"),
     ]
-    """Where it answers: `http://HOST:PORT` or `https://HOST:PORT`, without a path."""
+    """URL of the server: `http://HOST:PORT` or `https://HOST:PORT`, without a path."""
 
     token_secret_ref: SecretKeyRef | None = None
-    """Bearer token for the server."""
+    """Secret key with the bearer token for the server."""
 
     grpc_port: Annotated[int, Field(ge=1, le=65535)] = 50051
-    """Second port of a Weaviate server, on the same host."""
+    """gRPC port of a Weaviate server, on the same host as `url`."""
 
 
 class VectorStore(ConfigModel):
-    """Where the passages are stored: a managed store, or an external one."""
+    """Vector store of the passages: managed by the operator or external."""
 
     engine: Literal["chroma", "weaviate"] = "chroma"
-    """Which store. A managed one is Chroma; Weaviate is one that is there already."""
+    """Type of the store. A managed store is always Chroma; Weaviate must be external."""
 
     managed: ManagedStore | None = None
-    """A store of the agent's own: a StatefulSet with a volume claim. The default."""
+    """A store that the operator runs for this agent: a StatefulSet with a PersistentVolumeClaim.
+    This is the default."""
 
     external: ExternalStore | None = None
-    """A store that is there already."""
+    """An existing store that is not managed by the operator."""
 
 
 class ManagedRedis(ConfigModel):
-    """A Redis server of the agent's own."""
+    """A Redis server that the operator runs for this agent."""
 
     resources: ResourceRequirements = ResourceRequirements()
-    """CPU and memory of the server. It fills two thirds of its memory limit, 384Mi by default;
-    then what has a time limit makes room, the least used first: cached answers and sessions."""
+    """CPU and memory of the server. Data takes at most two thirds of the memory limit, which is
+    384Mi by default. Beyond that, keys that expire are evicted, the least recently used first:
+    cached answers and sessions."""
 
     storage: VolumeSettings | None = None
-    """A volume for what it holds. Absent: a new pod begins empty, and conversations, files and
-    stored responses are lost with the old one. Cannot be changed later."""
+    """Volume for the data. Without it the data is lost when the pod is replaced: conversations,
+    files and stored responses. It is immutable."""
 
 
 class ExternalRedis(ConfigModel):
-    """A Redis server that somebody else runs. Several agents may share it."""
+    """A Redis server that is not managed by the operator. Several agents may share it."""
 
     url: Annotated[
         str,
@@ -151,36 +154,37 @@ class ExternalRedis(ConfigModel):
             pattern=r"^rediss?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[0-9]{1,5})?$",
         ),
     ]
-    """Where it answers: `redis://HOST:PORT`, or `rediss://HOST:PORT` with TLS; a database may
-    follow, as in `/1`."""
+    """URL of the server: `redis://HOST:PORT`, or `rediss://HOST:PORT` for TLS. The number of a
+    database may follow, such as `/1`."""
 
     password_secret_ref: SecretKeyRef | None = None
-    """Password of the server."""
+    """Secret key with the password of the server."""
 
 
 class Redis(ConfigModel):
-    """Where cached answers, conversations, files and stored responses are kept: a managed Redis,
-    or an external one. While it is away the agent answers without cache and memory."""
+    """Redis for cached answers, conversations, files and stored responses: managed by the operator
+    or external. While it is unavailable, the agent answers without cache and conversation
+    history."""
 
     managed: ManagedRedis | None = None
-    """A Redis of the agent's own. The default."""
+    """A server that the operator runs for this agent. This is the default."""
 
     external: ExternalRedis | None = None
-    """A Redis that is there already."""
+    """An existing server that is not managed by the operator."""
 
 
 class KnowledgeSource(ConfigModel):
-    """Documents that the agent answers from."""
+    """A source of documents that the agent answers from."""
 
     name: DnsLabel
-    """Name of the source; part of every citation's file name."""
+    """Name of the source. It is part of the file name in citations."""
 
     config_map: LocalObjectReference
     """A ConfigMap whose keys are file names (`.md` or `.txt`) and whose values are documents."""
 
 
 class Knowledge(ConfigModel):
-    """What the agent knows."""
+    """Documents that the agent answers from."""
 
     sources: Annotated[
         tuple[KnowledgeSource, ...],
@@ -193,35 +197,37 @@ class Knowledge(ConfigModel):
             },
         ),
     ]
-    """Where the documents come from. A change is indexed at once; only what changed is read."""
+    """Sources of the documents. A change is indexed immediately; documents that did not change are
+    not indexed again."""
 
 
 class GatewayService(ConfigModel):
-    """The Service that clients talk to."""
+    """Settings of the Service that clients connect to."""
 
     type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
     """Type of the Service."""
 
     annotations: dict[str, str] = {}
-    """Annotations of the Service, for instance for a cloud's load balancer."""
+    """Annotations of the Service, for example for the load balancer of a cloud provider."""
 
 
 class ParentReference(ConfigModel):
-    """A Gateway, or one of its listeners."""
+    """Reference to a Gateway or to one of its listeners."""
 
     name: ObjectName
     """Name of the Gateway."""
 
     namespace: DnsLabel | None = None
-    """Its namespace. Absent: that of the ChatAgent. The Gateway must allow routes from there."""
+    """Namespace of the Gateway. Default: the namespace of the ChatAgent. The Gateway must allow
+    routes from the namespace of the ChatAgent."""
 
     section_name: ObjectName | None = None
-    """Name of the listener. Absent: all that take the route."""
+    """Name of the listener. Default: every listener that accepts the route."""
 
 
 class Gateway(ConfigModel):
-    """The gateway in front of the revisions: it holds the weights and keeps conversations where
-    they are."""
+    """The gateway in front of the revisions: it routes new conversations by weight and keeps each
+    conversation on its revision."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -229,53 +235,57 @@ class Gateway(ConfigModel):
                 {
                     "rule": "!has(self.provider) || self.provider != 'gateway-api' || "
                     "has(self.parentRefs) && self.parentRefs.size() > 0",
-                    "message": "gateway-api needs parentRefs: the Gateways that the route is for",
+                    "message": "provider gateway-api requires parentRefs, "
+                    "the Gateways to attach to",
                 },
                 {
                     "rule": "has(self.provider) && self.provider == 'gateway-api' || "
                     "!has(self.parentRefs) && !has(self.hostnames)",
-                    "message": "parentRefs and hostnames are only for provider gateway-api",
+                    "message": "parentRefs and hostnames require provider gateway-api",
                 },
                 {
                     "rule": "!has(self.provider) || self.provider != 'gateway-api' || "
                     "!has(self.service) || !has(self.service.annotations) && "
                     "(!has(self.service.type) || self.service.type == 'ClusterIP')",
-                    "message": "service is only for provider haproxy",
+                    "message": "service requires provider haproxy",
                 },
             ]
         }
     )
 
     provider: Literal["haproxy", "gateway-api"] = "haproxy"
-    """haproxy: a gateway of the agent's own, on any cluster. gateway-api: an HTTPRoute for the
-    Gateways in `parentRefs`."""
+    """haproxy: the operator runs HAProxy pods for this agent, which works on any cluster.
+    gateway-api: the operator creates an HTTPRoute for the Gateways in `parentRefs`."""
 
     parent_refs: Annotated[tuple[ParentReference, ...], Field(max_length=8)] = ()
-    """The Gateways whose traffic comes here. Only for `gateway-api`."""
+    """Gateways that the HTTPRoute attaches to. Requires provider `gateway-api`."""
 
     hostnames: Annotated[tuple[Hostname, ...], Field(max_length=16)] = ()
-    """Hosts that are the agent's, such as `chat.example.com`. Absent: all hosts of the listeners.
-    Only for `gateway-api`."""
+    """Hostnames of the HTTPRoute, such as `chat.example.com`. Default: all hostnames of the
+    listeners. Requires provider `gateway-api`."""
 
     service: GatewayService = GatewayService()
-    """The Service that clients talk to. Only for `haproxy`."""
+    """Settings of the Service that clients connect to. Requires provider `haproxy`."""
 
     replicas: Annotated[int, Field(ge=1, le=3)] = 2
-    """Gateway pods. They tell each other which conversation is where, so that one may restart. Only
-    for `haproxy`."""
+    """Number of gateway pods. They replicate to each other which conversation is on which revision,
+    so that no conversation moves when one restarts. Requires provider `haproxy`."""
 
     affinity_ttl_seconds: Annotated[int, Field(ge=60, le=604800)] = 86400
-    """How long after its last turn a conversation is remembered, in seconds."""
+    """How long the revision of a conversation is remembered after its last turn, in seconds."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.provider == "gateway-api":
             if not self.parent_refs:
-                raise ValueError("parentRefs: gateway-api needs the Gateways that the route is for")
+                raise ValueError(
+                    "parentRefs: provider gateway-api requires parentRefs, "
+                    "the Gateways to attach to"
+                )
             if self.service != GatewayService():
-                raise ValueError("service: only for provider haproxy")
+                raise ValueError("service: service requires provider haproxy")
         elif self.parent_refs or self.hostnames:
-            raise ValueError("parentRefs and hostnames are only for provider gateway-api")
+            raise ValueError("parentRefs and hostnames require provider gateway-api")
         return self
 
 
@@ -284,8 +294,7 @@ _VOLUME = (
     "has({0}.managed.storage.storageClassName) ? {0}.managed.storage.storageClassName : ''] "
     ": ['1Gi', '']"
 )
-"""CEL: size and class of a managed store's volume, absent settings being the defaults."""
-
+"""CEL: size and class of a managed store's volume, with the defaults for unset fields."""
 
 _REDIS_VOLUME = (
     "has({0}.managed) && has({0}.managed.storage) ? [string({0}.managed.storage.size), "
@@ -294,11 +303,12 @@ _REDIS_VOLUME = (
 
 
 class ChatAgentSpec(VersionedSpec):
-    """What a person asks for. `image`, `resources`, `pod` and `pipeline` are versioned: a change
-    there makes a new revision. Everything else is applied in place."""
+    """Desired state of a ChatAgent. `image`, `resources`, `pod` and `pipeline` are versioned: a
+    change of them creates a new revision. Everything else is applied in place."""
 
     replicas: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Pods of each live revision."""
+    """Number of pods of the stable revision. During a rollout the canary gets as many of its own as
+    its next weight needs."""
 
     vector_store: Annotated[
         VectorStore,
@@ -307,24 +317,24 @@ class ChatAgentSpec(VersionedSpec):
                 "x-kubernetes-validations": [
                     {
                         "rule": "!(has(self.managed) && has(self.external))",
-                        "message": "give either managed or external, not both",
+                        "message": "managed and external are mutually exclusive; set only one",
                     },
                     {
                         "rule": "!has(self.engine) || self.engine == 'chroma' "
                         "|| has(self.external)",
-                        "message": "weaviate needs external: a managed store is Chroma",
+                        "message": "engine weaviate requires external: a managed store is Chroma",
                     },
                     {
                         "rule": "has(self.external) || has(oldSelf.external) || "
                         f"({_VOLUME.format('self')}) == ({_VOLUME.format('oldSelf')})",
-                        "message": "the volume of a vector store cannot be changed; "
-                        "make a new ChatAgent, or resize its PersistentVolumeClaim yourself",
+                        "message": "the volume of a managed vector store is immutable; "
+                        "create a new ChatAgent, or resize the PersistentVolumeClaim",
                     },
                 ]
             }
         ),
     ] = VectorStore()
-    """Where the passages are stored."""
+    """Vector store of the passages."""
 
     redis: Annotated[
         Redis,
@@ -333,33 +343,34 @@ class ChatAgentSpec(VersionedSpec):
                 "x-kubernetes-validations": [
                     {
                         "rule": "!(has(self.managed) && has(self.external))",
-                        "message": "give either managed or external, not both",
+                        "message": "managed and external are mutually exclusive; set only one",
                     },
                     {
                         "rule": "has(self.external) || has(oldSelf.external) || "
                         f"({_REDIS_VOLUME.format('self')}) == "
                         f"({_REDIS_VOLUME.format('oldSelf')})",
-                        "message": "the volume of a managed Redis cannot be added, changed or "
-                        "taken away; make a new ChatAgent, or move to an external Redis",
+                        "message": "the volume of a managed Redis is immutable, and cannot be "
+                        "added or removed; create a new ChatAgent, or use an external Redis",
                     },
                 ]
             }
         ),
     ] = Redis()
-    """Where cached answers, conversations, files and stored responses are kept."""
+    """Redis for cached answers, conversations, files and stored responses."""
 
     knowledge: Knowledge
-    """What the agent knows."""
+    """Documents that the agent answers from."""
 
     gateway: Gateway = Gateway()
     """The gateway in front of the revisions."""
 
     rollout: Rollout = Rollout()
-    """How a new revision goes out."""
+    """How a new revision is rolled out."""
 
     suspend: bool = False
-    """Leave everything as it is: the operator neither changes nor deletes anything of the agent."""
+    """Suspend reconciliation: the operator neither creates, changes nor deletes any object of this
+    agent."""
 
     def versioned(self) -> VersionedSpec:
-        """The part that a revision is made of."""
+        """Return the versioned part of the spec."""
         return VersionedSpec(**{name: getattr(self, name) for name in VersionedSpec.model_fields})

@@ -1,8 +1,8 @@
-"""`kubectl chatagent`: what a person sees of a rollout, and says to it.
+"""`kubectl chatagent`: shows rollouts, sends commands to them and talks to agents.
 
-Reads are plain reads, so that a person needs no more rights than for `kubectl get`. A command is an
-annotation that the operator answers in the status; nothing of it ever stands in a manifest under
-Git.
+Reads are plain GET requests, so that they need no more permissions than `kubectl get`. A command is
+written as an annotation, whose result the operator reports in the status; it never becomes part of
+a manifest in Git.
 """
 
 from chatagent_operator.cli.program import main

@@ -1,4 +1,4 @@
-"""The words of the command line."""
+"""The arguments and the help of the command line."""
 
 from __future__ import annotations
 
@@ -6,56 +6,56 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-ORDERS = {
+ROLLOUT_COMMANDS = {
     "promote": (
-        "go on where the rollout waits for a person",
-        "Go on where the rollout waits for a person: at a step `pause`, after `pause`, or after an "
-        "analysis that said too little. With --full all steps and analyses that are left are "
-        "skipped, and the canary becomes the stable revision.",
+        "continue a rollout that is paused or waits for approval",
+        "Continue a rollout that is paused: at a `pause` step, by the command `pause`, or after an "
+        "inconclusive analysis. With --full all remaining steps and analyses are skipped, and the "
+        "canary becomes the stable revision.",
     ),
     "abort": (
-        "take the canary back at once",
-        "Weight 0 at once, and the canary's conversations go to the stable revision. It stays out "
-        "until the spec changes, or a retry.",
+        "abort the rollout and roll back to the stable revision",
+        "Set the weight of the canary to 0 immediately and move its conversations to the stable "
+        "revision. The revision is not rolled out again until the spec changes or it is retried.",
     ),
     "pause": (
-        "stay at the present step",
-        "The weight stays as it is until `resume`. An abort goes through all the same.",
+        "pause the rollout at the current step",
+        "Pause the rollout at its current weight until `resume`. An abort still takes effect.",
     ),
     "resume": (
-        "go on after a pause",
-        "Go on after a pause, also one that the rollout made itself.",
+        "resume a paused rollout",
+        "Resume a rollout that was paused by a command or by an inconclusive analysis.",
     ),
     "retry": (
-        "try the failed revision again",
-        "Begin the rollout of the failed revision again, from its first step.",
+        "roll out the failed revision again",
+        "Start the rollout of the failed revision again, from its first step.",
     ),
     "skip": (
-        "leave the present step out",
-        "Go on to the step after the present one, whatever it waits for.",
+        "skip the current step",
+        "Continue with the next step, whatever the current one waits for.",
     ),
 }
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors fit in one line."""
+    """A parser that prints its errors as one line."""
 
     def error(self, message: str) -> Any:
         self.exit(2, f"error: {message}; see `{self.prog} --help`\n")
 
 
-def parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of all commands."""
     root = _Parser(
         prog="kubectl chatagent",
-        description="Watch the rollout of a ChatAgent, move it on or back, and talk to the agent.",
-        epilog="Exit codes: 0 done, 1 refused, 2 wrong usage, 3 no answer.",
+        description="Watch, promote, abort and undo rollouts of ChatAgents, and talk to agents.",
+        epilog="Exit codes: 0 success, 1 refused, 2 usage error, 3 no response.",
     )
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, text: str, description: str | None = None) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=description or text)
-        command.add_argument("-n", "--namespace", help="default: the context's namespace")
+        command.add_argument("-n", "--namespace", help="default: namespace of the context")
         command.add_argument("--context", help="context of the kubeconfig")
         command.add_argument("--kubeconfig", help="path of the kubeconfig")
         command.add_argument(
@@ -63,100 +63,110 @@ def parser() -> argparse.ArgumentParser:
         )
         return command
 
-    _get(add)
-    for order, (text, description) in ORDERS.items():
-        command = add(order, text, description)
-        _name(command)
+    _add_get(add)
+    for name, (text, description) in ROLLOUT_COMMANDS.items():
+        command = add(name, text, description)
+        _add_name(command)
         command.add_argument(
             "--timeout",
-            type=_seconds,
+            type=_parse_seconds,
             default=30.0,
             metavar="SECONDS",
-            help="how long to wait for the operator's answer; default: 30",
+            help="how long to wait for the operator to respond; default: 30",
         )
-        if order == "promote":
+        if name == "promote":
             command.add_argument(
-                "--full", action="store_true", help="skip all steps and analyses that are left"
+                "--full", action="store_true", help="skip all remaining steps and analyses"
             )
-    _name(add("history", "list the revisions, and what became of each"))
-    _diff(add)
-    _undo(add)
-    _chat(add)
-    _name(
+    _add_name(add("history", "list the revisions and the result of each rollout"))
+    _add_diff(add)
+    _add_undo(add)
+    _add_chat(add)
+    _add_name(
         add(
             "evaluate",
-            "show what the last evaluation found",
-            "The shares of both revisions, the verdict, and the questions that came out otherwise.",
+            "show the report of the last evaluation",
+            "Show the verdict, the shares of both revisions, and the questions whose results "
+            "differ.",
         )
     )
     return root
 
 
-def _get(add: Callable[..., argparse.ArgumentParser]) -> None:
+def _add_get(add: Callable[..., argparse.ArgumentParser]) -> None:
     command = add(
         "get",
-        "show one agent's revisions, weights, steps and metrics, or a table of all",
+        "show the rollout of one agent, or a table of all agents",
     )
     command.add_argument("name", nargs="?", help="name of the ChatAgent; default: all")
     command.add_argument(
-        "-A", "--all-namespaces", action="store_true", help="a table of all namespaces"
+        "-A", "--all-namespaces", action="store_true", help="list the agents of all namespaces"
     )
-    command.add_argument("-w", "--watch", action="store_true", help="stay and show every change")
+    command.add_argument(
+        "-w", "--watch", action="store_true", help="watch for changes until interrupted"
+    )
 
 
-def _diff(add: Callable[..., argparse.ArgumentParser]) -> None:
+def _add_diff(add: Callable[..., argparse.ArgumentParser]) -> None:
     command = add(
         "diff",
-        "show what differs between two revisions, prompts and all",
-        "A revision is its hash or the beginning of it, its number, or stable, canary or failed.",
+        "show the differences between two revisions",
+        "Show the differences between two revisions, prompts included. REVISION is a hash or a "
+        "prefix of it, a number, or stable, canary or failed.",
     )
-    _name(command)
+    _add_name(command)
     command.add_argument(
         "before", nargs="?", default="stable", metavar="REVISION", help="default: stable"
     )
     command.add_argument(
-        "after", nargs="?", metavar="REVISION", help="default: the canary, or else the failed one"
+        "after",
+        nargs="?",
+        metavar="REVISION",
+        help="default: canary, or failed if there is no canary",
     )
 
 
-def _undo(add: Callable[..., argparse.ArgumentParser]) -> None:
+def _add_undo(add: Callable[..., argparse.ArgumentParser]) -> None:
     command = add(
         "undo",
-        "write an old revision into the spec again",
-        "Write image, resources, pod and pipeline of an old revision into the spec; what it did "
-        "not have is removed. It goes out as any change does, at once if it is the stable one.",
+        "roll the spec back to a previous revision",
+        "Write image, resources, pod and pipeline of a previous revision into the spec, and remove "
+        "fields that it did not have. The change is rolled out like any other; if the revision is "
+        "the stable one, it takes effect immediately.",
     )
-    _name(command)
+    _add_name(command)
     command.add_argument(
         "--to-revision",
         metavar="REVISION",
-        help="number or hash; default: the one that served before",
+        help="number or hash; default: the previous revision",
     )
 
 
-def _chat(add: Callable[..., argparse.ArgumentParser]) -> None:
+def _add_chat(add: Callable[..., argparse.ArgumentParser]) -> None:
     command = add(
         "chat",
         "talk to the agent, or to one of its revisions",
-        "A conversation through the API server: through the agent's gateway, or with --revision "
-        "past it. Ends with the end of the input (Ctrl-D).",
+        "Start a conversation through the API server's proxy, with the agent's gateway or, with "
+        "--revision, with one revision directly. End the input (Ctrl-D) to quit.",
     )
-    _name(command)
+    _add_name(command)
     command.add_argument(
-        "--revision", metavar="REVISION", help="stable, canary, or the number or hash of one"
+        "--revision", metavar="REVISION", help="stable, canary, or the number or hash of a revision"
     )
-    command.add_argument("-m", "--message", metavar="TEXT", help="ask this, and end")
     command.add_argument(
-        "--conversation", metavar="ID", help="go on with a conversation; default: a new one"
+        "-m", "--message", metavar="TEXT", help="send this message, print the reply and exit"
+    )
+    command.add_argument(
+        "--conversation", metavar="ID", help="conversation to continue; default: a new one"
     )
 
 
-def _name(command: argparse.ArgumentParser) -> None:
+def _add_name(command: argparse.ArgumentParser) -> None:
     command.add_argument("name", help="name of the ChatAgent")
 
 
-def _seconds(text: str) -> float:
+def _parse_seconds(text: str) -> float:
     value = float(text)
     if not 0 < value <= 86400:
-        raise argparse.ArgumentTypeError(f"{text}: between 0 and 86400 seconds")
+        raise argparse.ArgumentTypeError(f"{text} is not more than 0 and at most 86400 seconds")
     return value

@@ -1,4 +1,4 @@
-"""`kubectl chatagent chat`: one question, or a conversation until the end of the input."""
+"""`kubectl chatagent chat`: sends one message, or runs a conversation until the input ends."""
 
 from __future__ import annotations
 
@@ -8,30 +8,36 @@ from typing import Any
 
 from chatagent_operator.cli import revisions
 from chatagent_operator.cli.cluster import Cluster
-from chatagent_operator.cli.conversing import Address, Reply, converse, read_line, sources
+from chatagent_operator.cli.conversing import (
+    Address,
+    Reply,
+    format_sources,
+    read_line,
+    stream_reply,
+)
 from chatagent_operator.cli.errors import USAGE, CommandError
-from chatagent_operator.cli.result import Result, said
-from chatagent_operator.cli.view import status_of
+from chatagent_operator.cli.result import Result, fixed_result
+from chatagent_operator.cli.view import read_status
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import PORT
 
 GATEWAY_PORT = 80
 
 
-async def chat(cluster: Cluster, arguments: argparse.Namespace) -> Result:
-    """Talk to an agent through its gateway, or to one revision past it.
+async def run_chat(cluster: Cluster, arguments: argparse.Namespace) -> Result:
+    """Talk to an agent through its gateway, or to one of its revisions directly.
 
-    A Gateway of the cluster's own is not reached through a Service: then it is the stable revision.
+    With provider `gateway-api` a gateway has no Service; the default is the stable revision.
     """
     if arguments.output != "text" and arguments.message is None:
-        raise CommandError(f"-o {arguments.output} goes with --message TEXT", USAGE)
-    to = await _address(cluster, arguments.name, arguments.revision)
+        raise CommandError(f"-o {arguments.output} requires --message TEXT", USAGE)
+    to = await _find_address(cluster, arguments.name, arguments.revision)
     if arguments.message is None:
-        await _talk(cluster, to, arguments.conversation)
-        return said(None, "")
+        await _run_conversation(cluster, to, arguments.conversation)
+        return fixed_result(None, "")
     reply = Reply()
-    async for text in converse(
-        cluster, to, _asked(arguments.message), arguments.conversation, reply
+    async for text in stream_reply(
+        cluster, to, _build_request(arguments.message), arguments.conversation, reply
     ):
         if arguments.output == "text":
             print(text, end="", flush=True)
@@ -39,69 +45,71 @@ async def chat(cluster: Cluster, arguments: argparse.Namespace) -> Result:
         "text": reply.text,
         "citations": reply.citations,
         "conversationId": reply.conversation,
-        "requiredAction": reply.waits_for,
+        "requiredAction": reply.required_action,
         "degraded": reply.degraded,
     }
-    return said(document, "\n".join(["", *_below(reply), f"conversation {reply.conversation}"]))
+    return fixed_result(
+        document, "\n".join(["", *_format_footer(reply), f"conversation {reply.conversation}"])
+    )
 
 
-async def _address(cluster: Cluster, name: str, word: str | None) -> Address:
+async def _find_address(cluster: Cluster, name: str, word: str | None) -> Address:
     agent = await cluster.agent(name)
     if word is None:
         gateway = (agent.get("spec") or {}).get("gateway") or {}
         if gateway.get("provider") != "gateway-api":
             return Address(name, GATEWAY_PORT)
         word = "stable"
-    kept = revisions.kept(await cluster.revisions(name))
-    chosen = revisions.find(word, kept, status_of(agent))
+    kept = revisions.read_revisions(await cluster.revisions(name))
+    chosen = revisions.find_revision(word, kept, read_status(agent))
     return Address(names.of_revision(name, chosen.revision), PORT)
 
 
-async def _talk(cluster: Cluster, to: Address, conversation: str | None) -> None:
-    asks = sys.stdin.isatty()
+async def _run_conversation(cluster: Cluster, to: Address, conversation: str | None) -> None:
+    is_interactive = sys.stdin.isatty()
     request: dict[str, Any] | None = None
     while True:
         if request is None:
-            line = await read_line("> " if asks else "")
+            line = await read_line("> " if is_interactive else "")
             if line is None:
                 break
             if not line.strip():
                 continue
-            request = _asked(line)
+            request = _build_request(line)
         reply = Reply()
         try:
-            async for text in converse(cluster, to, request, conversation, reply):
+            async for text in stream_reply(cluster, to, request, conversation, reply):
                 print(text, end="", flush=True)
         except CommandError as error:
-            if not asks:
+            if not is_interactive:
                 raise
             print(f"\nerror: {error}", file=sys.stderr)
-        print("\n".join(["", *_below(reply), ""]), flush=True)
+        print("\n".join(["", *_format_footer(reply), ""]), flush=True)
         conversation = reply.conversation or conversation
-        request = await _approval(reply) if asks else None
-    if asks and conversation:
+        request = await _ask_approval(reply) if is_interactive else None
+    if is_interactive and conversation:
         print(f"\nconversation {conversation}")
 
 
-def _asked(question: str) -> dict[str, Any]:
+def _build_request(question: str) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": question.strip()}]}
 
 
-def _below(reply: Reply) -> list[str]:
-    lines = sources(reply.citations)
+def _format_footer(reply: Reply) -> list[str]:
+    lines = format_sources(reply.citations)
     if reply.degraded:
-        lines.append(f"  (without {', '.join(reply.degraded)})")
-    if (action := reply.waits_for) and action.get("type") == "approve_tool_call":
+        lines.append(f"  (degraded: without {', '.join(reply.degraded)})")
+    if (action := reply.required_action) and action.get("type") == "approve_tool_call":
         call = action["approval"]
-        lines.append(f"  waits for approval {call['id']}: {call['tool']} {call['arguments']}")
+        lines.append(f"  requires approval {call['id']}: {call['tool']} {call['arguments']}")
     return lines
 
 
-async def _approval(reply: Reply) -> dict[str, Any] | None:
-    """The next request, where the agent asks whether it may do something."""
-    action = reply.waits_for
+async def _ask_approval(reply: Reply) -> dict[str, Any] | None:
+    """Ask the user to approve a tool call; return the next request, or None if none is pending."""
+    action = reply.required_action
     if not action or action.get("type") != "approve_tool_call":
         return None
-    word = await read_line("  may it? [y/N] ")
+    word = await read_line("  approve? [y/N] ")
     approve = (word or "").strip().lower() in ("y", "yes")
     return {"approval": {"id": action["approval"]["id"], "approve": approve}}

@@ -1,4 +1,4 @@
-"""What the commands read and write of one namespace."""
+"""Reads and writes the objects of one namespace."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FIELD_MANAGER = "kubectl-chatagent"
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 WATCH_SECONDS = 60.0
-"""Without any event, a watch is given up."""
+"""A watch ends when it gets no event for so long."""
 
 
 class Requests(Protocol):
@@ -26,42 +26,42 @@ class Requests(Protocol):
     async def request(
         self, method: str, path: str, body: Any = None, content_type: str = "application/json"
     ) -> Manifest:
-        """One request; returns the answer's JSON. Raises ApiError."""
+        """Send a request and return the JSON of the response. Raises ApiError."""
         ...
 
     def lines(
         self, method: str, path: str, body: Any, headers: Mapping[str, str], silence: float
     ) -> AsyncGenerator[bytes]:
-        """One request; yields the lines of its answer as they come. Raises ApiError."""
+        """Send a request and yield the lines of the response as they arrive. Raises ApiError."""
         ...
 
 
 class Cluster:
-    """One namespace, or for lists all of them where it is None."""
+    """The objects of one namespace, or for lists of all namespaces where it is None."""
 
     def __init__(self, requests: Requests, namespace: str | None) -> None:
         self.requests = requests
         self.namespace = namespace
 
     async def agent(self, name: str) -> Manifest:
-        """A ChatAgent.
+        """Get a ChatAgent.
 
         Raises:
-            CommandError: there is none of that name.
+            CommandError: no ChatAgent has that name.
         """
         try:
             return await self.requests.request("GET", self._agent(name))
         except NotFoundError:
             raise CommandError(
-                f"there is no ChatAgent {name!r} in namespace {self.namespace!r}; "
-                "`kubectl chatagent get -A` lists them all"
+                f"ChatAgent {name!r} not found in namespace {self.namespace!r}; "
+                "list all with `kubectl chatagent get -A`"
             ) from None
 
     async def changes(self, name: str, version: str) -> AsyncIterator[Manifest]:
-        """A ChatAgent as it becomes after a version, every state of it, for a while.
+        """Watch a ChatAgent from a resource version on; yield every new state until the watch ends.
 
         Raises:
-            ApiError: it may not be watched, or the server broke off.
+            ApiError: the watch is forbidden, or the connection is lost.
         """
         query = {"watch": "1", "fieldSelector": f"metadata.name={name}", "resourceVersion": version}
         path = f"{self._agents()}?{urlencode(query)}"
@@ -71,20 +71,20 @@ class Cluster:
                 yield event["object"]
 
     async def agents(self) -> list[Manifest]:
-        """All ChatAgents."""
+        """List the ChatAgents."""
         return (await self.requests.request("GET", self._agents()))["items"]
 
     async def revisions(self, name: str) -> list[Manifest]:
-        """The ControllerRevisions of an agent, the newest first."""
+        """List the ControllerRevisions of an agent, the newest first."""
         found = await self._children("controllerrevisions", name)
         return sorted(found, key=lambda body: body.get("revision", 0), reverse=True)
 
     async def deployments(self, name: str) -> list[Manifest]:
-        """The Deployments of an agent's revisions."""
+        """List the Deployments of an agent's revisions."""
         return await self._children("deployments", name)
 
     async def config_map(self, name: str) -> Manifest | None:
-        """A ConfigMap, where there is one."""
+        """Get a ConfigMap; None if it does not exist."""
         try:
             return await self.requests.request(
                 "GET", f"/api/v1/namespaces/{self.namespace}/configmaps/{quote(name)}"
@@ -93,12 +93,12 @@ class Cluster:
             return None
 
     async def patch(self, name: str, patch: Any, content_type: str) -> Manifest:
-        """Change a ChatAgent; returns it as stored."""
+        """Patch a ChatAgent and return it as stored."""
         path = f"{self._agent(name)}?fieldManager={FIELD_MANAGER}"
         return await self.requests.request("PATCH", path, patch, content_type)
 
     def service(self, name: str, port: int, path: str) -> str:
-        """Path of a Service behind the API server's proxy."""
+        """Return the path of a Service behind the API server's proxy."""
         return f"/api/v1/namespaces/{self.namespace}/services/http:{name}:{port}/proxy{path}"
 
     async def _children(self, plural: str, name: str) -> list[Manifest]:

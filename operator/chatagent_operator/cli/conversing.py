@@ -1,4 +1,4 @@
-"""A conversation with an agent through the API server, for who can reach no more than that."""
+"""Conversations with an agent through the API server's proxy."""
 
 from __future__ import annotations
 
@@ -15,42 +15,42 @@ from chatagent_operator.kube.errors import ApiError
 
 PATH = "/v1/chat/completions"
 SILENCE_SECONDS = 120.0
-"""A model may take so long for its first word."""
+"""A model may take that long for its first token."""
 
 
 @dataclass
 class Reply:
-    """One turn, as far as it has come."""
+    """The reply of one turn, as far as it has been received."""
 
     text: str = ""
     citations: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     conversation: str | None = None
-    waits_for: dict[str, Any] | None = None
-    """What the user has to do before the agent goes on."""
+    required_action: dict[str, Any] | None = None
+    """What the user must do before the agent continues."""
 
     degraded: list[str] = field(default_factory=list[str])
-    """What the agent did without."""
+    """Parts that were unavailable to the agent."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """A Service of the agent."""
+    """The address of a Service of the agent."""
 
     service: str
     port: int
 
 
-async def converse(
+async def stream_reply(
     cluster: Cluster,
     to: Address,
     request: Mapping[str, Any],
     conversation: str | None,
     reply: Reply,
 ) -> AsyncIterator[str]:
-    """One turn: yields the text as it comes, and puts all of it into `reply`.
+    """Send one turn; yield the text as it arrives and collect all of it in `reply`.
 
     Raises:
-        CommandError: the agent refused, or broke off.
+        CommandError: the agent refused the request, or the reply is incomplete.
     """
     headers = {"Accept": "text/event-stream"}
     if conversation:
@@ -58,32 +58,34 @@ async def converse(
     body = {"model": "agent", "stream": True, **request}
     path = cluster.service(to.service, to.port, PATH)
     lines = cluster.requests.lines("POST", path, body, headers, SILENCE_SECONDS)
-    is_whole = False
+    is_complete = False
     try:
         async for line in lines:
             word, _, data = line.decode(errors="replace").strip().partition(":")
             if word != "data":
                 continue
             if data.strip() == "[DONE]":
-                is_whole = True
+                is_complete = True
                 continue
-            if text := _take(json.loads(data), reply):
+            if text := _add_event(json.loads(data), reply):
                 yield text
     except ApiError as error:
         code = NO_ANSWER if error.status in (0, 502, 503, 504) else 1
-        raise CommandError(_told(error, error.message), code) from None
+        raise CommandError(_describe_error(error, error.message), code) from None
     except ValueError as error:
-        raise CommandError(f"the agent's answer is no JSON: {error}", NO_ANSWER) from None
-    if not is_whole:
-        raise CommandError("the answer broke off; ask again", NO_ANSWER)
+        raise CommandError(f"the reply is not valid JSON: {error}", NO_ANSWER) from None
+    if not is_complete:
+        raise CommandError(
+            "the reply is incomplete: the connection was lost; send the message again", NO_ANSWER
+        )
 
 
-def _take(event: dict[str, Any], reply: Reply) -> str:
-    """Put an event into the reply; returns its text."""
+def _add_event(event: dict[str, Any], reply: Reply) -> str:
+    """Add an event to the reply and return its text."""
     if error := event.get("error"):
-        raise CommandError(f"the agent says: {error.get('message', error)}", NO_ANSWER)
+        raise CommandError(f"the agent returned an error: {error.get('message', error)}", NO_ANSWER)
     reply.conversation = event.get("conversation_id") or reply.conversation
-    reply.waits_for = event.get("required_action") or reply.waits_for
+    reply.required_action = event.get("required_action") or reply.required_action
     reply.degraded = event.get("degraded") or reply.degraded
     delta: dict[str, Any] = next(iter(event.get("choices") or ()), {}).get("delta") or {}
     reply.citations += delta.get("annotations") or []
@@ -92,17 +94,17 @@ def _take(event: dict[str, Any], reply: Reply) -> str:
     return text
 
 
-def _told(error: ApiError, otherwise: str) -> str:
-    """What the agent itself said, where it did: the proxy hands its errors on."""
+def _describe_error(error: ApiError, default: str) -> str:
+    """Return the message of the agent's own error, which the proxy forwards, or the default."""
     try:
         found = json.loads(error.message)["error"]
-        return f"the agent says: {found['message']}"
+        return f"the agent returned an error: {found['message']}"
     except (ValueError, KeyError, TypeError):
-        return otherwise
+        return default
 
 
-def sources(citations: list[dict[str, Any]]) -> list[str]:
-    """A line for each file that is cited, with the words that were taken from it."""
+def format_sources(citations: list[dict[str, Any]]) -> list[str]:
+    """Return a line for each cited file, followed by its quotes."""
     by_file: dict[str, list[str]] = {}
     for each in citations:
         name = str(each.get("filename", "?"))
@@ -119,9 +121,9 @@ def sources(citations: list[dict[str, Any]]) -> list[str]:
 
 
 async def read_line(prompt: str) -> str | None:
-    """A line of standard input; None at its end.
+    """Read a line of standard input; None at its end.
 
-    A terminal is waited for by the event loop, so that Ctrl-C ends the wait.
+    A terminal is read through the event loop, so that Ctrl-C interrupts the wait.
     """
     if not sys.stdin.isatty():
         return await asyncio.to_thread(sys.stdin.readline) or None
@@ -132,4 +134,4 @@ async def read_line(prompt: str) -> str | None:
         await readable.wait()
     finally:
         loop.remove_reader(sys.stdin)
-    return sys.stdin.readline() or None  # a terminal gives whole lines
+    return sys.stdin.readline() or None  # a terminal delivers whole lines

@@ -1,4 +1,4 @@
-"""Exit codes, and the error that has one."""
+"""Exit codes, and the error that carries one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ DONE, REFUSED, USAGE, NO_ANSWER = 0, 1, 2, 3
 
 
 class CommandError(Exception):
-    """It cannot be done; the message says why, and what to do."""
+    """A command that failed. The message says what is wrong and what to do."""
 
     def __init__(self, message: str, exit_code: int = REFUSED) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""`kubectl chatagent evaluate`: what the last evaluation of the answers found."""
+"""`kubectl chatagent evaluate`: shows the report of the last evaluation."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 from chatagent_operator.cli.cluster import Cluster
 from chatagent_operator.cli.errors import CommandError
-from chatagent_operator.cli.rendering import evaluation
-from chatagent_operator.cli.result import Result, said
-from chatagent_operator.cli.view import view
+from chatagent_operator.cli.rendering import render_evaluation
+from chatagent_operator.cli.result import Result, fixed_result
+from chatagent_operator.cli.view import build_view
 from chatagent_operator.core.children.evaluation import LOG_KEY, REPORT_KEY
 
 Line = dict[str, Any]
@@ -21,20 +21,20 @@ SIDES = ("stable", "canary")
 REPLY_LENGTH = 300
 
 
-async def evaluate(cluster: Cluster, arguments: argparse.Namespace) -> Result:
-    """The shares of both revisions, the verdict, and the questions that came out otherwise.
+async def show_evaluation(cluster: Cluster, arguments: argparse.Namespace) -> Result:
+    """Show the verdict, the shares of both revisions, and the questions whose results differ.
 
-    Of a Job that failed there is no report, and its log in place of one.
+    A Job that failed leaves no report; its log is shown instead.
 
     Raises:
-        CommandError: there was no evaluation.
+        CommandError: the agent has no evaluation.
     """
-    agent = view(await cluster.agent(arguments.name))
+    agent = build_view(await cluster.agent(arguments.name))
     found = agent.evaluation
     if found.verdict is None:
         raise CommandError(
             f"ChatAgent {arguments.name!r} has no evaluation; "
-            "spec.rollout.analysis.evaluation asks for one at the next rollout"
+            "set spec.rollout.analysis.evaluation to evaluate the next rollout"
         )
     body = await cluster.config_map(found.report) if found.report else None
     data: Mapping[str, str] = (body or {}).get("data") or {}
@@ -50,27 +50,27 @@ async def evaluate(cluster: Cluster, arguments: argparse.Namespace) -> Result:
         "leftOut": left_out,
         "log": log,
     }
-    told = list(evaluation(agent))
+    lines = list(render_evaluation(agent))
     if found.report and body is None:
-        told.append("  it is not there (any more)")
+        lines.append("  the report does not exist; it may have been deleted")
     if shown:
-        told += ["", f"{len(changed)} of {shown} questions came out otherwise"]
-        told += [line for each in changed for line in _told(each)]
+        lines += ["", f"{len(changed)} of {shown} questions have different results"]
+        lines += [line for each in changed for line in _format_question(each)]
     if left_out:
-        told.append(f"  {left_out} more questions did not fit into the report")
+        lines.append(f"  {left_out} more questions are left out: the report is limited to 1 MiB")
     if log is not None:
-        told += ["", "The Job left no report, but its log:"]
-        told += [f"  {line}" for line in log.splitlines()]
-    return said(document, "\n".join(told))
+        lines += ["", "The Job failed without a report. Its log:"]
+        lines += [f"  {line}" for line in log.splitlines()]
+    return fixed_result(document, "\n".join(lines))
 
 
-def _told(line: Line) -> Iterator[str]:
+def _format_question(line: Line) -> Iterator[str]:
     yield f"  {line.get('id', '-')}: {line.get('question', '-')}"
     for word in ("lost", "gained"):
         if measures := line.get(word):
             yield f"    {word} {', '.join(measures)}"
     for side in SIDES:
         reply: Mapping[str, Any] = line.get(side) or {}
-        said = f"error: {reply['error']}" if reply.get("error") else str(reply.get("reply", "-"))
-        text = " ".join(said.split())
+        text = f"error: {reply['error']}" if reply.get("error") else str(reply.get("reply", "-"))
+        text = " ".join(text.split())
         yield f"    {side}: {text if len(text) <= REPLY_LENGTH else text[: REPLY_LENGTH - 1] + '…'}"

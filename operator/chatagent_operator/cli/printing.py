@@ -1,4 +1,4 @@
-"""Text and documents for a terminal. Pure, but for the printing."""
+"""Formats values, tables and documents for a terminal. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Output = Literal["text", "json", "yaml"]
 
 
 class _Dumper(yaml.SafeDumper):
-    """Texts of several lines as such, so that a diff of prompts goes line by line."""
+    """Dumps multi-line texts as blocks, so that a diff of prompts compares their lines."""
 
 
 def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
@@ -25,56 +25,56 @@ def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
 _Dumper.add_representer(str, _represent)
 
 
-def as_yaml(value: Any) -> str:
-    """A value as YAML."""
+def format_yaml(value: Any) -> str:
+    """Format a value as YAML."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=True, allow_unicode=True, width=100)
 
 
-def as_document(value: Any, output: Output) -> str:
-    """A value as one JSON or YAML document."""
+def format_document(value: Any, output: Output) -> str:
+    """Format a value as one JSON or YAML document."""
     if output == "yaml":
-        return as_yaml(value).rstrip("\n")
+        return format_yaml(value).rstrip("\n")
     return json.dumps(value, ensure_ascii=False, indent=2)
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], indent: str = "") -> list[str]:
-    """Lines with columns as wide as what is in them."""
+def format_table(head: Sequence[str], rows: Iterable[Sequence[str]], indent: str = "") -> list[str]:
+    """Format rows as lines with aligned columns."""
     lines = [list(head), *(list(row) for row in rows)]
-    widths = [max(width(line[i]) for line in lines) for i in range(len(head))]
+    widths = [max(text_width(line[i]) for line in lines) for i in range(len(head))]
     return [
-        (indent + "  ".join(padded(cell, w) for cell, w in zip(line, widths, strict=True))).rstrip()
+        (indent + "  ".join(pad(cell, w) for cell, w in zip(line, widths, strict=True))).rstrip()
         for line in lines
     ]
 
 
-def width(text: str) -> int:
-    """Columns that a text takes: two for each Chinese character."""
+def text_width(text: str) -> int:
+    """Return the columns that a text takes: two for each wide (East Asian) character."""
     return sum(
         0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
         for c in text
     )
 
 
-def padded(text: str, columns: int) -> str:
-    """A text with blanks up to a width."""
-    return text + " " * (columns - width(text))
+def pad(text: str, columns: int) -> str:
+    """Pad a text with blanks to a width."""
+    return text + " " * (columns - text_width(text))
 
 
-def cut(text: str, columns: int) -> str:
-    """A text that takes no more than so many columns."""
-    if width(text) <= columns:
+def truncate(text: str, columns: int) -> str:
+    """Truncate a text to a number of columns."""
+    if text_width(text) <= columns:
         return text
     kept, taken = "", 1
     for character in text:
-        taken += width(character)
+        taken += text_width(character)
         if taken > columns:
             break
         kept += character
     return kept + "…"
 
 
-def age(since: str | None, now: datetime) -> str:
-    """How long ago a time is, in the two words or fewer of kubectl."""
+def format_age(since: str | None, now: datetime) -> str:
+    """Format the time since a timestamp with at most two units, as kubectl does."""
     if not since:
         return "-"
     seconds = max(0, int((now - datetime.fromisoformat(since)).total_seconds()))
@@ -87,6 +87,6 @@ def age(since: str | None, now: datetime) -> str:
     return f"{seconds // 60}m"
 
 
-def number(value: float | None) -> str:
-    """A value of a metric."""
+def format_number(value: float | None) -> str:
+    """Format a value of a metric."""
     return "-" if value is None else f"{value:.4g}"

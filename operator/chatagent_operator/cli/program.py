@@ -1,4 +1,4 @@
-"""The program: reads the command line, connects, runs one command, and ends with its exit code."""
+"""The program: parses the command line, connects, runs one command and sets the exit code."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from typing import Any
 from kubernetes.aio import config  # pyright: ignore[reportMissingTypeStubs]
 
 from chatagent_operator.cli import commands
-from chatagent_operator.cli.arguments import ORDERS, parser
-from chatagent_operator.cli.chatting import chat
+from chatagent_operator.cli.arguments import ROLLOUT_COMMANDS, build_parser
+from chatagent_operator.cli.chatting import run_chat
 from chatagent_operator.cli.cluster import Cluster
 from chatagent_operator.cli.errors import DONE, NO_ANSWER, REFUSED, CommandError
-from chatagent_operator.cli.evaluations import evaluate
+from chatagent_operator.cli.evaluations import show_evaluation
 from chatagent_operator.cli.result import Result
-from chatagent_operator.cli.undoing import undo
-from chatagent_operator.cli.watching import watch
+from chatagent_operator.cli.undoing import undo_rollout
+from chatagent_operator.cli.watching import watch_view
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.errors import ApiError
 
 Command = Callable[[Cluster, argparse.Namespace], Awaitable[Result]]
 
 COMMANDS: dict[str, Command] = {
-    **dict.fromkeys(ORDERS, commands.order),
-    "get": commands.get,
-    "history": commands.history,
-    "diff": commands.diff,
-    "undo": undo,
-    "chat": chat,
-    "evaluate": evaluate,
+    **dict.fromkeys(ROLLOUT_COMMANDS, commands.send_command),
+    "get": commands.get_agents,
+    "history": commands.show_history,
+    "diff": commands.show_diff,
+    "undo": undo_rollout,
+    "chat": run_chat,
+    "evaluate": show_evaluation,
 }
 POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 def main() -> None:
-    """Entry point of the plugin."""
+    """Run the plugin."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # pyright: ignore[reportAttributeAccessIssue]
-    arguments = parser().parse_args()
+    arguments = build_parser().parse_args()
     try:
         asyncio.run(_run(arguments))
     except CommandError as error:
@@ -51,10 +51,10 @@ def main() -> None:
     except ApiError as error:
         _fail(error.message or error, REFUSED if 400 <= error.status < 500 else NO_ANSWER)
     except config.ConfigException as error:
-        _fail(f"{error}; give --kubeconfig, or set KUBECONFIG", NO_ANSWER)
+        _fail(f"{error}; set --kubeconfig or KUBECONFIG", NO_ANSWER)
     except KeyboardInterrupt:
         sys.exit(DONE if getattr(arguments, "watch", False) else 130)
-    except BrokenPipeError:  # `| head` has read enough
+    except BrokenPipeError:  # the reader, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -66,14 +66,16 @@ def _fail(reason: object, exit_code: int) -> None:
 async def _run(arguments: argparse.Namespace) -> None:
     kube = await Kube.connect(arguments.kubeconfig, arguments.context)
     try:
-        everywhere: bool = getattr(arguments, "all_namespaces", False)
-        namespace = None if everywhere else await asyncio.to_thread(_namespace, arguments)
+        all_namespaces: bool = getattr(arguments, "all_namespaces", False)
+        namespace = None if all_namespaces else await asyncio.to_thread(_find_namespace, arguments)
         cluster, command = Cluster(kube, namespace), COMMANDS[arguments.command]
         if getattr(arguments, "watch", False):
-            await watch(lambda: command(cluster, arguments), arguments.output, _now, sys.stdout)
+            await watch_view(
+                lambda: command(cluster, arguments), arguments.output, _now, sys.stdout
+            )
             return
         result = await command(cluster, arguments)
-        if text := result.printed(arguments.output, _now()):
+        if text := result.render(arguments.output, _now()):
             print(text, flush=True)
         if result.warning:
             print(f"warning: {result.warning}", file=sys.stderr)
@@ -81,7 +83,7 @@ async def _run(arguments: argparse.Namespace) -> None:
         await kube.close()
 
 
-def _namespace(arguments: argparse.Namespace) -> str:
+def _find_namespace(arguments: argparse.Namespace) -> str:
     if arguments.namespace:
         return arguments.namespace
     try:

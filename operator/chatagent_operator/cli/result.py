@@ -1,4 +1,4 @@
-"""What a command has to say: to programs as a document, to people as a text."""
+"""The result of a command: a document for programs, a text for people."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from chatagent_operator.cli.printing import Output, as_document
+from chatagent_operator.cli.printing import Output, format_document
 
 
 @dataclass(frozen=True)
 class Result:
-    """One look, or what was done."""
+    """What a command found or did."""
 
     document: Any
-    """JSON, with times and no ages."""
+    """JSON value, with timestamps and no ages."""
 
     text: Callable[[datetime], str]
-    """As of a time."""
+    """Renders the text as of a time."""
 
     warning: str | None = None
-    """What a person should know besides. For standard error, whatever the output is."""
+    """Printed on standard error, whatever the output format is."""
 
-    def printed(self, output: Output, now: datetime) -> str:
-        """What goes to standard output."""
-        return self.text(now) if output == "text" else as_document(self.document, output)
+    def render(self, output: Output, now: datetime) -> str:
+        """Return the text for standard output."""
+        return self.text(now) if output == "text" else format_document(self.document, output)
 
 
-def said(document: Any, text: str, warning: str | None = None) -> Result:
-    """A result that is the same at any time."""
+def fixed_result(document: Any, text: str, warning: str | None = None) -> Result:
+    """Build a result whose text does not depend on the time."""
     return Result(document, lambda _: text, warning)

@@ -1,6 +1,6 @@
-"""An agent as a person looks at it: a document of the resource and what belongs to it. Pure.
+"""The view of an agent: one document of the resource, its revisions and their pods. Pure.
 
-It holds times and no ages, so that it changes only where the agent does.
+It contains timestamps and no ages, so that it changes only when the agent does.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pydantic
 
 from agent_runtime.config import ConfigModel
-from chatagent_operator.api.rollout import Rollout, Step
+from chatagent_operator.api.rollout import Rollout
 from chatagent_operator.api.status import (
     AnalysisStatus,
     ChatAgentStatus,
@@ -20,40 +20,41 @@ from chatagent_operator.api.status import (
     RolloutStatus,
 )
 from chatagent_operator.cli.errors import NO_ANSWER, CommandError
-from chatagent_operator.cli.revisions import Kept, kept
+from chatagent_operator.cli.revisions import StoredRevision, read_revisions
 from chatagent_operator.core.agent import Manifest
 from chatagent_operator.core.names import REVISION_LABEL
-from chatagent_operator.core.rollout.machine import path
+from chatagent_operator.core.rollout.context import RolloutStep
+from chatagent_operator.core.rollout.steps import create_steps
 
 Role = Literal["stable", "canary", "draining", "failed"]
 
 ABNORMAL = frozenset({"Degraded", "Stalled"})
-"""Conditions that are good where they are not true."""
+"""Conditions whose healthy status is False."""
 NEUTRAL = frozenset({"Progressing", "Reconciling", "Paused"})
-"""Conditions that say what goes on, and neither good nor bad."""
+"""Conditions that report progress and are neither healthy nor unhealthy."""
 
 
 class Pods(ConfigModel):
-    """Pods of a revision."""
+    """Number of pods of a revision."""
 
     ready: int
-    wanted: int
+    desired: int
 
 
 class RevisionView(ConfigModel):
-    """One revision that has pods, or was taken back."""
+    """One revision that has pods, or is rolled back."""
 
     revision: str
     number: int | None
     image: str | None
     role: Role
     weight: int | None
-    """Percent of the new conversations."""
+    """Share of new conversations, in percent."""
     pods: Pods | None
     since: str | None = None
-    """Of a draining one: when the next one took its place."""
+    """When it was replaced as the stable revision, if it is draining."""
     message: str | None = None
-    """Of a failed one: why."""
+    """Why it is rolled back, if it failed."""
 
 
 class StepView(ConfigModel):
@@ -82,8 +83,8 @@ class AgentView(ConfigModel):
     conditions: tuple[Condition, ...]
 
     @property
-    def amiss(self) -> list[Condition]:
-        """The conditions that are not as they should be."""
+    def problems(self) -> list[Condition]:
+        """The unhealthy conditions."""
         return [
             each
             for each in self.conditions
@@ -93,15 +94,15 @@ class AgentView(ConfigModel):
 
     @property
     def is_current(self) -> bool:
-        """The operator has seen the present spec."""
+        """Whether the operator has reconciled the current spec."""
         return self.observed_generation == self.generation
 
 
-def status_of(agent: Manifest) -> ChatAgentStatus:
-    """The status of an agent.
+def read_status(agent: Manifest) -> ChatAgentStatus:
+    """Read the status of an agent.
 
     Raises:
-        CommandError: it is not one that this program understands.
+        CommandError: this version of the program cannot read it.
     """
     try:
         return ChatAgentStatus.model_validate(agent.get("status") or {})
@@ -109,20 +110,20 @@ def status_of(agent: Manifest) -> ChatAgentStatus:
         found = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in found["loc"])
         raise CommandError(
-            f"status.{place}: {found['msg']}; "
-            "is the operator of another version than this program?",
+            f"status.{place} cannot be read: {found['msg']}; "
+            "use the version of this program that belongs to the operator",
             NO_ANSWER,
         ) from None
 
 
-def view(
+def build_view(
     agent: Manifest,
     revisions: Sequence[Manifest] = (),
     deployments: Sequence[Manifest] = (),
 ) -> AgentView:
-    """An agent, with its ControllerRevisions and the Deployments of its revisions."""
-    metadata, status = agent["metadata"], status_of(agent)
-    rollout, replicas = _rollout(agent)
+    """Build the view of an agent from its ControllerRevisions and Deployments."""
+    metadata, status = agent["metadata"], read_status(agent)
+    rollout, replicas = _read_rollout(agent)
     return AgentView(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -132,8 +133,8 @@ def view(
         phase=status.phase,
         url=status.url,
         strategy=rollout.strategy,
-        revisions=_revisions(status, kept(revisions), deployments),
-        steps=_steps(status, path(rollout, replicas)),
+        revisions=_build_revisions(status, read_revisions(revisions), deployments),
+        steps=_build_steps(status, create_steps(rollout, replicas)),
         rollout=status.rollout,
         analysis=status.analysis,
         evaluation=status.evaluation,
@@ -141,9 +142,9 @@ def view(
     )
 
 
-def _rollout(agent: Manifest) -> tuple[Rollout, int]:
-    """`spec.rollout` and the replicas; the defaults where the spec is not understood, which
-    Accepted tells."""
+def _read_rollout(agent: Manifest) -> tuple[Rollout, int]:
+    """Read `spec.rollout` and the replicas, or the defaults if the spec is invalid, which the
+    condition Accepted reports."""
     spec = agent.get("spec") or {}
     try:
         return Rollout.model_validate(spec.get("rollout") or {}), int(spec.get("replicas") or 1)
@@ -151,12 +152,13 @@ def _rollout(agent: Manifest) -> tuple[Rollout, int]:
         return Rollout(), 1
 
 
-def _revisions(
-    status: ChatAgentStatus, remembered: Sequence[Kept], deployments: Sequence[Manifest]
+def _build_revisions(
+    status: ChatAgentStatus, stored: Sequence[StoredRevision], deployments: Sequence[Manifest]
 ) -> tuple[RevisionView, ...]:
-    by_name = {each.revision: each for each in remembered}
+    by_name = {each.revision: each for each in stored}
     pods = {
-        body["metadata"].get("labels", {}).get(REVISION_LABEL): _pods(body) for body in deployments
+        body["metadata"].get("labels", {}).get(REVISION_LABEL): _read_pods(body)
+        for body in deployments
     }
 
     def one(name: str, role: Role, weight: int | None, **more: Any) -> RevisionView:
@@ -185,13 +187,13 @@ def _revisions(
     return tuple(found)
 
 
-def _pods(deployment: Mapping[str, Any]) -> Pods:
+def _read_pods(deployment: Mapping[str, Any]) -> Pods:
     ready = (deployment.get("status") or {}).get("readyReplicas") or 0
-    return Pods(ready=ready, wanted=(deployment.get("spec") or {}).get("replicas", 1))
+    return Pods(ready=ready, desired=(deployment.get("spec") or {}).get("replicas", 1))
 
 
-def _steps(status: ChatAgentStatus, steps: Sequence[Step]) -> tuple[StepView, ...]:
-    """The steps of the rollout that is under way; none where no revision is tried."""
+def _build_steps(status: ChatAgentStatus, steps: Sequence[RolloutStep]) -> tuple[StepView, ...]:
+    """Build the steps of the rollout in progress; none if there is no canary."""
     current = status.rollout.step
     if not status.canary_revision or not status.stable_revision or current is None:
         return ()
@@ -199,13 +201,4 @@ def _steps(status: ChatAgentStatus, steps: Sequence[Step]) -> tuple[StepView, ..
     def state(index: int) -> Literal["done", "current", "ahead"]:
         return "done" if index < current else "current" if index == current else "ahead"
 
-    return tuple(StepView(text=_text(step), state=state(index)) for index, step in enumerate(steps))
-
-
-def _text(step: Step) -> str:
-    if step.set_weight is not None:
-        return f"setWeight {step.set_weight}%"
-    if step.pause is not None:
-        return f"pause {step.pause.duration or 'until resumed'}"
-    count = step.analysis.count if step.analysis else None
-    return f"analysis, {count} measurements" if count else "analysis"
+    return tuple(StepView(text=step.text, state=state(index)) for index, step in enumerate(steps))

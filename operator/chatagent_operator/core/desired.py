@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from chatagent_operator.api.conditions import ConditionType
-from chatagent_operator.api.status import EvaluationStatus
+from chatagent_operator.api.status import ChatAgentStatus, EvaluationStatus
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Agent
 from chatagent_operator.core.observed.facts import DataFacts
 from chatagent_operator.core.observed.objects import Observed
 from chatagent_operator.core.revision import Revision
 from chatagent_operator.core.rollout import capacity
-from chatagent_operator.core.rollout.machine import Decision, State, elapsed
+from chatagent_operator.core.rollout.decision import Decision
+from chatagent_operator.core.rollout.times import elapsed
 from chatagent_operator.core.routing.routes import Routes
 from chatagent_operator.core.servers import managed_store
 from chatagent_operator.core.view.evaluations import (
@@ -64,14 +65,14 @@ class DesiredState:
         return elapsed(previous.last_transition_time, self.view.now) > RECONNECT_SECONDS
 
     @property
-    def rollout(self) -> State:
-        """The state of the rollout."""
-        return self.decision.state
+    def status(self) -> ChatAgentStatus:
+        """The status with the state of the rollout after it advanced."""
+        return self.decision.status
 
     @property
     def serving(self) -> str:
         """Name of the revision that serves, or that will be the first to serve."""
-        return self.rollout.stable or self.rollout.canary or ""
+        return self.status.stable_revision or self.status.canary_revision or ""
 
     @cached_property
     def live(self) -> tuple[Revision, ...]:
@@ -83,12 +84,12 @@ class DesiredState:
     def replicas(self) -> Mapping[str, int]:
         """Pods of each live revision."""
         spec, waiting = self.agent.spec, self.decision.waiting
-        return capacity.replicas(
-            self.rollout,
+        return capacity.desired_replicas(
+            self.status,
             spec.rollout,
             spec.replicas,
             self.view.replicas,
-            self.view.available(self.rollout.canary),
+            self.view.available(self.status.canary_revision),
             is_held=bool(waiting and (waiting.is_paused or waiting.reason == "WaitingForIndex")),
         )
 
@@ -100,7 +101,7 @@ class DesiredState:
     @cached_property
     def routes(self) -> Routes:
         """The routes that the gateway should follow."""
-        return self.view.find_routes(self.rollout, self.decision.weight)
+        return self.view.find_routes(self.status)
 
     @property
     def is_in_force(self) -> bool:
@@ -123,12 +124,12 @@ class DesiredState:
     def evaluation(self) -> Evaluation | None:
         """The evaluation whose Job should exist."""
         asked = self.view.evaluation
-        if asked is None or asked.missing or self.rollout.canary != asked.canary:
+        if asked is None or asked.missing or self.status.canary_revision != asked.canary:
             return None
         if self.observed.get("Job", asked.job):
             return asked  # it is not deleted because a pod became unready
         can_reply = asked.canary in self.view.ready and self.view.available(asked.stable.name)
-        return asked if can_reply and not self.rollout.weight else None
+        return asked if can_reply and not self.status.rollout.approved_weight else None
 
     @property
     def quality(self) -> EvaluationStatus:
@@ -143,8 +144,8 @@ class DesiredState:
     @property
     def lacks_capacity(self) -> bool:
         """The canary is unschedulable, and no pod will be replaced by it."""
-        has_canary = self.rollout.canary is not None and self.rollout.stable is not None
-        return has_canary and self.view.lacks_capacity
+        revisions = self.status.canary_revision, self.status.stable_revision
+        return all(revisions) and self.view.lacks_capacity
 
     @property
     def has_moved(self) -> bool:

@@ -16,8 +16,10 @@ from chatagent_operator.core.children import COMPONENTS
 from chatagent_operator.core.children.component import Removal
 from chatagent_operator.core.desired import DesiredState
 from chatagent_operator.core.observed.objects import Observed
+from chatagent_operator.core.rollout.advance import advance
 from chatagent_operator.core.rollout.commands import Command, Unreadable
-from chatagent_operator.core.rollout.machine import Decision, Notice, advance
+from chatagent_operator.core.rollout.decision import Decision, EventRecord
+from chatagent_operator.core.rollout.state import update_rollout
 from chatagent_operator.core.view.evaluations import UnstoredReport
 from chatagent_operator.core.view.view import View
 from chatagent_operator.core.writes import Delete, Write
@@ -35,7 +37,7 @@ class Plan:
     whose status names a revision that is gone."""
 
     status: ChatAgentStatus
-    events: tuple[Notice, ...] = ()
+    events: tuple[EventRecord, ...] = ()
     window: str | None = None
     """When the canary got its present weight: it is measured since then. None: it has none."""
 
@@ -80,7 +82,7 @@ def plan(
         diff.find_writes(desired, secrets, state),
         tuple(delete for delete, removal in removals if removal is Removal.NOW),
         status,
-        decision.notices + reporting.find_events(previous, status),
+        decision.events + reporting.find_events(previous, status),
         window=_find_window(state),
         is_in_force=state.is_in_force,
         unstored_report=state.unstored_report,
@@ -90,12 +92,12 @@ def plan(
 
 def _advance(view: View) -> Decision:
     settings = view.agent.spec
-    decision = advance(view.state, view.seen, settings.rollout, settings.replicas)
-    if view.may_replace and view.is_unschedulable(decision.state.canary):
-        return replace(decision, state=replace(decision.state, replacing=True))
+    decision = advance(view.previous, view.seen, settings.rollout, settings.replicas)
+    if view.may_replace and view.is_unschedulable(decision.status.canary_revision):
+        return replace(decision, status=update_rollout(decision.status, replacing=True))
     return decision
 
 
 def _find_window(state: DesiredState) -> str | None:
     is_measured = state.agent.spec.rollout.strategy == "canary"
-    return state.rollout.weighted_at if state.decision.weight and is_measured else None
+    return state.status.rollout.weighted_at if state.decision.weight and is_measured else None

@@ -39,7 +39,7 @@ def find_delay(state: DesiredState, *, is_gateway_awaited: bool) -> float | None
         due.append(ROUTE_SECONDS)  # whether a previous route exists is not known yet
     if applied.behind:
         due.append(SILENT_SECONDS)
-    if state.rollout.draining:
+    if state.status.draining:
         due.append(DRAIN_SECONDS)
     return min(due, default=None)
 

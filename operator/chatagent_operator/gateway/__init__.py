@@ -1,1 +1,1 @@
-"""The gateway: HAProxy's configuration, and the sidecar that applies the operator's intent."""
+"""The gateway's sidecar, which applies the operator's intent to HAProxy."""

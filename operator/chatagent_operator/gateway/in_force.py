@@ -1,4 +1,4 @@
-"""What HAProxy does at this moment, read from the answers of its runtime socket. Pure."""
+"""The state of HAProxy, parsed from the responses of its runtime socket. Pure."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from chatagent_operator.core.routing.routes import SLOTS, BackendState, Slot
 _MAINT = 0x01 | 0x02 | 0x20 | 0x40
 _DRAIN = 0x08 | 0x10
 _RESYNCED = 0x01 | 0x02
-"""Flags of a peers section: nothing is expected any more of an older process, and of peers."""
+"""Flags of a peers section: the resync from the old process and from the peers is complete."""
 
 
 class UnreadableAnswerError(Exception):
-    """HAProxy did not answer as its management guide says."""
+    """HAProxy returned a response that does not follow its management guide."""
 
 
 @dataclass(frozen=True)
 class SlotInForce:
-    """One server of HAProxy. The revision is the one its pins are for, None if never used."""
+    """The state of one slot, a server of HAProxy. Its revision is None until it is first used."""
 
     revision: str | None
     address: str
@@ -35,22 +35,22 @@ class SlotInForce:
 
 @dataclass(frozen=True)
 class InForce:
-    """One HAProxy process."""
+    """The state of one HAProxy process."""
 
     pid: int
     uptime_seconds: int
     generation: int | None
-    """Of the last intent applied in full; None in a process that has had none yet."""
+    """Generation of the last intent that was applied completely; None before the first."""
     slots: Mapping[Slot, SlotInForce]
     pins: int
-    """Conversations remembered."""
+    """Number of pinned conversations."""
     stable: str | None = None
-    """The revision that takes over the conversations of those that are gone."""
+    """The revision that takes over conversations of removed revisions."""
     synced: bool = False
-    """The other gateways' pins are here, or there was none to tell them."""
+    """Whether the pins of the other gateways are received, or there is no other gateway."""
 
     def to_json(self) -> dict[str, Any]:
-        """What `/applied` answers, in the form of routes.json."""
+        """Return the JSON of `/applied`, in the format of routes.json."""
         return {
             "generation": self.generation,
             "backends": [
@@ -63,20 +63,20 @@ class InForce:
         }
 
 
-def questions(slots_map: str) -> list[str]:
-    """The commands whose answers `read_in_force` takes, in its order."""
+def state_queries(slots_map: str) -> list[str]:
+    """Return the commands whose joint response `parse_state` parses, in order."""
     return ["show info", f"show servers state {BACKEND}", f"show map {slots_map}", "show table"]
 
 
-def read_in_force(answer: str) -> InForce:
-    """Read the joint answer to `questions`. Raises UnreadableAnswerError."""
+def parse_state(answer: str) -> InForce:
+    """Parse the joint response to `state_queries`. Raises UnreadableAnswerError."""
     blocks = [block for block in answer.split("\n\n") if block.strip()]
     try:
         info, servers, slots_map, table = blocks
         numbers = dict(line.split(": ", 1) for line in info.splitlines() if ": " in line)
         remembered = dict(line.split()[1:3] for line in slots_map.splitlines() if line.strip())
         generation = int(remembered["generation"])
-        found = dict(_servers(servers, remembered))
+        found = dict(_parse_servers(servers, remembered))
         slots: dict[Slot, SlotInForce] = {slot: found[slot] for slot in SLOTS}
         used = re.search(rf"^# table: {BACKEND},.* used:(\d+)", table, re.MULTILINE)
         return InForce(
@@ -85,29 +85,29 @@ def read_in_force(answer: str) -> InForce:
             generation=generation if generation >= 0 else None,
             slots=slots,
             pins=int(used[1]) if used else 0,
-            stable=_revision(remembered["stable"]),
+            stable=_parse_revision(remembered["stable"]),
             synced=remembered["synced"] == "1",
         )
     except (ValueError, KeyError, IndexError) as error:
         raise UnreadableAnswerError(f"{error!r} in {answer[:200]!r}") from error
 
 
-def read_resync(answer: str) -> bool:
-    """Whether HAProxy has its peers' tables, or asks no more, from its answer to `show peers`.
+def parse_resync(answer: str) -> bool:
+    """Parse from the response to `show peers` whether the resync with the peers is complete.
 
-    It asks for five seconds. Also true where there are no peers.
+    HAProxy gives up after five seconds, which counts as complete, as does having no peers.
     """
     found = re.findall(r"^0x[0-9a-f]+: .* flags=0x([0-9a-f]+)", answer, re.MULTILINE)
     return all(int(flags, 16) & _RESYNCED == _RESYNCED for flags in found)
 
 
-def read_requests(answer: str) -> int:
-    """Requests of clients that are under way, from HAProxy's answer to `show sess`. A connection
-    between two requests counts for none."""
+def parse_requests(answer: str) -> int:
+    """Parse the number of client requests in progress from the response to `show sess`. An idle
+    connection does not count."""
     return len(re.findall(rf"^0x[0-9a-f]+: .* fe={FRONTEND} ", answer, re.MULTILINE))
 
 
-def _servers(block: str, remembered: Mapping[str, str]) -> Iterator[tuple[str, SlotInForce]]:
+def _parse_servers(block: str, remembered: Mapping[str, str]) -> Iterator[tuple[str, SlotInForce]]:
     # The first line is the format's version, the second names the columns.
     header = block.splitlines()[1].lstrip("# ").split()
     for line in block.splitlines()[2:]:
@@ -115,20 +115,20 @@ def _servers(block: str, remembered: Mapping[str, str]) -> Iterator[tuple[str, S
         yield (
             row["srv_name"],
             SlotInForce(
-                revision=_revision(remembered[row["srv_name"]]),
+                revision=_parse_revision(remembered[row["srv_name"]]),
                 address=NOWHERE if row["srv_addr"] == "-" else str(ip_address(row["srv_addr"])),
                 port=int(row["srv_port"]),
                 weight=int(row["srv_uweight"]),
-                state=_state(int(row["srv_admin_state"])),
+                state=_parse_state(int(row["srv_admin_state"])),
             ),
         )
 
 
-def _revision(remembered: str) -> str | None:
+def _parse_revision(remembered: str) -> str | None:
     return None if remembered == NO_REVISION else remembered
 
 
-def _state(admin: int) -> BackendState:
+def _parse_state(admin: int) -> BackendState:
     if admin & _MAINT:
         return "maint"
     return "drain" if admin & _DRAIN else "ready"

@@ -1,7 +1,7 @@
-"""Whether the revisions' Services can be reached from here: the sidecar's network is HAProxy's.
+"""Checks which revisions' Services are reachable from the pod, whose network HAProxy shares.
 
-A Service without a ready endpoint refuses. HAProxy makes no such checks itself: one that failed
-would take every conversation of the revision elsewhere.
+A Service without a ready endpoint refuses connections. HAProxy makes no health checks itself: one
+that failed would move every conversation of the revision.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from chatagent_operator.core.routing.routes import Backend, Routes
 TIMEOUT_SECONDS = 0.5
 
 
-async def reached(routes: Routes | None) -> list[str]:
-    """Names of the revisions that take a connection, whatever their weight and state."""
+async def find_reachable(routes: Routes | None) -> list[str]:
+    """Return the revisions that accept a connection, whatever their weight and state."""
     backends = routes.backends if routes else ()
-    taken = await asyncio.gather(*(_takes_connection(backend) for backend in backends))
-    return sorted(b.revision for b, is_taken in zip(backends, taken, strict=True) if is_taken)
+    accepted = await asyncio.gather(*(_accepts_connection(backend) for backend in backends))
+    return sorted(
+        b.revision for b, is_accepted in zip(backends, accepted, strict=True) if is_accepted
+    )
 
 
-async def _takes_connection(backend: Backend) -> bool:
+async def _accepts_connection(backend: Backend) -> bool:
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             _, writer = await asyncio.open_connection(backend.address, backend.port)

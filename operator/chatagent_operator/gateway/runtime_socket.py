@@ -1,4 +1,4 @@
-"""HAProxy's runtime socket: one line of commands, one answer, one connection."""
+"""HAProxy's runtime socket: one connection, one line of commands, one response."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from chatagent_operator.core.routing.haproxy import FRONTEND
 from chatagent_operator.gateway.in_force import (
     InForce,
     UnreadableAnswerError,
-    questions,
-    read_in_force,
-    read_requests,
-    read_resync,
+    parse_requests,
+    parse_resync,
+    parse_state,
+    state_queries,
 )
 
 _TIMEOUT_SECONDS = 5.0
-# What HAProxy says when it did as told; everything else is a refusal.
-_CONSENT = ("IP changed from", "port changed from", "no need to change")
+# Responses of commands that succeeded; every other one is an error.
+_ACCEPTED = ("IP changed from", "port changed from", "no need to change")
 
 
 class HAProxyError(Exception):
-    """HAProxy cannot be reached, or refuses a command."""
+    """HAProxy is not reachable, or rejects a command."""
 
 
 @dataclass(frozen=True)
@@ -32,39 +32,39 @@ class RuntimeSocket:
     path: str
     slots_map: str
 
-    async def in_force(self) -> InForce:
-        """What HAProxy does now. Raises HAProxyError."""
+    async def read_state(self) -> InForce:
+        """Read the state of HAProxy. Raises HAProxyError."""
         try:
-            return read_in_force(await self._ask(questions(self.slots_map)))
+            return parse_state(await self._send(state_queries(self.slots_map)))
         except UnreadableAnswerError as error:
-            raise HAProxyError(f"HAProxy answered something else: {error}") from error
+            raise HAProxyError(f"unexpected response from HAProxy: {error}") from error
 
     async def is_resynced(self) -> bool:
-        """Whether it has the other gateways' pins, or asks no more. Raises HAProxyError."""
-        return read_resync(await self._ask(["show peers"]))
+        """Return whether the resync with the other gateways is complete. Raises HAProxyError."""
+        return parse_resync(await self._send(["show peers"]))
 
     async def stop_listening(self) -> None:
-        """Take no more connections. One that is open ends with its request.
+        """Stop accepting connections. An open one is closed after its request.
 
         Raises HAProxyError.
         """
         await self.execute([f"shutdown frontend {FRONTEND}"])
 
-    async def requests(self) -> int:
-        """Requests of clients that are under way. Raises HAProxyError."""
-        return read_requests(await self._ask(["show sess"]))
+    async def count_requests(self) -> int:
+        """Count the client requests in progress. Raises HAProxyError."""
+        return parse_requests(await self._send(["show sess"]))
 
     async def execute(self, commands: Sequence[str]) -> None:
-        """Run commands in their order, as one line. HAProxy serves requests between them.
+        """Run commands in order, as one line. HAProxy serves requests between them.
 
-        Raises HAProxyError where one is refused; those after it have been run all the same.
+        Raises HAProxyError if one is rejected; the commands after it are run nevertheless.
         """
-        answer = await self._ask(commands)
-        refused = [s for s in answer.splitlines() if s.strip() and not s.startswith(_CONSENT)]
-        if refused:
-            raise HAProxyError(f"HAProxy refused: {' '.join(refused)[:300]}")
+        answer = await self._send(commands)
+        rejected = [s for s in answer.splitlines() if s.strip() and not s.startswith(_ACCEPTED)]
+        if rejected:
+            raise HAProxyError(f"HAProxy rejected a command: {' '.join(rejected)[:300]}")
 
-    async def _ask(self, commands: Sequence[str]) -> str:
+    async def _send(self, commands: Sequence[str]) -> str:
         try:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
                 reader, writer = await asyncio.open_unix_connection(self.path)
@@ -74,4 +74,4 @@ class RuntimeSocket:
                 finally:
                     writer.close()
         except (OSError, TimeoutError) as error:
-            raise HAProxyError(f"no answer at {self.path}: {error!r}") from error
+            raise HAProxyError(f"no response from HAProxy at {self.path}: {error!r}") from error

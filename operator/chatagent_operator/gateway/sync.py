@@ -1,7 +1,7 @@
 """The gateway's sidecar: `python -m chatagent_operator.gateway.sync`.
 
-It follows the agent's routes ConfigMap and holds HAProxy to it. It writes nothing to the API
-server and restarts nothing. The only place here that reads the environment.
+It watches the agent's routes ConfigMap and reconciles HAProxy with it. It writes nothing to the API
+server and restarts nothing. Only this module reads the environment.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class RoutesText:
 
 @dataclass(frozen=True)
 class SidecarSettings:
-    """Where the intent is, where HAProxy is, and where this listens."""
+    """Where the intent and HAProxy are, and the address of the sidecar's endpoints."""
 
     routes: ConfigMapKey
     socket: RuntimeSocket
@@ -63,7 +63,7 @@ class SidecarSettings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> SidecarSettings:
-        """ROUTES_NAMESPACE and ROUTES_CONFIGMAP must be set. Raises KeyError."""
+        """Read the settings. Raises KeyError if ROUTES_NAMESPACE or ROUTES_CONFIGMAP is not set."""
         return cls(
             routes=ConfigMapKey(
                 environment["ROUTES_NAMESPACE"], environment["ROUTES_CONFIGMAP"], ROUTES_KEY
@@ -78,10 +78,12 @@ class SidecarSettings:
 
 
 async def run_sidecar(settings: SidecarSettings, api: client.ApiClient) -> None:
-    """Run until cancelled. A part that fails beyond its own retries ends the whole."""
+    """Run the sidecar until cancelled, or until one of its tasks fails."""
     measures = Measures()
     synchroniser = Synchroniser(settings.socket, measures)
-    reflector = follow(api, settings.routes, synchroniser.offer, measures.errors.labels("api").inc)
+    reflector = follow(
+        api, settings.routes, synchroniser.set_intent, measures.errors.labels("api").inc
+    )
     runner = web.AppRunner(build_pages(synchroniser), access_log=None)
     await runner.setup()
     try:
@@ -130,7 +132,7 @@ def follow(
 async def run_until(
     stopped: asyncio.Event, ending: Ending, settings: SidecarSettings, api: client.ApiClient
 ) -> None:
-    """Run until told to stop, and on until HAProxy may be stopped too."""
+    """Run the sidecar until `stopped` is set and HAProxy may be stopped."""
     async with asyncio.TaskGroup() as tasks:
         sidecar = tasks.create_task(run_sidecar(settings, api))
         await stopped.wait()
@@ -150,7 +152,7 @@ async def _main() -> None:
 
 
 def main() -> None:
-    """Run the sidecar until SIGTERM, and until no connection is open where the pod ends."""
+    """Run the sidecar until SIGTERM, or in a terminating pod until all requests have ended."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     asyncio.run(_main())
 

@@ -1,7 +1,7 @@
-"""Holds HAProxy to the last good intent: at once when it changes, and by looking twice a second.
+"""Reconciles HAProxy with the last valid intent: when it changes, and by a resync twice a second.
 
-Looking again is how a new HAProxy process, a failed command or a stranger's change is noticed.
-HAProxy itself goes on with what it has while this does not run.
+The resync finds drift: a new HAProxy process, a command that failed, a change by someone else.
+HAProxy continues unchanged while this does not run.
 """
 
 from __future__ import annotations
@@ -12,122 +12,128 @@ import time
 from dataclasses import dataclass, field
 
 from chatagent_operator.core.routing.routes import Routes, RoutesError, parse_routes
-from chatagent_operator.gateway.commands import plan_commands, synced_command
+from chatagent_operator.gateway.commands import build_synced_command, plan_commands
 from chatagent_operator.gateway.in_force import InForce
 from chatagent_operator.gateway.measures import Measures
 from chatagent_operator.gateway.runtime_socket import HAProxyError, RuntimeSocket
 
-_LOOK_SECONDS = 0.5
-_RETRY_SECONDS = 0.1  # while HAProxy is away or new, so that it is soon ready
+_RESYNC_SECONDS = 0.5
+_RETRY_SECONDS = 0.1  # while HAProxy is unavailable or new, so that it becomes ready soon
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class Synchroniser:
-    """One HAProxy, one intent."""
+    """Reconciles one HAProxy with one intent."""
 
     socket: RuntimeSocket
     measures: Measures
     intent: Routes | None = None
-    refused: str | None = None
-    """Why the newest routes.json is not the intent."""
+    rejected: str | None = None
+    """Why the newest routes.json is rejected."""
     in_force: InForce | None = None
-    """What HAProxy did when last looked at; None while it cannot be reached."""
-    trouble: str | None = None
-    """Why HAProxy does not do what is intended."""
-    looked_at: float = field(default_factory=time.monotonic)
+    """State of HAProxy at the last reconciliation; None while it is not reachable."""
+    error: str | None = None
+    """Why the intent is not applied."""
+    reconciled_at: float = field(default_factory=time.monotonic)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
-    _offered_at: float | None = None
+    _intent_set_at: float | None = None
 
-    def offer(self, text: str | None) -> None:
-        """Take a new routes.json; None when it is gone. A bad one leaves the intent as it is."""
+    def set_intent(self, text: str | None) -> None:
+        """Set a new routes.json; None if it is deleted. An invalid one changes nothing."""
         try:
             if text is None:
                 raise RoutesError("routes.json is missing")
             intent = parse_routes(text)
         except RoutesError as error:
-            if self.refused != str(error):
-                log.error("the last good intent stays in force: %s", error)
+            if self.rejected != str(error):
+                log.error(
+                    "routes.json is rejected, the last valid intent stays in effect: %s", error
+                )
                 self.measures.errors.labels("intent").inc()
-            self.refused = str(error)
+            self.rejected = str(error)
             return
-        self.refused = None
+        self.rejected = None
         if intent != self.intent:
             self.intent = intent
             self.measures.intended_generation.set(intent.generation)
-            self._offered_at = time.monotonic()
+            self._intent_set_at = time.monotonic()
             self._changed.set()
 
     @property
     def applied(self) -> bool:
-        """Whether the present process does what the last good intent says."""
+        """Whether the last valid intent is applied in the current process."""
         return (
             self.intent is not None
             and self.in_force is not None
-            and self.trouble is None
+            and self.error is None
             and self.in_force.generation == self.intent.generation
         )
 
     @property
     def message(self) -> str:
-        """For people: what is wrong, or that nothing is."""
-        if self.refused:
-            return f"refused, the last good intent stays in force: {self.refused}"
+        """The state as a sentence for people."""
+        if self.rejected:
+            return (
+                f"routes.json is rejected, the last valid intent stays in effect: {self.rejected}"
+            )
         if self.intent is None:
-            return "no intent has been read yet"
-        return self.trouble or ("in force" if self.applied else "not yet in force")
+            return "routes.json has not been read yet"
+        return self.error or ("applied" if self.applied else "not applied yet")
 
     async def run(self) -> None:
-        """Look and apply until cancelled."""
+        """Reconcile until cancelled."""
         while True:
             self._changed.clear()
-            await self.look()
+            await self.reconcile()
             is_settled = self.in_force is not None and self.in_force.synced
-            pause = _LOOK_SECONDS if is_settled else _RETRY_SECONDS
+            pause = _RESYNC_SECONDS if is_settled else _RETRY_SECONDS
             try:
                 async with asyncio.timeout(pause):
                     await self._changed.wait()
             except TimeoutError:
                 continue
 
-    async def look(self) -> None:
-        """One pass. What goes wrong is remembered and tried again by the next one."""
+    async def reconcile(self) -> None:
+        """Reconcile once. A failure is recorded, and retried by the next reconciliation."""
         try:
-            now = await self._pass()
+            now = await self._reconcile_once()
         except HAProxyError as error:
-            if self.trouble != str(error):
+            if self.error != str(error):
                 log.error("%s", error)
                 self.measures.errors.labels("haproxy").inc()
-            self.trouble, self.in_force = str(error), None
+            self.error, self.in_force = str(error), None
             self.measures.applied_generation.set(-1)
         else:
-            self.trouble, self.in_force = None, now
+            self.error, self.in_force = None, now
             self.measures.applied_generation.set(-1 if now.generation is None else now.generation)
-        self.looked_at = time.monotonic()
+        self.reconciled_at = time.monotonic()
 
-    async def _pass(self) -> InForce:
-        now = await self.socket.in_force()
+    async def _reconcile_once(self) -> InForce:
+        now = await self.socket.read_state()
         if not now.synced and await self.socket.is_resynced():
-            await self.socket.execute([synced_command(self.socket.slots_map)])
-            log.info("HAProxy process %d holds %d conversations", now.pid, now.pins)
-            now = await self.socket.in_force()
-        # The intent of this moment, to the end of the pass; a newer one starts the next.
-        intent, offered_at = self.intent, self._offered_at
+            await self.socket.execute([build_synced_command(self.socket.slots_map)])
+            log.info(
+                "HAProxy process %d has received the pins of %d conversations", now.pid, now.pins
+            )
+            now = await self.socket.read_state()
+        # The current intent is used to the end; a newer one triggers the next reconciliation.
+        intent, intent_set_at = self.intent, self._intent_set_at
         if intent is None:
             return now
         commands = plan_commands(intent, now, self.socket.slots_map)
         if not commands:
             return now
         if now.generation is None:
-            log.info("HAProxy process %d has no intent yet", now.pid)
+            log.info("HAProxy process %d is new; the complete intent is applied", now.pid)
             self.measures.new_processes.inc()
         await self.socket.execute(commands)
-        log.info("generation %d: %s", intent.generation, "; ".join(commands))
-        now = await self.socket.in_force()
+        log.info("applied generation %d: %s", intent.generation, "; ".join(commands))
+        now = await self.socket.read_state()
         if left := plan_commands(intent, now, self.socket.slots_map):
-            raise HAProxyError(f"these had no effect: {'; '.join(left)}")
-        if offered_at is not None and offered_at == self._offered_at:
-            self.measures.apply_seconds.observe(time.monotonic() - offered_at)
-            self._offered_at = None
+            raise HAProxyError(f"commands had no effect: {'; '.join(left)}")
+        if intent_set_at is not None and intent_set_at == self._intent_set_at:
+            self.measures.apply_seconds.observe(time.monotonic() - intent_set_at)
+            self._intent_set_at = None
         return now

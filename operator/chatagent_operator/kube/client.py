@@ -12,12 +12,12 @@ from chatagent_operator.api.group import API_VERSION, KIND
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Manifest
 from chatagent_operator.core.kinds import REGISTRY
-from chatagent_operator.core.rollout.machine import Notice
+from chatagent_operator.core.rollout.decision import EventRecord
 from chatagent_operator.kube.connection import TIMEOUT_SECONDS, Connection
-from chatagent_operator.kube.errors import NotFoundError, RejectedError
+from chatagent_operator.kube.errors import NotFoundError, RejectedError, StaleError
 
 FIELD_MANAGER = names.MANAGED_BY
-ALREADY_EXISTS = 409
+ALREADY_EXISTS = CONFLICT = 409
 LOG_BYTES = 16 * 1024 * 1024
 """Most that is read of a pod's log; more than a kubelet keeps of one."""
 
@@ -95,12 +95,28 @@ class Kube(Connection):
         path = _path(KIND, namespace, name) + "?fieldManager=kubectl-chatagent"
         return await self.request("PATCH", path, patch, _MERGE)
 
-    async def write_status(self, namespace: str, name: str, status: Manifest) -> Manifest:
-        """Replace the fields of a ChatAgent's status; returns the ChatAgent."""
-        path = _path(KIND, namespace, name) + f"/status?fieldManager={FIELD_MANAGER}"
-        return await self.request("PATCH", path, {"status": status}, _MERGE)
+    async def write_status(
+        self, namespace: str, name: str, status: Manifest, resource_version: int
+    ) -> Manifest:
+        """Replace the fields of a ChatAgent's status; returns the ChatAgent.
 
-    async def create_event(self, namespace: str, name: str, uid: str, notice: Notice) -> None:
+        Args:
+            resource_version: that of the ChatAgent that the status was made from. A new leader
+                whose watch is behind must not undo what the previous one wrote last.
+
+        Raises:
+            StaleError: the ChatAgent has changed since.
+        """
+        path = _path(KIND, namespace, name) + f"/status?fieldManager={FIELD_MANAGER}"
+        body = {"metadata": {"resourceVersion": str(resource_version)}, "status": status}
+        try:
+            return await self.request("PATCH", path, body, _MERGE)
+        except RejectedError as error:
+            if error.status == CONFLICT:
+                raise StaleError(error.status, error.message) from error
+            raise
+
+    async def create_event(self, namespace: str, name: str, uid: str, record: EventRecord) -> None:
         """Create an Event about a ChatAgent."""
         now = datetime.now(UTC)
         stamp = now.isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -115,9 +131,9 @@ class Kube(Connection):
                 "name": name,
                 "uid": uid,
             },
-            "type": notice.type,
-            "reason": notice.reason,
-            "message": notice.message[:1024],
+            "type": record.type,
+            "reason": record.reason,
+            "message": record.message[:1024],
             "source": {"component": FIELD_MANAGER},
             "firstTimestamp": stamp,
             "lastTimestamp": stamp,

@@ -13,7 +13,8 @@ from typing import Any, Self, cast
 import aiohttp
 from kubernetes.aio import client, config  # pyright: ignore[reportMissingTypeStubs]
 
-from chatagent_operator.kube.errors import ApiError, SilentError, from_response
+from chatagent_operator.kube.errors import ApiError, NotLeaderError, SilentError, from_response
+from chatagent_operator.kube.fence import Fence, finish
 
 TIMEOUT_SECONDS = 15.0
 
@@ -23,12 +24,26 @@ Json = dict[str, Any]
 class Connection:
     """One connection to one API server."""
 
-    def __init__(self, api: client.ApiClient) -> None:
+    def __init__(self, api: client.ApiClient, fence: Fence | None = None) -> None:
         self._api = api
+        self._fence = fence
+        if fence:
+            # Read when the first request makes the session.
+            api.configuration.trace_configs = [fence.trace()]
 
     @classmethod
-    async def connect(cls, kubeconfig: str | None = None, context: str | None = None) -> Self:
+    async def connect(
+        cls,
+        kubeconfig: str | None = None,
+        context: str | None = None,
+        fence: Fence | None = None,
+    ) -> Self:
         """Connect as a pod does where nothing is named, or else as kubectl does.
+
+        Args:
+            kubeconfig: its path.
+            context: one of its contexts.
+            fence: asked before every write; None: this process may always write.
 
         Raises:
             ConfigException: there is no configuration, or no such context in it.
@@ -38,13 +53,13 @@ class Connection:
         if kubeconfig is None and context is None:
             try:
                 config.load_incluster_config(client_configuration=configuration)
-                return cls(client.ApiClient(configuration))
+                return cls(client.ApiClient(configuration), fence)
             except config.ConfigException:
                 pass  # not in a pod
         await config.load_kube_config(
             config_file=kubeconfig, context=context, client_configuration=configuration
         )
-        return cls(client.ApiClient(configuration))
+        return cls(client.ApiClient(configuration), fence)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -57,24 +72,37 @@ class Connection:
         body: Any = None,
         content_type: str = "application/json",
         accept: str = "application/json",
+        limit: float = TIMEOUT_SECONDS,
     ) -> Json:
         """One request; returns the answer's JSON.
 
+        Args:
+            limit: seconds that it may take. A write of a leader ends before its Lease does.
+
         Raises:
-            ApiError: the server refused or did not answer.
+            NotLeaderError: it is a write, and this process is not the leader.
+            ApiError: the server refused or did not answer, or not with JSON.
         """
+        exchange = self._exchange(method, path, body, content_type, accept, limit)
+        if self._fence and self._fence.covers(method, path):
+            return await finish(exchange)
+        return await exchange
+
+    async def _exchange(
+        self, method: str, path: str, body: Any, content_type: str, accept: str, limit: float
+    ) -> Json:
         headers = {"Accept": accept}
-        response = await self._send(method, path, body, content_type, TIMEOUT_SECONDS, headers)
+        response = await self._send(method, path, body, content_type, limit, headers)
         try:
             text: bytes = await response.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise ApiError(0, f"{method} {path}: {error or type(error).__name__}") from error
+            raise self._unanswered(method, path, error) from error
         if response.status >= 400:
             raise from_response(response.status, text, response.headers.get("Retry-After"))
         try:
             return cast(Json, json.loads(text))
         except ValueError as error:
-            raise ApiError(0, f"{method} {path}: the answer is not JSON: {error}") from error
+            raise ApiError(0, f"{method} {path}: the answer is no JSON: {text[:200]!r}") from error
 
     async def lines(
         self, method: str, path: str, body: Any, headers: Mapping[str, str], silence: float
@@ -124,9 +152,20 @@ class Connection:
         query: list[tuple[str, str]] = []
         await self._api.update_params_for_auth(headers, query, ["BearerToken"], path, method, body)
         url = self._api.configuration.host + path
+        if self._fence:
+            left = self._fence.check(method, path)
+            limit = limit if isinstance(limit, aiohttp.ClientTimeout) else min(limit, left)
         try:
             return await self._api.call_api(
                 method, url, headers, body, _request_timeout=limit, _preload_content=False
             )
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise ApiError(0, f"{method} {path}: {error or type(error).__name__}") from error
+            raise self._unanswered(method, path, error) from error
+
+    def _unanswered(self, method: str, path: str, error: Exception) -> ApiError:
+        try:
+            if self._fence:
+                self._fence.check(method, path)
+        except NotLeaderError as refused:
+            return refused
+        return ApiError(0, f"{method} {path}: {error or type(error).__name__}")

@@ -42,6 +42,20 @@ class NamespaceTerminatingError(ApiError):
     """The object's namespace is being deleted: nothing can be made in it any more."""
 
 
+class NotLeaderError(ApiError):
+    """This process is not the leader and may not write.
+
+    Nothing was sent, or it is not known whether it arrived; the leader reconciles the agent.
+    """
+
+    def __init__(self, method: str, path: str) -> None:
+        super().__init__(0, f"{method} {path} was refused here: this replica is not the leader")
+
+
+class StaleError(ApiError):
+    """The object has changed since it was read; what was decided from it is not written."""
+
+
 _REJECTED = {400, 403, 409, 422}
 _WRONG_TYPE = "failed to create typed patch object"
 """Server-side apply answers 500 where a field has the wrong type."""

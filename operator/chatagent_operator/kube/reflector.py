@@ -1,4 +1,4 @@
-"""A cache of one kind of object: one list, then a watch that goes on from where it was.
+"""A cache of one kind of object: one list, then a watch that continues from there.
 
 Only projections are kept, a few hundred bytes for each object. The list is streamed where the
 server can do that (Kubernetes 1.32), so that one object at a time is in memory, and one request is

@@ -160,8 +160,8 @@ class Store:
 
     # What decisions are made on.
 
-    def agents(self) -> list[Key]:
-        """All ChatAgents."""
+    def keys(self) -> list[Key]:
+        """Return the keys of all ChatAgents."""
         return list(self._agents)
 
     def sources(self) -> list[Key]:

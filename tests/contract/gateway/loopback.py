@@ -125,7 +125,7 @@ class RecordingSocket(RuntimeSocket):
 
     async def ask(self, commands: Sequence[str]) -> str:
         """What HAProxy answers, as it is."""
-        return await self._ask(commands)
+        return await self._send(commands)
 
     async def execute(self, commands: Sequence[str]) -> None:
         self.sent.extend(commands)
@@ -150,7 +150,7 @@ class Sidecar:
                 await self._task
 
     async def applies(self, intent: Routes) -> None:
-        self.synchroniser.offer(intent.to_json())
+        self.synchroniser.set_intent(intent.to_json())
         await until(lambda: self.synchroniser.applied)
 
 
@@ -195,8 +195,8 @@ class Gateway:
         intent = Routes(generation=self._generation, backends=backends, stable=stable)
         await self.sidecar.applies(intent)
 
-    async def in_force(self) -> InForce:
-        return await self.sidecar.socket.in_force()
+    async def read_state(self) -> InForce:
+        return await self.sidecar.socket.read_state()
 
     async def is_ready(self, http: aiohttp.ClientSession) -> bool:
         """As its readiness probe sees it."""
@@ -247,7 +247,7 @@ class Gateways:
         gateway.sidecar = Sidecar(gateway.settings)
         gateway.sidecar.start()
         if self._intent:
-            gateway.sidecar.synchroniser.offer(self._intent.to_json())
+            gateway.sidecar.synchroniser.set_intent(self._intent.to_json())
 
     async def stop(self) -> None:
         await asyncio.gather(*(self.stop_one(gateway) for gateway in list(self.running)))
@@ -273,7 +273,7 @@ class Gateways:
         """Wait until all that run remember so many conversations."""
 
         async def arrived() -> bool:
-            return {(await gateway.in_force()).pins for gateway in self.running} == {pins}
+            return {(await gateway.read_state()).pins for gateway in self.running} == {pins}
 
         await until(arrived)
 

@@ -39,7 +39,7 @@ async def test_conversations_stay_through_weights_and_restarts(
         assert await Chats(staying, http).ask_all(list(first)) == first
         await gateways.start_one(restarting)
         await gateways.ready(http)
-        assert (await restarting.in_force()).pins == CONVERSATIONS
+        assert (await restarting.read_state()).pins == CONVERSATIONS
         assert await Chats(restarting, http).ask_all(list(first)) == first
 
 
@@ -57,7 +57,7 @@ async def test_a_gateway_is_ready_once_it_has_weights_and_conversations(
 
     async def has_them() -> bool:
         try:
-            return (await other.in_force()).pins == 200
+            return (await other.read_state()).pins == 200
         except HAProxyError:
             return False
 

@@ -90,7 +90,7 @@ async def test_requests_without_a_name_are_spread(
     answers = [await chats.ask() for _ in range(10)]
     answers += [await chats.ask("") for _ in range(10)]
     assert answers.count("canary") == 10
-    assert (await gateway.in_force()).pins == 0
+    assert (await gateway.read_state()).pins == 0
 
 
 async def test_drain_keeps_conversations_and_takes_no_new_ones(
@@ -109,7 +109,7 @@ async def test_maint_lets_conversations_go(
     await gateway.intends(backend("s1", stable, 50), backend("s2", canary, 50))
     pinned = [c for c, to in (await chats.ask_all(names(100))).items() if to == "canary"]
     await gateway.intends(backend("s1", stable, 100), backend("s2", canary, state="maint"))
-    assert (await gateway.in_force()).pins == 100 - len(pinned)
+    assert (await gateway.read_state()).pins == 100 - len(pinned)
     assert await chats.shares(pinned[:25]) == {"stable": 25}
     # And they stay away: both those who asked in between and those who did not.
     await gateway.intends(backend("s1", stable, 100), backend("s2", canary, 0))
@@ -147,7 +147,7 @@ async def test_an_answer_under_way_pins_nothing_to_what_comes_after(
     canary.release.set()
     async with await slow as answer:
         assert (answer.status, answer.headers["X-Agent-Revision"]) == (200, "canary")
-    assert (await gateway.in_force()).pins == 0
+    assert (await gateway.read_state()).pins == 0
     await gateway.intends(backend("s1", stable, 100), backend("s2", canary, 0))
     assert await chats.ask("slow") == "stable"
 
@@ -169,7 +169,7 @@ async def test_an_answer_under_way_outlives_its_slot(
         async with await slow as answer:
             assert (answer.status, answer.headers["X-Agent-Revision"]) == (200, "canary")
         # They are not the next revision's, and a slot that took one would go on serving it.
-        assert (await gateway.in_force()).pins == 0
+        assert (await gateway.read_state()).pins == 0
         assert await chats.shares(["slow", "c"]) == {"stable": 2}
 
 
@@ -193,7 +193,7 @@ async def test_a_full_table_forgets_the_oldest(
     await gateway.intends(backend("s1", stable, 0), backend("s2", canary, 100))
     assert {await chats.ask(name) for name in names(200)} == {"canary"}
     await gateway.intends(backend("s1", stable, 100), backend("s2", canary, 0))
-    assert (await gateway.in_force()).pins <= 50
+    assert (await gateway.read_state()).pins <= 50
     # Not to the last one: HAProxy looks for the oldest only so far, and then remembers no new one.
     newest = [await chats.ask(name) for name in reversed(names(200)[-20:])]
     assert newest.count("canary") > 10

@@ -175,7 +175,7 @@ async def test_the_end_waits_for_what_is_open(
         await chats.ask()  # leaves a connection open, for the next question
 
         async def only_the_stream() -> bool:
-            return await gateway.sidecar.socket.requests() == 1
+            return await gateway.sidecar.socket.count_requests() == 1
 
         await until(only_the_stream)  # the question's may be freed a moment after its answer
         ending = asyncio.create_task(Ending(gateway.sidecar.socket, linger_seconds=0).wait())

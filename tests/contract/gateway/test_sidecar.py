@@ -1,4 +1,4 @@
-"""That HAProxy is held to the last good intent, whatever stops, starts or is written."""
+"""HAProxy is reconciled with the last valid intent, whatever stops, starts or is written."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ async def test_a_killed_haproxy_gets_its_intent_again(
     gateway: Gateway, chats: Chats, stable: Agent, canary: Agent
 ) -> None:
     await gateway.intends(backend("s1", stable, 90), backend("s2", canary, 10))
-    before = await gateway.in_force()
+    before = await gateway.read_state()
     await gateway.stop()
     await until(lambda: not gateway.sidecar.synchroniser.applied)
     await gateway.start()
     await until(lambda: gateway.sidecar.synchroniser.applied)
-    after = await gateway.in_force()
+    after = await gateway.read_state()
     assert (after.slots, after.generation) == (before.slots, before.generation)
     assert after.pid != before.pid
     assert set(await chats.shares([f"c{n}" for n in range(40)])) == {"stable", "canary"}
@@ -51,7 +51,7 @@ async def test_a_new_process_is_noticed_even_if_it_was_never_seen_missing(
     gateway.sidecar.socket.sent.clear()
     await until(lambda: bool(gateway.sidecar.socket.sent))
     await until(lambda: gateway.sidecar.synchroniser.applied)
-    assert (await gateway.in_force()).slots["s1"].state == "ready"
+    assert (await gateway.read_state()).slots["s1"].state == "ready"
 
 
 async def test_a_new_sidecar_sends_nothing_where_all_is_right(
@@ -99,14 +99,14 @@ async def test_what_somebody_else_changed_is_put_right(
     gateway: Gateway, stable: Agent, canary: Agent
 ) -> None:
     await gateway.intends(backend("s1", stable, 90), backend("s2", canary, 10))
-    before = await gateway.in_force()
+    before = await gateway.read_state()
     await gateway.sidecar.socket.execute(
         ["set server agent/s1 weight 3", "set server agent/s2 state drain"]
     )
-    assert (await gateway.in_force()).slots != before.slots
+    assert (await gateway.read_state()).slots != before.slots
 
     async def right() -> bool:
-        return (await gateway.in_force()).slots == before.slots
+        return (await gateway.read_state()).slots == before.slots
 
     await until(right)
 
@@ -140,23 +140,23 @@ async def test_a_broken_intent_changes_nothing(
     gateway: Gateway, stable: Agent, canary: Agent, text: str | None
 ) -> None:
     await gateway.intends(backend("s1", stable, 90), backend("s2", canary, 10))
-    before = await gateway.in_force()
+    before = await gateway.read_state()
     synchroniser = gateway.sidecar.synchroniser
     gateway.sidecar.socket.sent.clear()
     for _ in range(2):
-        synchroniser.offer(text)
-        await synchroniser.look()
+        synchroniser.set_intent(text)
+        await synchroniser.reconcile()
     assert gateway.sidecar.socket.sent == []
-    assert (await gateway.in_force()).slots == before.slots
+    assert (await gateway.read_state()).slots == before.slots
     async with TestClient(TestServer(build_pages(synchroniser))) as pages:
         answer = await pages.get("/readyz")
         assert answer.status == 200
-        assert "last good intent" in (await answer.json())["message"]
+        assert "last valid intent stays in effect" in (await answer.json())["message"]
         metrics = await (await pages.get("/metrics")).text()
     # Counted once, not each time it is seen.
     assert 'chatagent_gateway_errors_total{kind="intent"} 1.0' in metrics
     await gateway.intends(backend("s1", stable, 80), backend("s2", canary, 20))
-    assert synchroniser.message == "in force"
+    assert synchroniser.message == "applied"
 
 
 async def test_pages(gateway: Gateway, stable: Agent, canary: Agent) -> None:
@@ -165,7 +165,7 @@ async def test_pages(gateway: Gateway, stable: Agent, canary: Agent) -> None:
         assert (await pages.get("/readyz")).status == 503
         await gateway.intends(backend("s1", stable, 90), backend("s3", canary, 10))
         ready = await pages.get("/readyz")
-        assert (ready.status, await ready.json()) == (200, {"ready": True, "message": "in force"})
+        assert (ready.status, await ready.json()) == (200, {"ready": True, "message": "applied"})
         applied = await (await pages.get("/applied")).json()
         assert applied["generation"] == 1
         assert [(b["slot"], b["weight"], b["state"]) for b in applied["backends"]] == [
@@ -195,16 +195,16 @@ async def test_pages(gateway: Gateway, stable: Agent, canary: Agent) -> None:
 async def test_who_is_reached_is_known_before_a_weight_is_given(
     gateway: Gateway, stable: Agent, canary: Agent
 ) -> None:
-    async def reached(pages: TestClient[web.Request, web.Application]) -> list[str]:
+    async def find_reachable(pages: TestClient[web.Request, web.Application]) -> list[str]:
         return (await (await pages.get("/applied")).json())["reached"]
 
     async with TestClient(TestServer(build_pages(gateway.sidecar.synchroniser))) as pages:
         port = free_port()
         coming = Agent("coming", "127.0.0.4", port)
         await gateway.intends(backend("s1", stable, 100), backend("s2", coming, state="maint"))
-        assert await reached(pages) == ["stable"]
+        assert await find_reachable(pages) == ["stable"]
         async with serving("coming", "127.0.0.4", port):
-            assert await reached(pages) == ["coming", "stable"]
+            assert await find_reachable(pages) == ["coming", "stable"]
 
 
 async def test_haproxy_is_ready_once_an_intent_is_applied_to_it(

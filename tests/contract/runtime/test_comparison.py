@@ -16,7 +16,7 @@ import yaml
 
 from chatagent_operator.api.rollout import Evaluation
 from chatagent_operator.core.judging.quality import Summary, judge, shares
-from chatagent_operator.core.judging.report import report
+from chatagent_operator.core.judging.report import build_report_text
 from tests.contract.runtime.processes import (
     DEADLINE,
     KNOWLEDGE,
@@ -111,7 +111,7 @@ def test_an_agent_is_as_good_as_itself(tmp_path: Path, quickstart: Agent, questi
     found = Summary.model_validate(run.message)
     assert found.worse == []
     verdict, message = judge(found.measures, LIMITS)
-    assert verdict == "Passed", message
+    assert verdict == "Succeeded", message
     ours, theirs = shares(found.measures)
     assert ours == theirs
     assert None not in ours.model_dump().values()
@@ -128,10 +128,10 @@ def test_one_that_lacks_documents_is_found_out(
     assert verdict == "Failed"
     assert "retrieval hits" in message
     assert found.measures.retrieval_hits.lost > 10
-    kept = json.loads(report(run.output) or "")
+    kept = json.loads(build_report_text(run.output) or "")
     assert kept["summary"]["questions"] == len(kept["changed"]) + len(kept["same"])
     assert "retrievalHits" in kept["changed"][0]["lost"]
-    assert json.loads(report(run.file.read_text("utf-8")) or "") == kept
+    assert json.loads(build_report_text(run.file.read_text("utf-8")) or "") == kept
 
 
 def test_errors_of_the_new_agent_are_wrong_answers(

@@ -133,7 +133,7 @@ async def test_a_canary_that_answers_a_fifth_with_errors_fails_at_the_first_read
     assert reading.canary.latency.count == 60
     assert reading.canary.first_token.count == 48
     assert reading.stable.tokens > reading.canary.tokens > 0
-    measured = judge(Analysis(), reading, look=1)
+    measured = judge(Analysis(), reading, number=1)
     errors = next(each for each in measured.metrics if each.name == "errors")
     assert (measured.verdict, errors.verdict, errors.canary) == ("Failed", "Failed", 0.2)
 

@@ -1,7 +1,7 @@
-"""An API server in memory with one agent on it, as the commands read and write it.
+"""A fake API server with one agent, as the commands read and write it.
 
 It is a fake and only for unit tests: it merges, patches and refuses as the real one does for the
-few requests that the commands make. `answers` is the operator.
+few requests that the commands make. `operator` is the operator.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ def revision(number: int, name: str, **content: Any) -> Body:
     }
 
 
-def deployment(name: str, ready: int, wanted: int) -> Body:
+def deployment(name: str, ready: int, desired: int) -> Body:
     """A Deployment of a revision."""
     return {
         "metadata": {"name": f"shop-{name}", "labels": {REVISION_LABEL: name}},
-        "spec": {"replicas": wanted},
+        "spec": {"replicas": desired},
         "status": {"readyReplicas": ready},
     }
 
@@ -69,7 +69,7 @@ class FakeServer:
 
     objects: dict[str, Any]
     operator: Callable[[FakeServer, Body], None] | None = None
-    """Looks at the agent after each write to it, and before each read."""
+    """Reconciles the agent after each write to it and before each read."""
     writes: list[tuple[str, Any]] = field(default_factory=list[tuple[str, Any]])
     streams: list[tuple[str, Any, Mapping[str, str]]] = field(
         default_factory=list[tuple[str, Any, Mapping[str, str]]]
@@ -77,7 +77,7 @@ class FakeServer:
     answers: list[list[bytes] | ApiError] = field(default_factory=list[list[bytes] | ApiError])
     """What the agent behind the proxy says, turn by turn."""
     watched: list[Body] | None = None
-    """States of the agent that a watch tells of; None: it may not be watched."""
+    """States of the agent that a watch returns; None: the watch is forbidden."""
 
     @property
     def cluster(self) -> Cluster:
@@ -130,8 +130,8 @@ class FakeServer:
         self.objects[path] = stored
 
 
-def obey(server: FakeServer, stored: Body) -> None:
-    """An operator that carries every command out."""
+def apply_command(server: FakeServer, stored: Body) -> None:
+    """Play an operator that executes every command."""
     text = stored["metadata"].get("annotations", {}).get(COMMAND_ANNOTATION)
     order = json.loads(text) if text else {}
     rollout = stored["status"].setdefault("rollout", {})

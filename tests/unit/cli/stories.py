@@ -1,4 +1,4 @@
-"""Agents in the states that a person looks at."""
+"""Agents in the states that the commands show."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ from tests.unit.cli.cluster import (
 
 OLD, STABLE, CANARY = "1a2b3c4d", "5b1f0c9e", "9d7f6748"
 NOW = datetime(2026, 1, 3, 8, 3, tzinfo=UTC)
+EXCEEDED = (
+    "errors: 0.21 (stable revision 0.01) exceeds the stable revision by more than maxIncrease 0.01"
+)
 IMAGE = "registry.example/agent-runtime"
 PIPELINE = {"llm": {"model": "openai/llama", "promptTemplate": "Be brief.\n{question}\n"}}
 NEW_PIPELINE = {
@@ -41,9 +44,9 @@ def condition(kind: str, status: str, reason: str, message: str = "") -> Body:
 CONDITIONS = [
     condition("Accepted", "True", "Accepted"),
     condition("WorkloadsReady", "True", "Available"),
-    condition("Progressing", "True", "Analysing", "1 of 3 measurements have passed"),
+    condition("Progressing", "True", "Analysing", "1 of 3 measurements succeeded"),
     condition("Degraded", "False", "AsExpected"),
-    condition("Reconciling", "True", "Analysing", "1 of 3 measurements have passed"),
+    condition("Reconciling", "True", "Analysing", "1 of 3 measurements succeeded"),
     condition("Ready", "True", "Serving"),
 ]
 
@@ -55,14 +58,14 @@ ROLLOUT = {
     "stepStartedAt": "2026-01-03T08:01:00Z",
     "weightedAt": "2026-01-03T08:01:00Z",
     "startedAt": "2026-01-03T08:00:00Z",
-    "message": "1 of 3 measurements have passed",
+    "message": "1 of 3 measurements succeeded",
 }
 
 ANALYSIS = {
     "verdict": "Inconclusive",
     "measuredAt": "2026-01-03T08:02:48Z",
     "samples": 41,
-    "passed": 1,
+    "succeeded": 1,
     "inconclusive": 1,
     "measurements": 2,
     "metrics": [
@@ -75,17 +78,17 @@ ANALYSIS = {
         },
         {
             "name": "latency-p95",
-            "verdict": "Passed",
+            "verdict": "Succeeded",
             "canary": 1.21,
             "stable": 1.0875,
-            "message": "1.21, the stable revision 1.087",
+            "message": "1.21 (stable revision 1.087)",
         },
-        {"name": "tool-failures", "verdict": "Passed", "canary": 0.0, "message": "0"},
+        {"name": "tool-failures", "verdict": "Succeeded", "canary": 0.0, "message": "0"},
     ],
 }
 
 EVALUATION = {
-    "verdict": "Passed",
+    "verdict": "Succeeded",
     "message": "40 questions: retrieval hits 0.95 (stable revision 0.925)",
     "report": "shop-evaluation-77aa",
     "canary": {"retrievalHits": 0.95, "facts": 0.8875},
@@ -120,35 +123,35 @@ FAILED_STATUS: Body = {
     "stableRevision": STABLE,
     "failedRevision": CANARY,
     "failedReason": "AnalysisFailed",
-    "failedMessage": "errors: 0.21, the stable revision 0.01: more than 0.01 above",
+    "failedMessage": EXCEEDED,
     "rollout": {
         "lastCommandId": "before",
-        "lastCommandResult": "refused: it waits for nobody",
-        "message": "revision 9d7f6748 was taken back",
+        "lastCommandResult": "refused: the rollout does not wait for a person",
+        "message": "revision 9d7f6748 is rolled back",
     },
     "history": [
         {
             "revision": CANARY,
             "outcome": "Failed",
             "reason": "AnalysisFailed",
-            "message": "errors: 0.21, the stable revision 0.01: more than 0.01 above",
+            "message": EXCEEDED,
             "startedAt": "2026-01-03T08:00:00Z",
             "endedAt": "2026-01-03T08:02:30Z",
         },
         *HISTORY,
     ],
     "conditions": [
-        condition("Degraded", "True", "AnalysisFailed", "revision 9d7f6748 was taken back"),
-        condition("Stalled", "True", "AnalysisFailed", "revision 9d7f6748 was taken back"),
+        condition("Degraded", "True", "AnalysisFailed", "revision 9d7f6748 is rolled back"),
+        condition("Stalled", "True", "AnalysisFailed", "revision 9d7f6748 is rolled back"),
         condition("Ready", "True", "Serving"),
     ],
 }
 
 
 def server(status: Body, **spec: object) -> FakeServer:
-    """The agent, three revisions that are remembered, and the Deployments of two."""
-    wanted = {"image": f"{IMAGE}:1.5.0", "pipeline": NEW_PIPELINE} | spec
-    body = agent(deepcopy(status), **wanted)
+    """The agent, three stored revisions, and their Deployments."""
+    desired = {"image": f"{IMAGE}:1.5.0", "pipeline": NEW_PIPELINE} | spec
+    body = agent(deepcopy(status), **desired)
     return FakeServer(
         {
             SHOP: body,

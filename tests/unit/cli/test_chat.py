@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from chatagent_operator.cli.arguments import parser
-from chatagent_operator.cli.chatting import chat
+from chatagent_operator.cli.arguments import build_parser
+from chatagent_operator.cli.chatting import run_chat
 from chatagent_operator.cli.errors import NO_ANSWER, REFUSED, USAGE, CommandError
 from chatagent_operator.cli.result import Result
 from chatagent_operator.kube.errors import ApiError, NotFoundError
@@ -20,7 +20,7 @@ from tests.unit.cli.stories import CANARY_STATUS, NOW, server
 CITATIONS = [
     {"filename": "returns.md", "title": "Returns", "quote": "Within 30 days."},
     {"filename": "returns.md", "title": "Returns", "quote": "Within 30 days."},
-    {"filename": "lamps.md", "title": "lamps.md", "quote": "No bulbs\nare taken back."},
+    {"filename": "lamps.md", "title": "lamps.md", "quote": "No bulbs\ncan be returned."},
 ]
 
 
@@ -38,7 +38,7 @@ def answer(*texts: str, end: dict[str, Any] | None = None) -> list[bytes]:
 
 
 async def run(fake: FakeServer, *line: str) -> Result:
-    return await chat(fake.cluster, parser().parse_args(["chat", "shop", *line]))
+    return await run_chat(fake.cluster, build_parser().parse_args(["chat", "shop", *line]))
 
 
 async def test_one_question(golden: Golden, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,7 +69,7 @@ async def test_as_a_document(capsys: pytest.CaptureFixture[str]) -> None:
     ("word", "service"),
     [("canary", "shop-9d7f6748"), ("stable", "shop-5b1f0c9e"), ("1", "shop-1a2b3c4d")],
 )
-async def test_one_revision_past_the_gateway(word: str, service: str) -> None:
+async def test_one_revision_without_the_gateway(word: str, service: str) -> None:
     fake = server(CANARY_STATUS)
     fake.answers = [answer("Yes.")]
     await run(fake, "-m", "Can I?", "--revision", word, "--conversation", "conv_0")
@@ -86,7 +86,7 @@ async def test_the_stable_revision_where_the_gateway_is_the_cluster_s_own() -> N
     await run(fake, "-m", "Can I?", "--revision", "canary")
     services = [path.split("/")[6] for path, _, _ in fake.streams]
     assert services == ["http:shop-5b1f0c9e:8080", "http:shop-9d7f6748:8080"]
-    with pytest.raises(CommandError, match="there is no stable revision"):
+    with pytest.raises(CommandError, match="the agent has no stable revision"):
         await run(server({}, gateway=gateway), "-m", "Can I?")
 
 
@@ -97,29 +97,29 @@ async def test_a_conversation_goes_on(
     fake.answers = [answer("One."), answer("Two.")]
     monkeypatch.setattr("sys.stdin", io.StringIO("first\n\nsecond\n"))
     result = await run(fake)
-    assert result.printed("text", NOW) == ""
+    assert result.render("text", NOW) == ""
     assert [each[2].get("X-Conversation-ID") for each in fake.streams] == [None, "conv_1"]
-    told = capsys.readouterr().out
-    assert told.index("One.") < told.index("Two.")
-    assert "[1] returns.md (Returns)" in told
+    printed = capsys.readouterr().out
+    assert printed.index("One.") < printed.index("Two.")
+    assert "[1] returns.md (Returns)" in printed
 
 
 @pytest.mark.parametrize(
-    ("given", "said", "code"),
+    ("given", "message", "code"),
     [
         (ApiError(503, '{"error": {"message": "the store is away"}}'), "the store is away", 3),
         (ApiError(401, '{"error": {"message": "no token"}}'), "no token", REFUSED),
         (ApiError(403, "you may not proxy"), "you may not proxy", REFUSED),
         (NotFoundError(404, 'services "shop" not found'), 'services "shop" not found', REFUSED),
-        ([event(choices=[{"delta": {"content": "Yo"}}])], "broke off", NO_ANSWER),
+        ([event(choices=[{"delta": {"content": "Yo"}}])], "the reply is incomplete", NO_ANSWER),
         ([event(error={"message": "the model failed"})], "the model failed", NO_ANSWER),
-        ([b"data: {"], "no JSON", NO_ANSWER),
+        ([b"data: {"], "the reply is not valid JSON", NO_ANSWER),
     ],
 )
-async def test_what_goes_wrong(given: Any, said: str, code: int) -> None:
+async def test_errors(given: Any, message: str, code: int) -> None:
     fake = server(CANARY_STATUS)
     fake.answers = [given]
-    with pytest.raises(CommandError, match=said) as refused:
+    with pytest.raises(CommandError, match=message) as refused:
         await run(fake, "-m", "Can I?")
     assert refused.value.exit_code == code
 

@@ -1,4 +1,4 @@
-"""Going back: to which revision, what is written, and who will put it back."""
+"""Undo: to which revision, what is written, and which manager will revert it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from chatagent_operator.cli.arguments import parser
+from chatagent_operator.cli.arguments import build_parser
 from chatagent_operator.cli.errors import CommandError
 from chatagent_operator.cli.result import Result
-from chatagent_operator.cli.undoing import undo
+from chatagent_operator.cli.undoing import undo_rollout
 from chatagent_operator.kube.errors import RejectedError
 from tests.conftest import Golden
 from tests.unit.cli.cluster import SHOP, Body, FakeServer
@@ -28,7 +28,7 @@ from tests.unit.cli.stories import (
 
 
 async def run(fake: FakeServer, *line: str) -> Result:
-    return await undo(fake.cluster, parser().parse_args(["undo", "shop", *line]))
+    return await undo_rollout(fake.cluster, build_parser().parse_args(["undo", "shop", *line]))
 
 
 def spec(fake: FakeServer) -> Body:
@@ -52,7 +52,7 @@ def promoted(*revisions: str) -> Body:
 
 
 async def test_from_the_stable_one_to_the_one_that_served_before() -> None:
-    # It went from the second to the first and on to the third: numbers do not tell.
+    # It went from the second to the first and on to the third: numbers do not show it.
     fake = server(promoted(CANARY, OLD, STABLE))
     assert (await run(fake)).document["revision"] == OLD
     assert spec(fake) == {"image": f"{IMAGE}:1.3.0"}, "what the old one did not have is removed"
@@ -69,7 +69,7 @@ async def test_to_one_that_is_named(word: str, golden: Golden) -> None:
     fake = server(CANARY_STATUS, pod={"nodeSelector": {"zone": "a"}})
     result = await run(fake, "--to-revision", word)
     assert spec(fake) == {"image": f"{IMAGE}:1.3.0"}
-    golden.check("cli-undo.txt", result.printed("text", NOW) + "\n")
+    golden.check("cli-undo.txt", result.render("text", NOW) + "\n")
 
 
 async def test_what_is_the_same_is_not_touched() -> None:
@@ -80,9 +80,9 @@ async def test_what_is_the_same_is_not_touched() -> None:
     assert [each["path"] for each in operations] == ["/metadata/generation", "/spec/image"]
 
 
-async def test_the_spec_asks_for_it_already() -> None:
+async def test_it_is_the_desired_revision_already() -> None:
     fake = server(CANARY_STATUS)
-    with pytest.raises(CommandError, match="asks for revision 9d7f6748 already"):
+    with pytest.raises(CommandError, match="revision 9d7f6748 is already the desired revision"):
         await run(fake, "--to-revision", CANARY)
     assert not fake.writes
 
@@ -92,7 +92,7 @@ async def test_nothing_to_go_back_to() -> None:
     for path in list(fake.objects):
         if path.endswith("controllerrevisions"):
             fake.objects[path] = fake.objects[path][2:]
-    with pytest.raises(CommandError, match="no revision before the present one"):
+    with pytest.raises(CommandError, match="no previous revision is stored"):
         await run(fake)
 
 
@@ -106,12 +106,12 @@ async def test_a_spec_that_changes_meanwhile_is_left_alone() -> None:
         return await request(method, path, body, content_type)
 
     fake.request = late
-    with pytest.raises(CommandError, match="changed by somebody else"):
+    with pytest.raises(CommandError, match="changed by someone else"):
         await run(fake)
     assert spec(fake)["pipeline"] == NEW_PIPELINE
 
 
-async def test_another_refusal_is_passed_on() -> None:
+async def test_another_refusal_is_reported() -> None:
     fake = server(CANARY_STATUS)
 
     async def refusing(method: str, path: str, body: Any = None, content_type: str = "") -> Body:
@@ -135,10 +135,10 @@ async def test_another_refusal_is_passed_on() -> None:
         ("argocd-controller", {"f:status": {}}, False),
     ],
 )
-async def test_who_will_put_it_back(manager: str, fields: Body, warned: bool) -> None:
+async def test_managers_that_revert_it(manager: str, fields: Body, warned: bool) -> None:
     fake = server(CANARY_STATUS)
     entry = {"manager": manager, "operation": "Apply", "fieldsV1": fields}
     fake.objects[SHOP]["metadata"]["managedFields"] = [entry]
     result = await run(fake)
-    assert result.document["willBePutBackBy"] == ([manager] if warned else [])
+    assert result.document["willBeRevertedBy"] == ([manager] if warned else [])
     assert (manager in (result.warning or "")) == warned

@@ -15,10 +15,10 @@ from chatagent_operator.core.judging.analysis import (
     Histogram,
     Reading,
     Tally,
-    accident,
+    binomial_tail,
     judge,
     least_difference,
-    told,
+    summarize,
     wilson,
 )
 
@@ -53,14 +53,14 @@ STABLE = Tally(turns=1000, errors=2)
 @pytest.mark.parametrize(
     ("turns", "errors", "verdict"),
     [
-        (50, 0, "Passed"),
-        (50, 1, "Passed"),
+        (50, 0, "Succeeded"),
+        (50, 1, "Succeeded"),
         (50, 10, "Failed"),
         (15, 3, "Failed"),  # too few to pass, and yet no accident
         (1, 1, "Inconclusive"),  # one error of one turn proves nothing
         (49, 0, "Inconclusive"),
         (0, 0, "Inconclusive"),
-        (1000, 8, "Passed"),  # more than the stable one's, within the limit
+        (1000, 8, "Succeeded"),  # more than the stable one's, within the limit
         (1000, 60, "Failed"),
     ],
 )
@@ -75,7 +75,7 @@ def test_a_stable_revision_without_traffic_says_nothing() -> None:
 
 def test_a_limit_of_its_own_needs_no_stable_revision() -> None:
     metric = {"measure": "errorRate", "max": 0.05}
-    assert one(metric, reading(Tally(turns=100), Tally()))[0] == "Passed"
+    assert one(metric, reading(Tally(turns=100), Tally()))[0] == "Succeeded"
     assert one(metric, reading(Tally(turns=100, errors=20), Tally()))[0] == "Failed"
 
 
@@ -83,7 +83,7 @@ def test_rates_of_what_seldom_happens_pass_without_it() -> None:
     """No tool called and no rating given is no reason to wait for ever."""
     for measure in ("toolFailureRate", "negativeFeedbackRate"):
         metric = {"measure": measure, "maxIncrease": 0.05}
-        assert one(metric, reading(Tally(turns=100), STABLE))[0] == "Passed"
+        assert one(metric, reading(Tally(turns=100), STABLE))[0] == "Succeeded"
     bad = Tally(turns=100, tool_calls=20, tool_failures=12)
     good = Tally(turns=1000, tool_calls=200, tool_failures=1)
     metric = {"measure": "toolFailureRate", "maxIncrease": 0.05}
@@ -93,16 +93,16 @@ def test_rates_of_what_seldom_happens_pass_without_it() -> None:
 @pytest.mark.parametrize(
     ("limit", "slow", "verdict"),
     [
-        ({"maxRatio": 1.5}, 0, "Passed"),
+        ({"maxRatio": 1.5}, 0, "Succeeded"),
         ({"maxRatio": 1.5}, 60, "Failed"),
-        ({"maxRatio": 12}, 60, "Passed"),
+        ({"maxRatio": 12}, 60, "Succeeded"),
         ({"maxIncrease": 0.5}, 60, "Failed"),
-        ({"maxRatio": 1.5, "ignoreBelow": 1.0}, 60, "Passed"),
+        ({"maxRatio": 1.5, "ignoreBelow": 1.0}, 60, "Succeeded"),
         ({"maxRatio": 1.5, "ignoreBelow": 0.2}, 60, "Failed"),
         ({"max": 0.3, "ignoreBelow": 9.0}, 60, "Failed"),
         ({"max": 0.3}, 60, "Failed"),
-        ({"max": 0.3}, 2, "Passed"),
-        ({"max": 2.0}, 60, "Passed"),
+        ({"max": 0.3}, 2, "Succeeded"),
+        ({"max": 2.0}, 60, "Succeeded"),
     ],
 )
 def test_latency(limit: dict[str, float], slow: int, verdict: str) -> None:
@@ -135,8 +135,8 @@ def ended(end: float, slow: int, quick: int = 880) -> Tally:
         ({"maxIncrease": 400.0}, ended(300, 120), ended(300, 0), "Inconclusive"),
         ({"max": 600}, ended(300, 120), Tally(), "Inconclusive"),
         # All that is above the end is too little to matter, whatever it took.
-        ({"maxRatio": 1.5}, ended(300, 40), ended(300, 120), "Passed"),
-        ({"max": 600}, ended(300, 40), Tally(), "Passed"),
+        ({"maxRatio": 1.5}, ended(300, 40), ended(300, 120), "Succeeded"),
+        ({"max": 600}, ended(300, 40), Tally(), "Succeeded"),
         # The limit is within: what is above the end is above the limit too.
         ({"max": 300}, ended(300, 120), Tally(), "Failed"),
         ({"max": 200}, ended(300, 120), Tally(), "Failed"),
@@ -155,12 +155,16 @@ def test_of_turns_above_the_end_of_a_histogram_nothing_is_proved(
 @pytest.mark.parametrize(
     ("limit", "stable", "said"),
     [
-        ({"max": 600}, Tally(), "300: perhaps more than max 600 s: the histogram ends at 300 s"),
+        (
+            {"max": 600},
+            Tally(),
+            "300: the histogram ends at 300 s; it is unknown whether the value exceeds max 600 s",
+        ),
         (
             {"maxRatio": 1.5},
             ended(30, 120),
-            "300, the stable revision 30: perhaps more than 1.5 times the stable revision's: "
-            "the histogram ends at 30 s",
+            "300 (stable revision 30): the histogram ends at 30 s; it is unknown whether the value "
+            "exceeds the stable revision times maxRatio 1.5",
         ),
     ],
 )
@@ -175,7 +179,7 @@ def test_a_revision_that_knows_most_answers_need_not_make_many() -> None:
     theirs = Tally(turns=2000, latency=took((0.1, 2000)))
     metric = {"measure": "latency", "maxRatio": 1.5}
     few = Tally(turns=200, latency=took((0.1, 20)))
-    assert one(metric, reading(few, theirs))[0] == "Passed"
+    assert one(metric, reading(few, theirs))[0] == "Succeeded"
     slow = Tally(turns=200, latency=took((0.1, 10), (1.0, 10)))
     assert one(metric, reading(slow, theirs))[0] == "Failed"
 
@@ -184,11 +188,11 @@ def test_cost_is_compared_as_a_mean() -> None:
     metric = {"measure": "tokensPerTurn", "maxRatio": 1.2}
     theirs = Tally(turns=1500, tokens=500_000, latency=took((0.1, 1000)))
     ours = took((0.1, 100))
-    assert one(metric, reading(Tally(120, tokens=55_000, latency=ours), theirs))[0] == "Passed"
+    assert one(metric, reading(Tally(120, tokens=55_000, latency=ours), theirs))[0] == "Succeeded"
     verdict, message = one(metric, reading(Tally(120, tokens=70_000, latency=ours), theirs))
     assert (verdict, message) == (
         "Failed",
-        "700, the stable revision 500: more than 1.2 times the stable revision's 500",
+        "700 (stable revision 500) exceeds the stable revision times maxRatio 1.2",
     )
     assert one(metric, reading(Tally(turns=3, tokens=9_000), theirs))[0] == "Inconclusive"
 
@@ -196,10 +200,10 @@ def test_cost_is_compared_as_a_mean() -> None:
 @pytest.mark.parametrize(
     ("answers", "limit", "verdict", "says"),
     [
-        ((3.0, 2.0), {"max": 5}, "Passed", "3"),
-        ((6.0, "not asked"), {"max": 5}, "Failed", "more than max 5"),
-        ((0.4, 0.0), {"min": 0.5}, "Failed", "less than min 0.5"),
-        ((6.0, 2.0), {"maxRatio": 2}, "Failed", "more than 2 times"),
+        ((3.0, 2.0), {"max": 5}, "Succeeded", "3"),
+        ((6.0, "not sent"), {"max": 5}, "Failed", "exceeds max 5"),
+        ((0.4, 0.0), {"min": 0.5}, "Failed", "is below min 0.5"),
+        ((6.0, 2.0), {"maxRatio": 2}, "Failed", "exceeds the stable revision times maxRatio 2"),
         ((6.0, "no series"), {"maxRatio": 2}, "Inconclusive", "no series for the stable"),
         (("the answer is NaN", 1.0), {"max": 5}, "Inconclusive", "NaN for the new"),
     ],
@@ -222,7 +226,7 @@ def test_what_decided_is_told_once() -> None:
     few, many = took((0.1, 3)), took((0.1, 1000))
     stable = Tally(turns=1000, latency=many)
     found = judge(Analysis(), reading(Tally(turns=3, latency=few), stable), 1)
-    assert told(found.metrics, found.verdict) == (
+    assert summarize(found.metrics, found.verdict) == (
         "errors, latency-p95, tool-failures, no-answer: only 3 of 50 turns of the new revision"
     )
 
@@ -277,22 +281,22 @@ def test_the_least_difference_is_below_the_difference(
 @given(counts=counts, share=st.floats(0.001, 0.999))
 def test_an_accident_is_as_probable_as_it_is(counts: tuple[int, int], share: float) -> None:
     bad, all_ = counts
-    found = accident(bad, all_, share)
+    found = binomial_tail(bad, all_, share)
     if bad <= all_ * share:
         assert found == 1, "it is not even more than that"
     elif all_ <= 200:
         terms = (math.comb(all_, k) * share**k * (1 - share) ** (all_ - k) for k in range(bad))
         assert found == pytest.approx(1 - sum(terms), abs=1e-9)
     else:
-        assert found <= accident(bad - 1, all_, share)
+        assert found <= binomial_tail(bad - 1, all_, share)
 
 
 def test_what_is_known_of_accidents() -> None:
-    assert accident(3, 20, 0.05) == pytest.approx(0.0755, abs=5e-5)
-    assert accident(4, 20, 0.05) == pytest.approx(0.0159, abs=5e-5)
-    assert accident(5_200, 100_000, 0.05) == pytest.approx(0.0020, abs=2e-4)
-    assert accident(1, 5, 0) == 0
-    assert accident(0, 0, 0.5) == 1
+    assert binomial_tail(3, 20, 0.05) == pytest.approx(0.0755, abs=5e-5)
+    assert binomial_tail(4, 20, 0.05) == pytest.approx(0.0159, abs=5e-5)
+    assert binomial_tail(5_200, 100_000, 0.05) == pytest.approx(0.0020, abs=2e-4)
+    assert binomial_tail(1, 5, 0) == 0
+    assert binomial_tail(0, 0, 0.5) == 1
 
 
 def test_wilson_as_published() -> None:

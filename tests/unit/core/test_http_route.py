@@ -199,9 +199,9 @@ def test_the_address_of_an_agent() -> None:
 @pytest.mark.parametrize(
     ("gateway", "words"),
     [
-        ({"provider": "gateway-api"}, "parentRefs: gateway-api needs"),
-        ({"parentRefs": [PARENT]}, "only for provider gateway-api"),
-        ({"hostnames": ["a.example"]}, "only for provider gateway-api"),
+        ({"provider": "gateway-api"}, "parentRefs: provider gateway-api requires"),
+        ({"parentRefs": [PARENT]}, "parentRefs and hostnames require provider gateway-api"),
+        ({"hostnames": ["a.example"]}, "parentRefs and hostnames require provider gateway-api"),
         ({"provider": "nginx"}, "'haproxy' or 'gateway-api'"),
         (
             {
@@ -209,7 +209,7 @@ def test_the_address_of_an_agent() -> None:
                 "parentRefs": [PARENT],
                 "service": {"type": "LoadBalancer"},
             },
-            "service: only for provider haproxy",
+            "service: service requires provider haproxy",
         ),
         (
             {"provider": "gateway-api", "parentRefs": [PARENT], "hostnames": ["http://a"]},

@@ -155,7 +155,7 @@ def test_stable_pods_make_way_one_by_one() -> None:
 
 
 def test_no_number_is_waited_for_where_nobody_talks_to_it() -> None:
-    with pytest.raises(ValidationError, match="needs a setWeight before it"):
+    with pytest.raises(ValidationError, match="requires a setWeight step before it"):
         Rollout.model_validate({"steps": [{"analysis": {}}, {"setWeight": 50}]})
     cluster = Cluster()
     cluster.settle()

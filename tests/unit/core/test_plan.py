@@ -98,7 +98,7 @@ def test_promotion_makes_the_canary_stable_and_takes_the_old_revision_away() -> 
     assert cluster.objects["Deployment", f"shop-{two}"] == canary, "no pod of it restarts"
     assert ("ControllerRevision", f"shop-{one}") in cluster.objects, "history is kept"
     assert cluster.status.rollout.last_command_result == (
-        f"promoted {two}, without the steps that were left"
+        f"promoted {two}, remaining steps skipped"
     )
 
 
@@ -505,7 +505,7 @@ def test_an_annotation_that_is_no_command_is_answered_once() -> None:
     cluster.command = parse_command('{"id": 7, "action": "abort"}')
     cluster.settle()
     cluster.settle()
-    result = "refused: id must be a text that is new for every command"
+    result = "refused: id must be a string that is new for every command, not 7"
     assert cluster.status.rollout.last_command_result == result
     assert len([told for told in cluster.story if "CommandRefused" in told]) == 1
 

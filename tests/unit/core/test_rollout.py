@@ -9,12 +9,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatagent_operator.api.rollout import AnalysisStep, Pause, Rollout, Step
-from chatagent_operator.api.status import AnalysisStatus, EvaluationStatus, MetricStatus, Verdict
+from chatagent_operator.api.rollout import Affinity, Analysis, AnalysisStep, Pause, Rollout, Step
+from chatagent_operator.api.status import (
+    AnalysisStatus,
+    ChatAgentStatus,
+    EvaluationStatus,
+    MetricStatus,
+    RolloutStatus,
+    Verdict,
+)
 from chatagent_operator.core.judging.analysis import Measurement
-from chatagent_operator.core.rollout.capacity import replicas
+from chatagent_operator.core.rollout.advance import advance
+from chatagent_operator.core.rollout.capacity import desired_replicas
 from chatagent_operator.core.rollout.commands import Action, Command, Unreadable, parse_command
-from chatagent_operator.core.rollout.machine import Seen, State, advance, path
+from chatagent_operator.core.rollout.context import Seen
+from chatagent_operator.core.rollout.state import update_rollout
+from chatagent_operator.core.rollout.steps import path
 
 REVISIONS = ("a", "b", "c")
 ROLLOUTS = (
@@ -25,11 +35,25 @@ ROLLOUTS = (
     Rollout(strategy="blueGreen"),
     Rollout(strategy="rolling"),
     Rollout(strategy="recreate"),
+    Rollout(
+        steps=(Step(set_weight=30), Step(analysis=AnalysisStep(count=1)), Step(set_weight=70)),
+        analysis=Analysis(inconclusive_limit=1, failure_limit=1),
+        affinity=Affinity(on_promote="drain", drain="10m"),
+        progress_deadline_seconds=120,
+    ),
 )
 
 
 def at(minute: int) -> str:
     return f"2026-01-01T{minute // 60:02}:{minute % 60:02}:00Z"
+
+
+def rolling_out(
+    canary: str | None = "b", stable: str | None = "a", **rollout: Any
+) -> ChatAgentStatus:
+    """A status in the middle of a rollout."""
+    status = ChatAgentStatus(stable_revision=stable, canary_revision=canary)
+    return update_rollout(status, **rollout)
 
 
 def measured(verdict: Verdict, minute: int, window: str | None) -> Measurement:
@@ -40,14 +64,14 @@ def measured(verdict: Verdict, minute: int, window: str | None) -> Measurement:
 looks = st.lists(
     st.fixed_dictionaries(
         {
-            "target": st.sampled_from(REVISIONS),
+            "desired": st.sampled_from(REVISIONS),
             "ready": st.frozensets(st.sampled_from(REVISIONS)),
-            "carries": st.sampled_from([0, 33, 66, 100]),
-            "is_settled": st.booleans(),
-            "is_reached": st.booleans(),
+            "capacity": st.sampled_from([0, 33, 66, 100]),
+            "is_gateway_current": st.booleans(),
+            "is_reachable": st.booleans(),
             "is_indexed": st.booleans(),
             "verdict": st.sampled_from([None, *get_args(Verdict)]),
-            "evaluation": st.sampled_from([None, "Running", "Passed", "Failed"]),
+            "evaluation": st.sampled_from([None, "Running", "Succeeded", "Failed"]),
             "action": st.sampled_from([None, None, None, *get_args(Action), "full"]),
         }
     ),
@@ -55,18 +79,18 @@ looks = st.lists(
 )
 
 
-def seen(look: dict[str, Any], number: int, state: State) -> Seen:
+def seen(look: dict[str, Any], number: int, status: ChatAgentStatus) -> Seen:
     action = look["action"]
     full = action == "full"
     return Seen(
-        target=look["target"],
+        desired=look["desired"],
         now=at(number),
         ready=look["ready"],
-        carries=look["carries"],
-        is_settled=look["is_settled"],
-        is_reached=look["is_reached"],
+        capacity=look["capacity"],
+        is_gateway_current=look["is_gateway_current"],
+        is_reachable=look["is_reachable"],
         is_indexed=look["is_indexed"],
-        measurement=measured(look["verdict"], number, state.weighted_at)
+        measurement=measured(look["verdict"], number, status.rollout.weighted_at)
         if look["verdict"]
         else None,
         evaluation=EvaluationStatus(verdict=look["evaluation"]) if look["evaluation"] else None,
@@ -79,57 +103,123 @@ def seen(look: dict[str, Any], number: int, state: State) -> Seen:
 def test_what_holds_whatever_happens(
     looks: list[dict[str, Any]], rollout: Rollout, pods: int
 ) -> None:
-    state, steps = State(), path(rollout, pods)
+    status, steps = ChatAgentStatus(), path(rollout, pods)
     for number, look in enumerate(looks):
-        before, now = state, seen(look, number, state)
+        before, now = status, seen(look, number, status)
         decision = advance(before, now, rollout, pods)
-        state = decision.state
-        approved = [step.set_weight for step in steps[: state.step + 1] if step.set_weight]
-        assert decision.weight <= state.weight <= max(approved, default=0), "never above approval"
-        if state.weight > before.weight:
-            assert now.is_reached
-            assert before.weight or now.is_settled
+        status = decision.status
+        approved = [
+            step.set_weight for step in steps[: (status.rollout.step or 0) + 1] if step.set_weight
+        ]
+        assert decision.weight <= status.rollout.approved_weight <= max(approved, default=0), (
+            "never above approval"
+        )
+        if status.rollout.approved_weight > before.rollout.approved_weight:
+            assert now.is_reachable
+            assert before.rollout.approved_weight or now.is_gateway_current
         if decision.weight:
-            assert state.stable
-            assert state.canary in now.ready
-        assert state.canary is None or state.canary not in (state.stable, state.failed)
-        assert state.failed is None or state.failed == now.target
-        assert (state.failed is None) == (state.failed_reason is None)
+            assert status.stable_revision
+            assert status.canary_revision in now.ready
+        assert status.canary_revision is None or status.canary_revision not in (
+            status.stable_revision,
+            status.failed_revision,
+        )
+        assert status.failed_revision is None or status.failed_revision == now.desired
+        assert (status.failed_revision is None) == (status.failed_reason is None)
         assert len(set(decision.live)) == len(decision.live) <= 4
-        if look["action"] == "abort" and before.canary == now.target and before.stable:
+        if (
+            look["action"] == "abort"
+            and before.canary_revision == now.desired
+            and before.stable_revision
+        ):
             assert decision.weight == 0
-            assert state.canary is None
-        if before.stable and state.stable != before.stable:
-            assert state.stable == now.target
-            assert state.stable in now.ready
-            assert now.carries == 100
-            assert now.is_reached
-        assert sum(replicas(state, rollout, pods, {}, pods).values()) >= 1
-        again = advance(state, replace(now, measurement=None, is_settled=False), rollout, pods)
-        assert again.state == state, "a second look decides nothing new"
+            assert status.canary_revision is None
+        if before.stable_revision and status.stable_revision != before.stable_revision:
+            assert status.stable_revision == now.desired
+            assert status.stable_revision in now.ready
+            assert now.capacity == 100
+            assert now.is_reachable
+        assert sum(desired_replicas(status, rollout, pods, {}, pods).values()) >= 1
+        again = advance(status, replace(now, is_gateway_current=False), rollout, pods)
+        assert again.status == status, "a second look decides nothing new"
+        assert not again.events
+
+
+def mostly(usual: Any, *others: Any) -> st.SearchStrategy[Any]:
+    """One value nine times out of ten, so that rollouts come far."""
+    return st.sampled_from([usual] * 9 * len(others) + list(others))
+
+
+everyone = frozenset(REVISIONS)
+calm_looks = st.lists(
+    st.fixed_dictionaries(
+        {
+            "desired": mostly("b", "a", "c"),
+            "ready": mostly(everyone, everyone - {"a"}, everyone - {"b"}, frozenset[str]()),
+            "capacity": mostly(100, 33, 66),
+            "is_gateway_current": mostly(True, False),
+            "is_reachable": mostly(True, False),
+            "is_indexed": mostly(True, False),
+            "verdict": st.sampled_from(["Succeeded", "Succeeded", "Inconclusive", None, "Failed"]),
+            "evaluation": mostly("Succeeded", None, "Running", "Failed"),
+            "action": mostly(None, *get_args(Action), "full"),
+        }
+    ),
+    min_size=10,
+    max_size=40,
+)
+
+
+@settings(max_examples=100)
+@given(looks=calm_looks, rollout=st.sampled_from(ROLLOUTS), pods=st.integers(1, 4))
+def test_no_weight_without_approval_and_none_after_an_abort(
+    looks: list[dict[str, Any]], rollout: Rollout, pods: int
+) -> None:
+    status, steps = ChatAgentStatus(stable_revision="a"), path(rollout, pods)
+    for number, look in enumerate(looks):
+        before, now = status, seen(look, number, status)
+        decision = advance(before, now, rollout, pods)
+        status = decision.status
+        begun = steps[: (status.rollout.step or 0) + 1]
+        approved = max((step.set_weight or 0 for step in begun), default=0)
+        assert status.rollout.weight <= status.rollout.approved_weight <= approved
+        if status.rollout.weight:
+            assert status.canary_revision in now.ready
+        reasons = {event.reason for event in decision.events}
+        if status.canary_revision is None:
+            assert (status.rollout.weight, status.rollout.approved_weight) == (0, 0)
+        if "Aborted" in reasons:
+            assert status.canary_revision is None
+            assert status.failed_revision == now.desired
+            assert not status.rollout.full
+        again = advance(status, replace(now, is_gateway_current=False), rollout, pods)
+        assert again.status == status, "to repeat it changes nothing"
+        assert not again.events
 
 
 @given(rollout=st.sampled_from(ROLLOUTS), pods=st.integers(1, 4), looks=looks)
 def test_every_rollout_ends(rollout: Rollout, pods: int, looks: list[dict[str, Any]]) -> None:
     """After whatever has happened: once all is well and a person says yes, it is promoted."""
-    state = State(stable="a")
+    status = ChatAgentStatus(stable_revision="a")
     for number, look in enumerate(looks):
-        state = advance(state, seen(look, number, state), rollout, pods).state
+        status = advance(status, seen(look, number, status), rollout, pods).status
     minute = len(looks)
     for _ in range(120):
         minute += 1
-        action: Action = "retry" if state.failed else "resume" if state.paused else "promote"
+        action: Action = (
+            "retry" if status.failed_revision else "resume" if status.rollout.paused else "promote"
+        )
         good = Seen(
-            target="c",
+            desired="c",
             now=at(minute),
             ready=frozenset(REVISIONS),
-            measurement=measured("Passed", minute, state.weighted_at),
+            measurement=measured("Succeeded", minute, status.rollout.weighted_at),
             command=Command(f"good-{minute}", action),
         )
-        state = advance(state, good, rollout, pods).state
-        if state.stable == "c" and state.canary is None:
+        status = advance(status, good, rollout, pods).status
+        if status.stable_revision == "c" and status.canary_revision is None:
             return
-    raise AssertionError(f"it does not end: {state}")
+    raise AssertionError(f"it does not end: {status}")
 
 
 @given(
@@ -140,23 +230,23 @@ def test_every_rollout_ends(rollout: Rollout, pods: int, looks: list[dict[str, A
 def test_a_bad_measurement_takes_every_weight_back(
     rollout: Rollout, pods: int, start: list[dict[str, Any]]
 ) -> None:
-    state = State()
+    status = ChatAgentStatus()
     for number, look in enumerate(start):
-        state = advance(state, seen(look, number, state), rollout, pods).state
-    if not state.weight:
+        status = advance(status, seen(look, number, status), rollout, pods).status
+    if not status.rollout.approved_weight:
         return
     minute = len(start)
     bad = Seen(
-        target=state.canary or "",
+        desired=status.canary_revision or "",
         now=at(minute),
         ready=frozenset(),
-        is_settled=False,
-        measurement=measured("Failed", minute, state.weighted_at),
+        is_gateway_current=False,
+        measurement=measured("Failed", minute, status.rollout.weighted_at),
     )
-    decision = advance(state, bad, rollout, pods)
+    decision = advance(status, bad, rollout, pods)
     assert decision.weight == 0
-    assert decision.state.failed == state.canary
-    assert decision.state.failed_reason == "AnalysisFailed"
+    assert decision.status.failed_revision == status.canary_revision
+    assert decision.status.failed_reason == "AnalysisFailed"
 
 
 @pytest.mark.parametrize(
@@ -174,7 +264,7 @@ def test_a_bad_measurement_takes_every_weight_back(
 def test_a_wrong_command_is_explained(text: str, wrong: str) -> None:
     found = parse_command(text)
     assert isinstance(found, Unreadable)
-    assert wrong in found.why
+    assert wrong in found.reason
 
 
 def test_no_command_is_none() -> None:
@@ -183,65 +273,87 @@ def test_no_command_is_none() -> None:
 
 
 REFUSED = [
-    (State(stable="a"), "abort", "there is no canary"),
-    (State(stable="a", canary="b"), "promote", "it waits for nobody"),
-    (State(stable="a", canary="b"), "resume", "it is not paused"),
-    (State(stable="a", canary="b"), "skip", "its steps have not begun"),
-    (State(stable="a", canary="b", paused="Command"), "pause", "paused already"),
-    (State(stable="a", canary="b"), "retry", "no revision has failed"),
-    (State(canary="b"), "abort", "nothing to go back to"),
+    (rolling_out(None), "abort", "there is no canary"),
+    (rolling_out(), "promote", "the rollout does not wait for a person"),
+    (rolling_out(), "resume", "the rollout is not paused"),
+    (rolling_out(), "skip", "the steps have not started yet"),
+    (rolling_out(paused="Command"), "pause", "paused already"),
+    (rolling_out(), "retry", "no revision has failed"),
+    (rolling_out(stable=None), "abort", "there is no revision to roll back to"),
 ]
 
 
-@pytest.mark.parametrize(("state", "action", "why"), REFUSED)
-def test_a_command_that_makes_no_sense_is_refused(state: State, action: Action, why: str) -> None:
-    target = state.canary or state.stable or "a"
-    ready = frozenset({"b"}) if state.stable else frozenset[str]()
-    now = Seen(target, at(0), ready, is_settled=False, command=Command("1", action))
-    after = advance(state, now, Rollout(), 1).state
-    assert after.last_command_id == "1"
-    assert why in (after.last_command_result or "")
-    assert after.canary == state.canary
+@pytest.mark.parametrize(("status", "action", "why"), REFUSED)
+def test_a_command_that_makes_no_sense_is_refused(
+    status: ChatAgentStatus, action: Action, why: str
+) -> None:
+    target = status.canary_revision or status.stable_revision or "a"
+    ready = frozenset({"b"}) if status.stable_revision else frozenset[str]()
+    now = Seen(target, at(0), ready, is_gateway_current=False, command=Command("1", action))
+    after = advance(status, now, Rollout(), 1).status
+    assert after.rollout.last_command_id == "1"
+    assert why in (after.rollout.last_command_result or "")
+    assert after.canary_revision == status.canary_revision
 
 
 def test_a_command_is_carried_out_once() -> None:
-    paused = State(stable="a", canary="b", paused="Command")
-    now = Seen("b", at(0), frozenset({"b"}), is_settled=False, command=Command("1", "resume"))
-    resumed = advance(paused, now, Rollout(), 1).state
-    assert resumed.paused is None
-    again = advance(replace(resumed, paused="Command"), now, Rollout(), 1).state
-    assert again.paused == "Command"
+    paused = rolling_out(paused="Command")
+    now = Seen(
+        "b", at(0), frozenset({"b"}), is_gateway_current=False, command=Command("1", "resume")
+    )
+    resumed = advance(paused, now, Rollout(), 1).status
+    assert resumed.rollout.paused is None
+    again = advance(update_rollout(resumed, paused="Command"), now, Rollout(), 1).status
+    assert again.rollout.paused == "Command"
 
 
 def test_a_rollout_that_the_spec_holds_says_so_to_whoever_commands_it() -> None:
-    state = State(stable="one", canary="two", weight=5, step=1, step_started_at=at(0))
+    status = rolling_out("two", "one", approved_weight=5, step=1, step_started_at=at(0))
     for action in ("promote", "skip", "resume"):
         command = Command("1", cast(Action, action), full=action == "promote")
         looked = Seen("two", at(1), ready=frozenset({"two"}), command=command)
-        decision = advance(state, looked, Rollout(paused=True), 1)
-        said = "refused: spec.rollout.paused is true: set it to false"
-        assert decision.state.last_command_result == said
+        decision = advance(status, looked, Rollout(paused=True), 1)
+        said = "refused: spec.rollout.paused is true; set it to false"
+        assert decision.status.rollout.last_command_result == said
     looked = Seen("two", at(1), ready=frozenset({"two"}), command=Command("2", "abort"))
-    assert advance(state, looked, Rollout(paused=True), 1).state.failed == "two"
+    assert advance(status, looked, Rollout(paused=True), 1).status.failed_revision == "two"
 
 
 def test_other_steps_begin_anew_after_measurements_that_said_nothing() -> None:
     analysis = AnalysisStatus(inconclusive=11)
-    state = State(
-        stable="one", canary="two", weight=5, weighted_at=at(0), step=1, step_started_at=at(0),
-        paused="Inconclusive", path="before", analysis=analysis,
-    )  # fmt: skip
+    status = rolling_out(
+        "two", "one", weight=5, approved_weight=5, weighted_at=at(0), step=1,
+        step_started_at=at(0), paused="Inconclusive", path="before",
+    ).model_copy(update={"analysis": analysis})  # fmt: skip
     steps = (Step(set_weight=20), Step(analysis=AnalysisStep()))
-    looked = Seen("two", at(1), ready=frozenset({"two"}), in_force=5)
-    decision = advance(state, looked, Rollout(steps=steps), 1)
-    assert decision.state.paused is None
-    assert decision.state.weight == 20
-    assert decision.state.analysis.inconclusive == 0
+    looked = Seen("two", at(1), ready=frozenset({"two"}))
+    decision = advance(status, looked, Rollout(steps=steps), 1)
+    assert decision.status.rollout.paused is None
+    assert decision.status.rollout.approved_weight == 20
+    assert decision.status.analysis.inconclusive == 0
 
 
 def test_fewer_pods_do_not_pause_a_rolling_rollout() -> None:
-    state = State(stable="one", canary="two", weight=33, weighted_at=at(0), path="before")
-    looked = Seen("two", at(1), ready=frozenset({"two"}), in_force=33)
-    decision = advance(state, looked, Rollout(strategy="rolling"), 1)
-    assert decision.state.paused is None
-    assert decision.state.stable == "two"
+    status = rolling_out(
+        "two", "one", weight=33, approved_weight=33, weighted_at=at(0), path="before"
+    )
+    looked = Seen("two", at(1), ready=frozenset({"two"}))
+    decision = advance(status, looked, Rollout(strategy="rolling"), 1)
+    assert decision.status.rollout.paused is None
+    assert decision.status.stable_revision == "two"
+
+
+def test_nothing_of_a_rollout_outlives_it_but_the_last_command() -> None:
+    status = rolling_out(
+        weight=5, approved_weight=5, step=2, step_started_at=at(0), weighted_at=at(0), full=True,
+        replacing=True, offered=True, waiting_since=at(0), started_at=at(0), path="x",
+    )  # fmt: skip
+    aborted = advance(status, Seen("b", at(1), command=Command("1", "abort")), Rollout(), 1).status
+    assert aborted.failed_revision == "b"
+    kept = RolloutStatus(last_command_id="1", last_command_result="aborted b")
+    assert aborted.rollout == kept
+
+
+def test_a_field_that_does_not_exist_cannot_be_changed() -> None:
+    with pytest.raises(TypeError, match=r"status\.rollout has no field wieght"):
+        update_rollout(ChatAgentStatus(), wieght=5)

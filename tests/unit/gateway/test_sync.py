@@ -181,7 +181,9 @@ async def test_the_sidecar_lives_on_without_haproxy(unused_tcp_port: int) -> Non
                         continue
                 assert "chatagent_gateway_applied_generation -1.0" in metrics
                 assert await page(http, "/livez") == "ok"
-                assert "no answer at /nonexistent.sock" in await page(http, "/readyz")
+                assert "no response from HAProxy at /nonexistent.sock" in await page(
+                    http, "/readyz"
+                )
             sidecar.cancel()
             await asyncio.gather(sidecar, return_exceptions=True)
         world.server.restart()

@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestServer
 from kubernetes.aio import client  # pyright: ignore[reportMissingTypeStubs]
 
 from chatagent_operator.kube.client import Kube
+from chatagent_operator.kube.fence import Fence
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -23,7 +24,7 @@ async def serving(answer: Answer) -> AsyncGenerator[str]:
         yield str(server.make_url("")).rstrip("/")
 
 
-def connect(url: str) -> Kube:
+def connect(url: str, fence: Fence | None = None) -> Kube:
     configuration = client.Configuration()
     configuration.host = url
-    return Kube(client.ApiClient(configuration))
+    return Kube(client.ApiClient(configuration), fence)

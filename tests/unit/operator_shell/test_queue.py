@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 
 import pytest
 
 from chatagent_operator import queue
+from chatagent_operator.kube.errors import ApiError, NotLeaderError, StaleError
 from chatagent_operator.queue import KeyedQueue
 
 
@@ -96,3 +98,147 @@ async def test_close_waits_for_what_is_under_way() -> None:
     await marked.close()
     marked.mark("b")
     assert finished
+
+
+async def test_a_paused_queue_keeps_what_is_marked() -> None:
+    looked: list[str] = []
+    done = asyncio.Event()
+
+    async def work(key: str) -> None:
+        looked.append(key)
+        if len(looked) == 2:
+            done.set()
+
+    marked: KeyedQueue[str] = KeyedQueue(work, paused=True)
+    for key in ("a", "b", "a"):
+        marked.mark(key)
+    assert len(asyncio.all_tasks()) == 1, "nothing is begun"
+    marked.start()
+    await asyncio.wait_for(done.wait(), 5)
+    await marked.close()
+    assert sorted(looked) == ["a", "b"]
+
+
+async def test_what_is_under_way_when_the_queue_is_paused_is_cancelled_and_done_again() -> None:
+    started, release = asyncio.Event(), asyncio.Event()
+    cancelled: list[str] = []
+    finished: asyncio.Queue[str] = asyncio.Queue()
+
+    async def work(key: str) -> None:
+        started.set()
+        try:
+            await release.wait()
+        except asyncio.CancelledError:
+            cancelled.append(key)
+            raise
+        finished.put_nowait(key)
+
+    marked: KeyedQueue[str] = KeyedQueue(work, workers=1)
+    marked.mark("a")
+    await started.wait()
+    marked.mark("b")  # it waits for its turn
+    await marked.pause()
+    assert cancelled == ["a"]
+    assert len(asyncio.all_tasks()) == 1
+    release.set()
+    marked.start()
+    async with asyncio.timeout(5):
+        assert {await finished.get(), await finished.get()} == {"a", "b"}
+    await marked.close()
+
+
+async def test_work_may_be_finished_within_the_grace() -> None:
+    started = asyncio.Event()
+    finished: list[str] = []
+
+    async def work(key: str) -> None:
+        started.set()
+        await asyncio.sleep(0.01)
+        finished.append(key)
+
+    marked: KeyedQueue[str] = KeyedQueue(work)
+    marked.mark("a")
+    await started.wait()
+    marked.mark("a")
+    await marked.pause(grace=5)
+    assert finished == ["a"], "once: what was marked meanwhile waits"
+    started.clear()
+    marked.start()
+    await started.wait()
+    await marked.pause(grace=5)
+    assert finished == ["a", "a"]
+
+
+async def test_a_queue_paused_right_after_a_mark_loses_nothing() -> None:
+    """The task has not begun, and a task that is cancelled before never does."""
+    looked = asyncio.Event()
+
+    async def work(_: str) -> None:
+        looked.set()
+
+    marked: KeyedQueue[str] = KeyedQueue(work)
+    marked.mark("a")
+    await marked.pause()
+    marked.start()
+    await asyncio.wait_for(looked.wait(), 5)
+    await marked.close()
+
+
+async def test_a_key_that_is_due_later_is_worked_on_when_the_queue_starts_again() -> None:
+    looks: asyncio.Queue[str] = asyncio.Queue()
+
+    async def work(key: str) -> float:
+        looks.put_nowait(key)
+        return 3600
+
+    marked: KeyedQueue[str] = KeyedQueue(work)
+    marked.mark("a")
+    async with asyncio.timeout(5):
+        await looks.get()
+        await marked.pause(grace=5)
+        marked.start()
+        assert await looks.get() == "a"
+    await marked.close()
+
+
+async def test_a_key_whose_work_ends_while_the_queue_is_paused_is_not_lost() -> None:
+    started, release = asyncio.Event(), asyncio.Event()
+
+    async def work(_: str) -> float:
+        started.set()
+        await release.wait()
+        return 3600
+
+    marked: KeyedQueue[str] = KeyedQueue(work)
+    marked.mark("a")
+    await started.wait()
+    pausing = asyncio.create_task(marked.pause(grace=5))
+    await asyncio.sleep(0)
+    release.set()
+    await pausing
+    started.clear()
+    marked.start()
+    await asyncio.wait_for(started.wait(), 5)
+    await marked.close()
+
+
+@pytest.mark.parametrize("error", [NotLeaderError("PATCH", "/a"), StaleError(409, "modified")])
+async def test_a_write_that_was_refused_in_time_is_no_failure(
+    error: ApiError, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(queue, "FIRST_RETRY_SECONDS", 0.001)
+    looks: Counter[str] = Counter()
+    done = asyncio.Event()
+
+    async def work(key: str) -> None:
+        looks[key] += 1
+        if looks[key] < 5:
+            raise error
+        done.set()
+
+    marked: KeyedQueue[str] = KeyedQueue(work)
+    caplog.set_level(logging.DEBUG)
+    marked.mark("a")
+    await asyncio.wait_for(done.wait(), 5)
+    await marked.close()
+    assert not [each for each in caplog.records if each.name == queue.__name__]

@@ -16,7 +16,7 @@ from chatagent_operator.core.observed.routes_in_force import Applied
 from chatagent_operator.core.requeue import ROUTE_SECONDS
 from chatagent_operator.core.writes import Apply, Create, Delete, DesiredObject, Scale
 from chatagent_operator.kube import store
-from chatagent_operator.kube.errors import ApiError, RejectedError
+from chatagent_operator.kube.errors import ApiError, NotLeaderError, RejectedError, StaleError
 from chatagent_operator.kube.store import AgentRecord, Labelled, Store, labelled, record
 from chatagent_operator.metrics import Metrics
 from chatagent_operator.observe import Observer
@@ -68,7 +68,11 @@ class Kube:
     async def request(self, method: str, path: str) -> Manifest:
         return {"groups": []}
 
-    async def write_status(self, namespace: str, name: str, status: Manifest) -> Manifest:
+    async def write_status(
+        self, namespace: str, name: str, status: Manifest, resource_version: int
+    ) -> Manifest:
+        if str(resource_version) != self.agent["metadata"]["resourceVersion"]:
+            raise StaleError(409, "the object has been modified")
         version = str(int(self.agent["metadata"]["resourceVersion"]) + 1)
         metadata = self.agent["metadata"] | {"resourceVersion": version}
         self.agent |= {"metadata": metadata, "status": status}
@@ -126,7 +130,8 @@ class World:
         self.view = Store(self.marked.add, self._position)
         self.documents = Documents()
         fake = cast(Any, Pods(self.cluster))
-        metrics = Metrics(CollectorRegistry())
+        self.registry = CollectorRegistry()
+        metrics = Metrics(self.registry)
         kube = cast(Any, self.kube)
         self._reconciler = Reconciler(
             self.view,
@@ -165,15 +170,19 @@ class World:
         """Look until nothing changes. Returns when the next look is due."""
         for _ in range(60):
             before = str((self.kube.agent, self.cluster.objects))
-            self.report()
             try:
-                due = await self._reconciler.reconcile(KEY)
+                due = await self.look()
             except ApiError:
                 due = 1.0
             self.cluster.controllers()
             if str((self.kube.agent, self.cluster.objects)) == before:
                 return due
         raise AssertionError("it never settles")
+
+    async def look(self) -> float | None:
+        """Reconcile once, after the watches have reported everything."""
+        self.report()
+        return await self._reconciler.reconcile(KEY)
 
     async def change(self, **changes: Any) -> float | None:
         """Change the spec, then settle."""
@@ -247,3 +256,41 @@ async def test_documents_that_cannot_be_read_are_not_missing(world: World) -> No
     world.documents.error = None
     await world.settle()
     assert world.kube.agent["status"]["observedGeneration"] == 2
+
+
+async def test_a_status_that_was_written_since_is_not_replaced_by_an_older_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new leader's watch may be behind: the previous one counted a measurement last."""
+    seen = dict(world.kube.agent)
+    world.kube.agent["metadata"] = seen["metadata"] | {"resourceVersion": "999", "generation": 2}
+    behind = record(seen | {"metadata": seen["metadata"] | {"generation": 2}})
+
+    def seen_late(view: Store, key: Key) -> store.AgentRecord:
+        return behind
+
+    monkeypatch.setattr(Store, "agent", seen_late)
+    world.kube.agent["status"] = newer = seen["status"] | {"replicas": 7}
+    with pytest.raises(StaleError):
+        await world.look()
+    assert world.kube.agent["status"] == newer
+
+
+@pytest.mark.parametrize("error", [NotLeaderError("PATCH", "/a"), StaleError(409, "modified")])
+async def test_a_refused_write_is_not_counted_as_a_failure(world: World, error: ApiError) -> None:
+    world.kube.agent["metadata"]["generation"] += 1
+    world.cluster.spec["image"] = "runtime:2"
+    world.kube.refuse = lambda verb, kind: error if verb == "apply" else None
+    with pytest.raises(type(error)):
+        await world.look()
+    assert world.registry.get_sample_value("chatagent_operator_reconcile_failures_total") == 0
+
+
+async def test_a_status_of_a_later_operator_stops_nothing(world: World) -> None:
+    one = world.kube.agent["status"]["stableRevision"]
+    world.kube.agent["status"] |= {"phase": "Migrating", "analysis": {"verdict": "Skipped"}}
+    world.kube.agent["status"]["rollout"] |= {"paused": "Maintenance"}
+    await world.change(image="runtime:2")
+    status = world.kube.agent["status"]
+    assert status["phase"] == "Ready"
+    assert status["stableRevision"] != one

@@ -33,3 +33,17 @@ def test_a_missing_image_is_named(missing: str) -> None:
 def test_a_wrong_port_is_named(text: str) -> None:
     with pytest.raises(SettingsError, match="PROBE_PORT must be a port"):
         from_environment(NEEDED | {"PROBE_PORT": text})
+
+
+def test_each_process_is_another_candidate() -> None:
+    pod = NEEDED | {"POD_NAMESPACE": "system", "POD_NAME": "operator-0", "LEASE_NAME": "mine"}
+    first, second = from_environment(pod).candidacy, from_environment(pod).candidacy
+    assert first
+    assert second
+    assert (first.namespace, first.lease) == ("system", "mine")
+    assert first.identity.startswith("operator-0_")
+    assert first.identity != second.identity, "a container that was started again"
+
+
+def test_without_a_namespace_no_leader_is_elected() -> None:
+    assert from_environment(NEEDED).candidacy is None

@@ -19,6 +19,7 @@ from chatagent_operator.core.names import Key
 from chatagent_operator.handlers import Shell
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.errors import ApiError
+from chatagent_operator.kube.fence import Fence
 from chatagent_operator.kube.sources import Sources
 from chatagent_operator.kube.store import Store
 from chatagent_operator.metrics import Metrics
@@ -62,6 +63,7 @@ class World:
 
     def __init__(self) -> None:
         self.server = ApiServer()
+        self.ended: asyncio.Task[None]
 
     def add_agent(self, name: str, children: int = 2) -> None:
         spec = {"knowledge": {"sources": [{"configMap": {"name": f"{name}-faq"}}]}}
@@ -84,11 +86,12 @@ class World:
         Looks.seen = asyncio.Queue()
         monkeypatch.setattr(handlers, "Reconciler", Looks)
         settings = from_environment(dict.fromkeys(NEEDED, "image:1"))
-        shell = Shell(settings, Metrics(CollectorRegistry()))
+        stopped = asyncio.Event()
+        shell = Shell(settings, Metrics(CollectorRegistry()), stopped)
         async with serving(self.server.handle) as url:
 
-            async def connected() -> Kube:
-                return connect(url)
+            async def connected(fence: Fence | None = None) -> Kube:
+                return connect(url, fence)
 
             def login(**_: Any) -> kopf.ConnectionInfo:
                 return kopf.ConnectionInfo(server=url)
@@ -98,13 +101,14 @@ class World:
             registry = kopf.OperatorRegistry()
             shell.register(registry)
             operator = kopf.operator(
-                registry=registry, clusterwide=True, standalone=True, stop_flag=shell.ended
+                registry=registry, clusterwide=True, standalone=True, stop_flag=stopped
             )
             running = asyncio.create_task(operator)
+            self.ended = running
             try:
                 yield shell
             finally:
-                shell.ended.set()
+                stopped.set()
                 await running
                 self.server.restart()
 
@@ -186,7 +190,7 @@ async def test_a_watch_that_dies_ends_the_process(
         # No object is like this: it stands for a bug in the projection.
         world.server.put(REGISTRY["Service"].path(), "demo", "shop", metadata=broken)
         async with asyncio.timeout(20):
-            await shell.ended.wait()
+            await asyncio.wait([world.ended])
     assert isinstance(shell.failure, KeyError)
     (critical,) = [each for each in caplog.records if each.levelno == logging.CRITICAL]
     assert "the operator ends" in critical.getMessage()
@@ -197,7 +201,7 @@ async def test_a_missing_crd_ends_the_process(monkeypatch: pytest.MonkeyPatch) -
     world.server.known = {kind.path() for kind in CHILDREN}
     async with world.running(monkeypatch) as shell:
         async with asyncio.timeout(20):
-            await shell.ended.wait()
+            await asyncio.wait([world.ended])
     assert "the API server has no chatagents.chatagent.dev; install" in str(shell.failure)
 
 

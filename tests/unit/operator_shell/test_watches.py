@@ -63,7 +63,7 @@ class World:
 async def test_everything_is_watched_everywhere() -> None:
     world = World()
     async with world.running():
-        assert set(world.watches.store.agents()) == {(each, "shop") for each in "abc"}
+        assert set(world.watches.store.keys()) == {(each, "shop") for each in "abc"}
         assert world.pods("c") == {"pod"}
     assert len(world.server.requests) == len(CHILDREN) + 2
     selectors = {
@@ -79,7 +79,7 @@ async def test_everything_is_watched_everywhere() -> None:
 async def test_only_some_namespaces_are_watched() -> None:
     world = World("a", "b")
     async with world.running():
-        assert set(world.watches.store.agents()) == {("a", "shop"), ("b", "shop")}
+        assert set(world.watches.store.keys()) == {("a", "shop"), ("b", "shop")}
         assert (world.pods("a"), world.pods("c")) == ({"pod"}, set())
         assert len(await world.watches.sources.digests("b", ["faq"])) == 1
     assert {request.namespace for request in world.server.requests} == {"a", "b"}

@@ -11,7 +11,7 @@ from chatagent_operator.core.agent import PORT, Agent, Manifest, Platform
 from chatagent_operator.core.children.component import Component, Removal
 from chatagent_operator.core.children.pod import RuntimePod
 from chatagent_operator.core.desired import DesiredState
-from chatagent_operator.core.judging.report import report as read_report
+from chatagent_operator.core.judging.report import build_report_text
 from chatagent_operator.core.observed.objects import Child
 from chatagent_operator.core.view.evaluations import Evaluation, UnstoredReport
 from chatagent_operator.core.writes import DesiredObject
@@ -52,7 +52,7 @@ class Evaluations(Component):
     def judge_removal(self, child: Child, state: DesiredState) -> Removal:
         """Keep the last report, which says why a canary was rolled back, and what it is read
         from until it is stored."""
-        if child.revision == state.rollout.canary:
+        if child.revision == state.status.canary_revision:
             return Removal.KEEP
         if child.kind == "ConfigMap" and child.revision in state.decision.live:
             return Removal.KEEP
@@ -121,7 +121,7 @@ def build_job(evaluation: Evaluation, pod: RuntimePod) -> Manifest:
 
 def build_report(agent: Agent, report: UnstoredReport, log: str) -> Manifest:
     """Return the report from the log of the Job's pod; of a pod that failed, the log itself."""
-    text = read_report(log)
+    text = build_report_text(log)
     data = {REPORT_KEY: text} if text else {LOG_KEY: log[-LOG_CHARACTERS:]}
     return agent.child(
         "v1", "ConfigMap", report.job, names.ROLE_EVALUATION, report.canary, data=data

@@ -1,6 +1,6 @@
-"""How good a new revision's answers are beside the stable one's, from what a Job has counted. Pure.
+"""Judging the quality of a new revision's answers beside the stable revision's. Pure.
 
-The rule is one that a person can check with the counts in the message.
+An evaluation Job counts; the rule is one that a person can check with the counts in the message.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from chatagent_operator.api.rollout import Evaluation
 from chatagent_operator.api.status import QualityShares
 
 NOISE = 2.71
-"""Least of McNemar's statistic, (lost - gained)² / (lost + gained), that is no accident: one
+"""McNemar's statistic, (lost - gained)² / (lost + gained), above which a loss is significant: one
 comparison in twenty of two equally good revisions exceeds it. The 90th percentile of chi-squared
 with one degree of freedom, as only one of both sides counts."""
 
-Verdict = Literal["Passed", "Failed"]
+Verdict = Literal["Succeeded", "Failed"]
 _Count = Annotated[int, Field(ge=0)]
 
 
@@ -28,17 +28,18 @@ class _Read(BaseModel):
 
 
 class Counts(_Read):
-    """What both revisions got right of one measure."""
+    """Counts of one measure for both revisions."""
 
     new: _Count
     new_of: _Count
     baseline: _Count
     baseline_of: _Count
     compared: _Count
-    """Of what both were asked and replied to."""
+    """Items that both revisions replied to."""
     lost: _Count
-    """Right at the stable revision, wrong at the new one."""
+    """Right at the stable revision only."""
     gained: _Count
+    """Right at the new revision only."""
 
 
 class Measures(_Read):
@@ -71,19 +72,19 @@ class Summary(_Read):
     measures: Measures
     failed: Failed
     error: str | None = None
-    """What the new revision said most often in place of a reply."""
+    """The most frequent error of the new revision in place of a reply."""
     worse: list[Worse] = []
 
 
 def judge(measures: Measures, limits: Evaluation) -> tuple[Verdict, str]:
-    """Whether the new revision is good enough, and why, with the counts.
+    """Judge whether the new revision is good enough, and explain it with the counts.
 
-    It is not where a share is under its `min`, or where both hold: it lost, less what it gained,
-    more than `maxDecrease` of what was compared; and that is no accident, by McNemar's test or
-    because nothing of two or more is right any more.
+    It fails where a share is below its `min`. It also fails where what it lost, less what it
+    gained, exceeds `maxDecrease` of what was compared, and that is significant by McNemar's test
+    or because nothing of two or more is right at the new revision.
     """
     found = [
-        (label, counts, _fault(counts, minimum, limits.max_decrease))
+        (label, counts, _find_fault(counts, minimum, limits.max_decrease))
         for label, counts, minimum in (
             ("retrieval hits", measures.retrieval_hits, limits.min.retrieval_hits),
             ("groundedness", measures.groundedness, limits.min.groundedness),
@@ -91,43 +92,46 @@ def judge(measures: Measures, limits: Evaluation) -> tuple[Verdict, str]:
             ("refusals", measures.refusals, limits.min.refusals),
         )
     ]
-    faults = [f"{label} {_said(counts)}: {fault}" for label, counts, fault in found if fault]
+    faults = [f"{label} {_describe(counts)}: {fault}" for label, counts, fault in found if fault]
     if faults:
         return "Failed", "; ".join(faults)
     if not any(counts.compared for _, counts, _ in found):
-        return "Failed", "nothing could be compared: neither revision shows what it is asked for"
-    return "Passed", ", ".join(
-        f"{label} {_said(counts)}" for label, counts, _ in found if counts.new_of
+        return (
+            "Failed",
+            "nothing can be compared: neither revision returned what the questions ask for",
+        )
+    return "Succeeded", ", ".join(
+        f"{label} {_describe(counts)}" for label, counts, _ in found if counts.new_of
     )
 
 
-def _fault(counts: Counts, minimum: float | None, max_decrease: float) -> str | None:
+def _find_fault(counts: Counts, minimum: float | None, max_decrease: float) -> str | None:
     reached = _share(counts.new, counts.new_of)
     if minimum is not None and (reached is None or reached < minimum):
-        return f"less than min {minimum:g}"
+        return f"is below min {minimum:g}"
     if counts.baseline_of and not counts.new_of:
-        return "the new revision does not show it, so that it cannot be compared"
+        return "the new revision does not return it, so that it cannot be compared"
     lost = counts.lost - counts.gained
     if lost <= max_decrease * counts.compared + 1e-9:
         return None
-    proved = lost * lost > NOISE * (counts.lost + counts.gained)
-    if not proved and not (counts.new == 0 and counts.lost >= 2):
+    is_significant = lost * lost > NOISE * (counts.lost + counts.gained)
+    if not is_significant and not (counts.new == 0 and counts.lost >= 2):
         return None
     return (
         f"lost {counts.lost} and gained {counts.gained} of {counts.compared}, "
-        f"more than maxDecrease {max_decrease:g}"
+        f"which exceeds maxDecrease {max_decrease:g}"
     )
 
 
-def _said(counts: Counts) -> str:
+def _describe(counts: Counts) -> str:
     new = _share(counts.new, counts.new_of)
     stable = _share(counts.baseline, counts.baseline_of)
-    said = "not seen" if new is None else f"{new:.3g}"
-    return f"{said} (stable revision {stable:.3g})" if stable is not None else said
+    text = "no value" if new is None else f"{new:.3g}"
+    return f"{text} (stable revision {stable:.3g})" if stable is not None else text
 
 
 def shares(measures: Measures) -> tuple[QualityShares, QualityShares]:
-    """Those of the new and of the stable revision."""
+    """Compute the shares of the new and of the stable revision."""
     return (
         _shares(measures, lambda counts: _share(counts.new, counts.new_of)),
         _shares(measures, lambda counts: _share(counts.baseline, counts.baseline_of)),

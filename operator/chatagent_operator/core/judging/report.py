@@ -1,4 +1,4 @@
-"""The report of an evaluation, question by question, as it is kept in a ConfigMap. Pure."""
+"""The report of an evaluation, question by question, as a ConfigMap stores it. Pure."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ from collections.abc import Iterator
 from typing import Any
 
 BYTES = 1_000_000
-"""Most that a report has: a ConfigMap holds 1 MiB."""
+"""Maximum size of a report: a ConfigMap holds 1 MiB."""
 
 Line = dict[str, Any]
 
 
-def report(log: str) -> str | None:
-    """JSON with `summary`, the questions whose answers are judged differently as `changed`, and
-    the others as `same`, each on a line. None: the log holds no report.
+def build_report_text(log: str) -> str | None:
+    """Build the report from a Job's log: JSON with `summary`, the questions whose answers are
+    judged differently as `changed`, and the others as `same`, each on a line.
 
-    Of one that does not fit, the end is left out, and `leftOut` says how many questions.
+    The end of a report that is too large is left out; `leftOut` counts the questions. None: the log
+    has no report.
     """
-    lines = list(_lines(log))
+    lines = list(_read_lines(log))
     summary = next((line for line in lines if "measures" in line), None)
     if summary is None:
         return None
-    questions = [_named(line) for line in lines if "baseline" in line and "measures" not in line]
+    questions = [
+        _rename_revisions(line) for line in lines if "baseline" in line and "measures" not in line
+    ]
     changed: list[str] = []
     same: list[str] = []
     size = 1000 + len(_text(summary).encode())
@@ -30,28 +33,28 @@ def report(log: str) -> str | None:
         text = _text(question)
         size += len(text.encode()) + len(",\n")
         if size > BYTES:
-            return _whole(summary, changed, same, left=len(questions) - at)
+            return _render(summary, changed, same, left=len(questions) - at)
         (changed if question["lost"] or question["gained"] else same).append(text)
-    return _whole(summary, changed, same, left=0)
+    return _render(summary, changed, same, left=0)
 
 
-def _whole(summary: Line, changed: list[str], same: list[str], left: int) -> str:
+def _render(summary: Line, changed: list[str], same: list[str], left: int) -> str:
     parts = [
         f'"summary": {_text(summary)}',
-        f'"changed": {_listed(changed)}',
-        f'"same": {_listed(same)}',
+        f'"changed": {_list(changed)}',
+        f'"same": {_list(same)}',
         f'"leftOut": {left}',
     ]
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
-def _listed(texts: list[str]) -> str:
+def _list(texts: list[str]) -> str:
     inside = ",\n".join(texts)
     return f"[\n{inside}\n]"
 
 
-def _lines(log: str) -> Iterator[Line]:
-    """What the Job printed, and not what it logged."""
+def _read_lines(log: str) -> Iterator[Line]:
+    """Yield what the Job printed, and not what it logged."""
     for line in log.split("\n"):
         try:
             read: Any = json.loads(line)
@@ -61,8 +64,8 @@ def _lines(log: str) -> Iterator[Line]:
             yield read
 
 
-def _named(line: Line) -> Line:
-    """A question with both revisions by the names that they have in the status."""
+def _rename_revisions(line: Line) -> Line:
+    """Name both revisions of a question as the status does."""
     rest = {key: value for key, value in line.items() if key not in ("new", "baseline")}
     lists = {"lost": line.get("lost") or [], "gained": line.get("gained") or []}
     return rest | lists | {"canary": line.get("new"), "stable": line["baseline"]}

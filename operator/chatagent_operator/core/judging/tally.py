@@ -1,7 +1,7 @@
-"""From the counters of several pods to what a revision has counted since a moment. Pure.
+"""Summing the counters of several pods to those of a revision since a time. Pure.
 
-A counter begins at 0 with its process. So what a process counted since it was last looked at is a
-difference, and of a process that is new since then it is all of it.
+A counter starts at 0 with its process. So what a process has counted since its last sample is a
+difference, and what a process that started since then has counted is its whole sample.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ class Sample:
     """A pod's counters at one moment."""
 
     tally: Tally
-    """What its process has counted since it began."""
+    """The counters since its process started."""
 
     born: float | None = None
     """When that was, in seconds since 1970."""
 
 
 class Window:
-    """What the pods of a revision have counted since the window began.
+    """The sum of the counters of a revision's pods since the window began.
 
-    What a process counted between the last look at it and its end is lost. A pod that is gone
-    keeps what it had added.
+    What a process counts between its last sample and its end is lost. What a pod had added stays
+    when it is deleted.
     """
 
     def __init__(self, began: float) -> None:
@@ -37,10 +37,10 @@ class Window:
         self._sum = Tally()
 
     def add(self, pod: str, sample: Sample) -> None:
-        """Add what a pod has counted since it was last looked at.
+        """Add what a pod has counted since its last sample.
 
-        At the first look only a process that is younger than the window counts: of an older one
-        nobody knows how much it counted before.
+        The first sample counts only where its process is younger than the window: how much an
+        older one had counted before is not known.
         """
         last = self._last.get(pod)
         self._last[pod] = sample
@@ -53,12 +53,12 @@ class Window:
             self._sum = plus(self._sum, minus(sample.tally, last.tally))
 
     def tally(self) -> Tally:
-        """What all of them have added."""
+        """Return the sum."""
         return self._sum
 
 
 def _restarted(last: Sample, now: Sample) -> bool:
-    """Whether this is another process: it began at another time, or has counted less."""
+    """Whether it is another process: it started at another time, or has counted less."""
     if last.born is not None and now.born is not None and last.born != now.born:
         return True
     return any(_fell(before, after) for before, after in _pairs(last.tally, now.tally))
@@ -74,12 +74,12 @@ def _fell(before: float | Histogram, after: float | Histogram) -> bool:
 
 
 def plus(a: Tally, b: Tally) -> Tally:
-    """Both together. Histograms keep the bounds that both have: counts are cumulative."""
+    """Add two tallies. Histograms keep the bounds that both have: counts are cumulative."""
     return _tally([_plus(*pair) for pair in _pairs(a, b)])
 
 
 def minus(after: Tally, before: Tally) -> Tally:
-    """What came in between, of one process."""
+    """Subtract an earlier tally of the same process."""
     return _tally([_minus(*pair) for pair in _pairs(after, before)])
 
 

@@ -8,7 +8,8 @@ from chatagent_operator.api.conditions import ConditionType, Finding
 from chatagent_operator.core import names
 from chatagent_operator.core.children import COMPONENTS
 from chatagent_operator.core.desired import DesiredState
-from chatagent_operator.core.rollout.machine import Decision, elapsed
+from chatagent_operator.core.rollout.decision import Decision
+from chatagent_operator.core.rollout.times import elapsed
 from chatagent_operator.core.view.troubles import find_trouble_of_revision, find_troubles
 
 LAG_SECONDS = 5.0
@@ -52,18 +53,21 @@ def _find_references(state: DesiredState) -> Finding:
 def find_progressing(decision: Decision) -> Finding:
     """A rollout is under way."""
     aspect = ConditionType.PROGRESSING
-    state, waiting = decision.state, decision.waiting
-    if state.canary and waiting:
-        share = f"revision {state.canary} receives {decision.weight} % of the new conversations; "
+    status, waiting = decision.status, decision.waiting
+    if status.canary_revision and waiting:
+        share = (
+            f"revision {status.canary_revision} gets {decision.weight} % of the new conversations; "
+        )
         message = (share if decision.weight else "") + waiting.message
         return Finding(aspect, "True", waiting.reason, message)
-    if state.failed:
+    if status.failed_revision:
         message = (
-            f"revision {state.failed} was rolled back ({state.failed_message}); revision "
-            f"{state.stable} serves until the spec changes or `kubectl chatagent retry` is run"
+            f"revision {status.failed_revision} was rolled back ({status.failed_message}); "
+            f"revision {status.stable_revision} serves until the spec changes or "
+            "`kubectl chatagent retry` is run"
         )
-        return Finding(aspect, "False", state.failed_reason or "Failed", message)
-    return Finding(aspect, "False", "Completed", f"revision {state.stable} serves")
+        return Finding(aspect, "False", status.failed_reason or "Failed", message)
+    return Finding(aspect, "False", "Completed", f"revision {status.stable_revision} serves")
 
 
 def _find_paused(decision: Decision) -> Finding:
@@ -91,8 +95,8 @@ def _find_faults(state: DesiredState, store: Finding) -> Iterator[tuple[str, str
     if state.lacks_capacity:
         yield (
             "InsufficientCapacity",
-            f"pods of revision {state.rollout.canary} are unschedulable, and no stable pod can be "
-            "replaced by one; add a node, or set spec.rollout.strategy to recreate",
+            f"pods of revision {state.status.canary_revision} are unschedulable, and no stable pod "
+            "can be replaced by one; add a node, or set spec.rollout.strategy to recreate",
         )
     yield from _find_faults_of_revisions(state)
     for component in COMPONENTS:
@@ -105,39 +109,40 @@ def _find_faults(state: DesiredState, store: Finding) -> Iterator[tuple[str, str
             f"gateway pods {', '.join(lagging)} do not follow the routes and may still send "
             "conversations by the previous weights; see the log of their container sync",
         )
-    if state.rollout.stable and store.status == "False":
+    if state.status.stable_revision and store.status == "False":
         yield store.reason, f"vector store: {store.message}"
     yield from _find_faults_of_rollout(state)
 
 
 def _find_faults_of_revisions(state: DesiredState) -> Iterator[tuple[str, str]]:
-    is_terminating = state.view.is_terminating(state.rollout.ended_at)
+    history = state.status.history
+    is_terminating = state.view.is_terminating(history[0].ended_at if history else None)
     for name in state.decision.live:
         trouble = find_trouble_of_revision(state.agent.name, name, state.reported)
         if trouble is None:
             continue
-        if trouble.is_unschedulable and (name == state.rollout.canary or is_terminating):
+        if trouble.is_unschedulable and (name == state.status.canary_revision or is_terminating):
             continue  # the pods that it replaces are terminating
         yield trouble.reason, f"revision {name}: {trouble.message}"
 
 
 def _find_faults_of_rollout(state: DesiredState) -> Iterator[tuple[str, str]]:
-    rollout = state.rollout
-    if rollout.stable is None and rollout.waiting_since:
+    status, waiting_since = state.status, state.status.rollout.waiting_since
+    if status.stable_revision is None and waiting_since:
         limit = state.agent.spec.rollout.progress_deadline_seconds
-        if elapsed(rollout.waiting_since, state.view.now) > limit:
-            message = f"revision {rollout.canary} is not ready after {limit} s"
+        if elapsed(waiting_since, state.view.now) > limit:
+            message = f"revision {status.canary_revision} is not ready after {limit} s"
             yield "ProgressDeadlineExceeded", message
-    if rollout.failed and rollout.failed_reason != "Aborted":
-        message = f"revision {rollout.failed} was rolled back: {rollout.failed_message}"
-        yield rollout.failed_reason or "Failed", message
+    if status.failed_revision and status.failed_reason != "Aborted":
+        message = f"revision {status.failed_revision} was rolled back: {status.failed_message}"
+        yield status.failed_reason or "Failed", message
 
 
 def _find_ready(
     state: DesiredState, workloads: Finding, index: Finding, gateway: Finding
 ) -> Finding:
     """The agent answers: one pod and the gateway are enough, and a previous index is too."""
-    stable = state.rollout.stable
+    stable = state.status.stable_revision
     needed = (workloads, index, gateway)
     if stable:
         needed = (gateway,) if state.view.available(state.serving) else (workloads, gateway)
@@ -154,7 +159,7 @@ def _find_kstatus(
     state: DesiredState, progressing: Finding, degraded: Finding, ready: Finding
 ) -> list[Finding]:
     """What kstatus reads, and Flux with it: one of the two, or neither where all is done."""
-    if state.rollout.failed:  # what the manifest desires does not serve
+    if state.status.failed_revision:  # what the manifest desires does not serve
         return [Finding(ConditionType.STALLED, "True", progressing.reason, progressing.message)]
     if degraded.is_true:
         return [Finding(ConditionType.STALLED, "True", degraded.reason, degraded.message)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chatagent_operator.api.conditions import ConditionType
 from chatagent_operator.api.status import ChatAgentStatus, Condition
-from chatagent_operator.core.rollout.machine import Notice
+from chatagent_operator.core.rollout.decision import EventRecord
 
 _PAUSES = frozenset({"PausedAtStep", "PausedBySpec", "PausedByCommand"})
 """Reasons of Progressing that are worth an Event; the rollout emits those of the others."""
@@ -12,15 +12,15 @@ _PAUSES = frozenset({"PausedAtStep", "PausedBySpec", "PausedByCommand"})
 _RECOVERED = {ConditionType.DEGRADED: "Recovered", ConditionType.READY: "Ready"}
 
 
-def find_events(previous: ChatAgentStatus, present: ChatAgentStatus) -> tuple[Notice, ...]:
+def find_events(previous: ChatAgentStatus, present: ChatAgentStatus) -> tuple[EventRecord, ...]:
     """Return the Events between two statuses."""
     old = {condition.type: condition for condition in previous.conditions}
     new = {condition.type: condition for condition in present.conditions}
-    events: list[Notice] = []
+    events: list[EventRecord] = []
     progress, earlier = new.get(ConditionType.PROGRESSING), old.get(ConditionType.PROGRESSING)
     earlier_reason = earlier.reason if earlier else ""
     if progress and progress.reason in _PAUSES and progress.reason != earlier_reason:
-        events.append(Notice("Normal", progress.reason, progress.message))
+        events.append(EventRecord("Normal", progress.reason, progress.message))
     for aspect in (ConditionType.ACCEPTED, ConditionType.DEGRADED, ConditionType.READY):
         event = _find_event(aspect, old.get(aspect), new.get(aspect), present)
         if event:
@@ -30,7 +30,7 @@ def find_events(previous: ChatAgentStatus, present: ChatAgentStatus) -> tuple[No
 
 def _find_event(
     aspect: ConditionType, was: Condition | None, now: Condition | None, status: ChatAgentStatus
-) -> Notice | None:
+) -> EventRecord | None:
     if not now or (was and (was.status, was.reason) == (now.status, now.reason)):
         return None
     if aspect == ConditionType.READY and not (was and was.status != now.status):
@@ -38,8 +38,8 @@ def _find_event(
     if aspect == ConditionType.DEGRADED and now.reason == status.failed_reason:
         return None  # the rollout has emitted it
     if now.status == ("True" if aspect == ConditionType.DEGRADED else "False"):
-        return Notice("Warning", now.reason, now.message)
+        return EventRecord("Warning", now.reason, now.message)
     if was:
         message = now.message or "everything is as expected again"
-        return Notice("Normal", _RECOVERED.get(aspect, now.reason), message)
+        return EventRecord("Normal", _RECOVERED.get(aspect, now.reason), message)
     return None

@@ -9,56 +9,29 @@ from chatagent_operator.api.status import (
     ChatAgentStatus,
     KnowledgeStatus,
     Phase,
-    RolloutStatus,
 )
 from chatagent_operator.core import names
 from chatagent_operator.core.desired import DesiredState
 from chatagent_operator.core.reporting.conditions import find_conditions
-from chatagent_operator.core.rollout.machine import Decision, path
+from chatagent_operator.core.rollout.decision import Decision
+from chatagent_operator.core.rollout.state import update_rollout
 
 
 def build_status(state: DesiredState) -> ChatAgentStatus:
     """Return the status after a reconciliation."""
-    agent, previous, decision = state.agent, state.view.previous, state.decision
-    rollout = decision.state
-    found = find_conditions(state)
-    steps = path(agent.spec.rollout, agent.spec.replicas)
+    agent, previous, found = state.agent, state.view.previous, find_conditions(state)
     message = next(each.message for each in found if each.type == ConditionType.PROGRESSING)
-    return ChatAgentStatus(
-        observed_generation=agent.generation,
-        phase=_find_phase(decision, found),
-        url=_find_url(state),
-        stable_revision=rollout.stable,
-        canary_revision=rollout.canary,
-        failed_revision=rollout.failed,
-        failed_reason=rollout.failed_reason,
-        failed_message=rollout.failed_message,
-        draining=rollout.draining,
-        analysis=rollout.analysis,
-        evaluation=state.quality,
-        history=rollout.history,
-        rollout=RolloutStatus(
-            weight=decision.weight,
-            approved_weight=rollout.weight,
-            offered=rollout.offered,
-            step=rollout.step if rollout.step_started_at or rollout.step else None,
-            steps=len(steps) if rollout.canary and rollout.stable else None,
-            step_started_at=rollout.step_started_at,
-            weighted_at=rollout.weighted_at,
-            started_at=rollout.started_at,
-            waiting_since=rollout.waiting_since,
-            paused=rollout.paused,
-            full=rollout.full,
-            replacing=rollout.replacing,
-            path=rollout.path,
-            message=message,
-            last_command_id=rollout.last_command_id,
-            last_command_result=rollout.last_command_result,
-        ),
-        knowledge=_find_knowledge(state),
-        replicas=state.view.available(state.serving),
-        selector=_find_selector(state),
-        conditions=merge(previous.conditions, found, agent.generation, state.view.now),
+    return update_rollout(state.status, message=message).model_copy(
+        update={
+            "observed_generation": agent.generation,
+            "phase": _find_phase(state.decision, found),
+            "url": _find_url(state),
+            "evaluation": state.quality,
+            "knowledge": _find_knowledge(state),
+            "replicas": state.view.available(state.serving),
+            "selector": _find_selector(state),
+            "conditions": merge(previous.conditions, found, agent.generation, state.view.now),
+        }
     )
 
 
@@ -72,9 +45,9 @@ def _find_phase(decision: Decision, found: Iterable[Finding]) -> Phase:
     holds = {finding.type: finding.is_true for finding in found}
     if holds[ConditionType.DEGRADED]:
         return "Degraded"
-    if decision.state.stable is None or not holds[ConditionType.READY]:
+    if decision.status.stable_revision is None or not holds[ConditionType.READY]:
         return "Pending"
-    if decision.state.canary is None:
+    if decision.status.canary_revision is None:
         return "Ready"
     return "Paused" if holds[ConditionType.PAUSED] else "Canary"
 

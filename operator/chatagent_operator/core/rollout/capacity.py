@@ -1,7 +1,7 @@
-"""How many pods each revision has in a rollout, with and without room for more. Pure.
+"""How many pods each revision has during a rollout, with and without room for more. Pure.
 
-The canary has the pods for its next weight. Where there is no room beside the stable ones, it takes
-their places, one by one, and one of them is always left.
+The canary has the pods for its next weight. Where there is no room beside the stable pods, it
+replaces them one by one, and one of them always stays.
 """
 
 from __future__ import annotations
@@ -10,63 +10,70 @@ import math
 from collections.abc import Mapping
 
 from chatagent_operator.api.rollout import Rollout
-from chatagent_operator.core.rollout.machine import State, next_weight, path
+from chatagent_operator.api.status import ChatAgentStatus
+from chatagent_operator.core.rollout.pods import next_weight
+from chatagent_operator.core.rollout.steps import create_steps
 
 
-def is_replacing(state: State, rollout: Rollout) -> bool:
-    """Whether the canary's pods take the places of stable ones."""
-    mode = rollout.capacity.mode
-    by_choice = mode == "replace" or (mode == "auto" and rollout.strategy == "rolling")
-    return by_choice or (mode == "auto" and state.replacing)
+def is_replacing(status: ChatAgentStatus, settings: Rollout) -> bool:
+    """Whether the canary's pods replace stable ones."""
+    mode = settings.capacity.mode
+    is_configured = mode == "replace" or (mode == "auto" and settings.strategy == "rolling")
+    return is_configured or (mode == "auto" and status.rollout.replacing)
 
 
-def replicas(
-    state: State,
-    rollout: Rollout,
-    usual: int,
+def desired_replicas(
+    status: ChatAgentStatus,
+    settings: Rollout,
+    replicas: int,
     present: Mapping[str, int],
     available: int,
     is_held: bool = False,
 ) -> Mapping[str, int]:
-    """Pods of each live revision.
+    """Compute the pods of each live revision.
 
     Args:
-        usual: pods of the stable revision without a rollout.
+        replicas: pods of the stable revision without a rollout.
         present: pods that each revision should have until now.
-        available: pods of the canary that are.
+        available: pods of the canary that are available.
         is_held: the rollout is paused, or waits for its documents.
     """
-    wanted = {
-        each.revision: min(usual, present.get(each.revision, usual)) for each in state.draining
+    stable, canary = status.stable_revision, status.canary_revision
+    draining = {
+        each.revision: min(replicas, present.get(each.revision, replicas))
+        for each in status.draining
     }
-    if state.canary is None:
-        return wanted | ({state.stable: usual} if state.stable else {})
-    if state.stable is None:
-        return wanted | {state.canary: usual}
-    share = next_weight(state, path(rollout, usual))
-    canary = max(1, math.ceil(usual * share / 100))
-    stable = usual
-    if rollout.strategy == "recreate":
+    if canary is None:
+        return draining | ({stable: replicas} if stable else {})
+    if stable is None:
+        return draining | {canary: replicas}
+    share = next_weight(status, create_steps(settings, replicas))
+    of_canary = max(1, math.ceil(replicas * share / 100))
+    of_stable = replicas
+    if settings.strategy == "recreate":
         if not is_held:
-            stable = 0
-        elif not state.weight:
-            canary = 0
-    elif is_replacing(state, rollout):
-        canary = min(canary, max(1, usual - 1), available + 1)
-        stable = max(1, usual - canary)
-    canary = max(canary, wanted.get(state.canary, 0))  # one that still drains has them already
-    return wanted | {state.stable: stable, state.canary: canary}
+            of_stable = 0
+        elif not status.rollout.approved_weight:
+            of_canary = 0
+    elif is_replacing(status, settings):
+        of_canary = min(of_canary, max(1, replicas - 1), available + 1)
+        of_stable = max(1, replicas - of_canary)
+    of_canary = max(of_canary, draining.get(canary, 0))  # one that still drains has them already
+    return draining | {stable: of_stable, canary: of_canary}
 
 
-def carries(available: int, state: State, rollout: Rollout, usual: int) -> int:
-    """Percent of the conversations that so many pods of the canary can carry.
+def capacity_percent(
+    available: int, status: ChatAgentStatus, settings: Rollout, replicas: int
+) -> int:
+    """Compute the percent of the conversations that the canary's available pods can serve.
 
-    In place of stable pods the last one of which is left until the end, all but one carry all.
+    Where they replace stable pods, of which one stays until the end, all but one can serve all.
     """
-    enough = max(1, usual - 1) if is_replacing(state, rollout) else usual
-    return 100 if available >= enough else 100 * available // usual
+    enough = max(1, replicas - 1) if is_replacing(status, settings) else replicas
+    return 100 if available >= enough else 100 * available // replicas
 
 
-def finds_no_room(state: State, rollout: Rollout, usual: int) -> bool:
-    """Whether nobody can make room for a canary that has none."""
-    return rollout.capacity.mode == "surge" or usual == 1 or is_replacing(state, rollout)
+def cannot_free_room(status: ChatAgentStatus, settings: Rollout, replicas: int) -> bool:
+    """Whether no stable pod can be removed for a canary that is unschedulable."""
+    mode = settings.capacity.mode
+    return mode == "surge" or replicas == 1 or is_replacing(status, settings)

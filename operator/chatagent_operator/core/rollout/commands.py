@@ -1,4 +1,4 @@
-"""What a person asks of a rollout: the annotation `chatagent.dev/command`."""
+"""A person's command to a rollout: the annotation `chatagent.dev/command`, read but not applied."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ ACTIONS: tuple[Action, ...] = get_args(Action)
 
 @dataclass(frozen=True)
 class Command:
-    """What a person asked for."""
+    """A command."""
 
     id: str
     action: Action
     revision: str | None = None
-    """The canary that is meant; of `retry`, the failed one. Absent: whichever there is."""
+    """The canary that it is for; of `retry`, the failed revision. None: whichever there is."""
     full: bool = False
-    """Of `promote`: without the steps that are left."""
+    """Of `promote`: skip all remaining steps."""
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """An annotation that is no command. It is answered once, as a command is."""
+    """An annotation that is not a command. It is refused once, as a command would be."""
 
     id: str
-    """Named by its text."""
-    why: str
+    """Digest of its text."""
+    reason: str
 
 
 def parse_command(text: str | None) -> Command | Unreadable | None:
-    """A command from its annotation."""
+    """Parse a command from its annotation."""
     if not text:
         return None
     try:
@@ -46,19 +46,23 @@ def parse_command(text: str | None) -> Command | Unreadable | None:
 def _parse(text: str) -> Command:
     try:
         raw = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"it is not JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"it is not JSON ({error}); write a JSON object") from None
     if not isinstance(raw, dict):
-        raise ValueError("it is not a JSON object")
+        raise ValueError(f"it is not a JSON object but {text!r:.60}; write a JSON object")
     fields = cast(dict[str, Any], raw)
     identifier, action, revision = (fields.get(k) for k in ("id", "action", "revision"))
     full = fields.get("full", False)
     if not isinstance(identifier, str) or not identifier:
-        raise ValueError("id must be a text that is new for every command")
+        raise ValueError(
+            f"id must be a string that is new for every command, not {identifier!r:.60}"
+        )
     if action not in ACTIONS:
-        raise ValueError(f"action must be one of {', '.join(ACTIONS)}")
+        raise ValueError(f"action must be one of {', '.join(ACTIONS)}, not {action!r:.60}")
     if revision is not None and not isinstance(revision, str):
-        raise ValueError("revision must be the name of a revision")
-    if not isinstance(full, bool) or (full and action != "promote"):
-        raise ValueError("full must be true or false, and is only for promote")
+        raise ValueError(f"revision must be the name of a revision, not {revision!r:.60}")
+    if not isinstance(full, bool):
+        raise ValueError(f"full must be true or false, not {full!r:.60}")
+    if full and action != "promote":
+        raise ValueError(f"full must be absent or false for {action}; it is only for promote")
     return Command(identifier, action, revision, full)

@@ -109,7 +109,11 @@ def read_result(
     for facts in pods.values():
         if "measures" in facts.report:
             return _judge_report(evaluation, facts.report)
-    if previous and previous.report == evaluation.job and previous.verdict in ("Passed", "Failed"):
+    if (
+        previous
+        and previous.report == evaluation.job
+        and previous.verdict in ("Succeeded", "Failed")
+    ):
         return previous
     reports = [trouble for facts in pods.values() if (trouble := of_report(facts.report))]
     child = observed.get("Job", evaluation.job)

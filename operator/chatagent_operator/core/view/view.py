@@ -23,7 +23,8 @@ from chatagent_operator.core.observed.trouble import Trouble
 from chatagent_operator.core.revision import Revision
 from chatagent_operator.core.rollout import capacity
 from chatagent_operator.core.rollout.commands import Command, Unreadable
-from chatagent_operator.core.rollout.machine import Seen, State, elapsed
+from chatagent_operator.core.rollout.context import Seen
+from chatagent_operator.core.rollout.times import elapsed
 from chatagent_operator.core.routing.routes import (
     ROUTES_KEY,
     Routes,
@@ -210,7 +211,7 @@ class View:
             return not self.is_terminating(self.previous.rollout.started_at)
         if self._is_scaling_down:
             return False  # one of the stable pods is being replaced by it
-        return capacity.finds_no_room(self.state, rollout, usual)
+        return capacity.cannot_free_room(self.previous, rollout, usual)
 
     @cached_property
     def _is_scaling_down(self) -> bool:
@@ -237,15 +238,16 @@ class View:
         """The gateway follows the routes as last written."""
         return self.routes.generation == self.observed.applied.generation
 
-    def find_routes(self, state: State, weight: int) -> Routes:
+    def find_routes(self, status: ChatAgentStatus) -> Routes:
         """Return the routes for a state of the rollout."""
+        rollout = status.rollout
         return find_routes(
             self.routes,
-            stable=state.stable,
-            canary=state.canary,
-            weight=weight,
-            is_offered=state.offered and not state.weight,
-            draining=[each.revision for each in state.draining],
+            stable=status.stable_revision,
+            canary=status.canary_revision,
+            weight=rollout.weight,
+            is_offered=rollout.offered and not rollout.approved_weight,
+            draining=[each.revision for each in status.draining],
             is_in_force=self.is_in_force,
             address=self.address,
         )
@@ -253,8 +255,7 @@ class View:
     @cached_property
     def is_settled(self) -> bool:
         """The gateway does what was last decided."""
-        wanted = self.find_routes(self.state, self.previous.rollout.weight)
-        return wanted == self.routes and self.is_in_force
+        return self.find_routes(self.previous) == self.routes and self.is_in_force
 
     # Judging
 
@@ -308,29 +309,23 @@ class View:
     # The rollout
 
     @cached_property
-    def state(self) -> State:
-        """The state of the rollout, as last written."""
-        return state_of(self.previous)
-
-    @cached_property
     def seen(self) -> Seen:
         """What the rollout decides on."""
-        target, spec = self.target.name, self.agent.spec
-        trouble = self.find_trouble(target) or self.index_trouble
+        desired, spec = self.target.name, self.agent.spec
+        trouble = self.find_trouble(desired) or self.index_trouble
         return Seen(
-            target=target,
+            desired=desired,
             now=self.now,
             ready=self.ready,
             is_indexed=self.is_indexed(self.target),
-            is_stuck=self.index_trouble is not None,
-            carries=capacity.carries(
-                self.available(target), self.state, spec.rollout, spec.replicas
+            has_indexing_failed=self.index_trouble is not None,
+            capacity=capacity.capacity_percent(
+                self.available(desired), self.previous, spec.rollout, spec.replicas
             ),
-            trouble=trouble.message if trouble else "",
-            is_crowded=self.lacks_capacity,
-            is_reached=target in self.observed.applied.reached,
-            in_force=self.previous.rollout.weight,
-            is_settled=self.is_settled,
+            problem=trouble.message if trouble else "",
+            is_unschedulable=self.lacks_capacity,
+            is_reachable=desired in self.observed.applied.reached,
+            is_gateway_current=self.is_settled,
             measurement=self.measurement,
             evaluation=self.quality,
             command=self.command,
@@ -357,31 +352,3 @@ def read_routes(agent: str, observed: Observed) -> Routes:
         except RoutesError:
             pass  # it was edited by hand: it is written again
     return Routes(generation=0)
-
-
-def state_of(previous: ChatAgentStatus) -> State:
-    """The rollout's state as remembered in the status."""
-    going = previous.rollout
-    return State(
-        stable=previous.stable_revision,
-        canary=previous.canary_revision,
-        failed=previous.failed_revision,
-        failed_reason=previous.failed_reason,
-        failed_message=previous.failed_message,
-        started_at=going.started_at,
-        waiting_since=going.waiting_since,
-        step=going.step or 0,
-        step_started_at=going.step_started_at,
-        weight=going.approved_weight,
-        offered=going.offered,
-        weighted_at=going.weighted_at,
-        paused=going.paused,
-        full=going.full,
-        replacing=going.replacing,
-        path=going.path,
-        analysis=previous.analysis,
-        draining=previous.draining,
-        history=previous.history,
-        last_command_id=going.last_command_id,
-        last_command_result=going.last_command_result,
-    )

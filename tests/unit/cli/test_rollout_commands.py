@@ -1,4 +1,4 @@
-"""Commands: one at a time, about the revision that was seen, and with an end to the waiting."""
+"""Commands: one at a time, about the revision that was shown, and with a time limit."""
 
 from __future__ import annotations
 
@@ -8,69 +8,71 @@ from typing import Any
 
 import pytest
 
-from chatagent_operator.cli import commands, orders
-from chatagent_operator.cli.arguments import ORDERS, parser
+from chatagent_operator.cli import commands, rollout_commands
+from chatagent_operator.cli.arguments import ROLLOUT_COMMANDS, build_parser
 from chatagent_operator.cli.errors import NO_ANSWER, REFUSED, CommandError
 from chatagent_operator.core.names import COMMAND_ANNOTATION
 from chatagent_operator.core.rollout.commands import ACTIONS
 from chatagent_operator.kube.errors import RejectedError
-from tests.unit.cli.cluster import SHOP, Body, FakeServer, obey
+from tests.unit.cli.cluster import SHOP, Body, FakeServer, apply_command
 from tests.unit.cli.stories import CANARY, CANARY_STATUS, FAILED_STATUS, server
 
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(orders, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(rollout_commands, "POLL_SECONDS", 0.0)
 
 
-def given(fake: FakeServer) -> Body:
-    """The command that stands now."""
+def read_command(fake: FakeServer) -> Body:
+    """The command in the annotation."""
     return json.loads(fake.objects[SHOP]["metadata"]["annotations"][COMMAND_ANNOTATION])
 
 
 async def run(fake: FakeServer, *line: str) -> Any:
-    return await commands.order(fake.cluster, parser().parse_args([*line, "--timeout", "5"]))
+    return await commands.send_command(
+        fake.cluster, build_parser().parse_args([*line, "--timeout", "5"])
+    )
 
 
 def test_every_action_has_a_command() -> None:
-    assert sorted(ORDERS) == sorted(ACTIONS)
+    assert sorted(ROLLOUT_COMMANDS) == sorted(ACTIONS)
 
 
 @pytest.mark.parametrize("action", [a for a in ACTIONS if a != "retry"])
 async def test_it_is_about_the_canary_that_was_seen(action: str) -> None:
     fake = server(CANARY_STATUS)
-    fake.operator = obey
+    fake.operator = apply_command
     result = await run(fake, action, "shop")
-    assert (given(fake)["action"], given(fake)["revision"]) == (action, CANARY)
-    assert "full" not in given(fake)
+    assert (read_command(fake)["action"], read_command(fake)["revision"]) == (action, CANARY)
+    assert "full" not in read_command(fake)
     assert result.document["result"] == f"{action} done"
-    assert result.document["id"] == given(fake)["id"]
+    assert result.document["id"] == read_command(fake)["id"]
 
 
 async def test_retry_is_about_the_failed_one() -> None:
     fake = server(FAILED_STATUS)
-    fake.operator = obey
+    fake.operator = apply_command
     await run(fake, "retry", "shop")
-    assert (given(fake)["action"], given(fake)["revision"]) == ("retry", CANARY)
+    assert (read_command(fake)["action"], read_command(fake)["revision"]) == ("retry", CANARY)
 
 
 async def test_promote_in_full() -> None:
     fake = server(CANARY_STATUS)
-    fake.operator = obey
+    fake.operator = apply_command
     await run(fake, "promote", "shop", "--full")
-    assert given(fake)["full"] is True
+    assert read_command(fake)["full"] is True
 
 
 @pytest.mark.parametrize(
-    ("status", "action", "said"),
+    ("status", "action", "message"),
     [
         (FAILED_STATUS, "promote", "no canary to promote"),
         (CANARY_STATUS, "retry", "no failed revision"),
     ],
 )
-async def test_nothing_to_command(status: Body, action: str, said: str) -> None:
+async def test_nothing_to_command(status: Body, action: str, message: str) -> None:
     fake = server(status)
-    with pytest.raises(CommandError, match=said) as refused:
+    with pytest.raises(CommandError, match=message) as refused:
         await run(fake, action, "shop")
     assert refused.value.exit_code == REFUSED
     assert not fake.writes
@@ -78,20 +80,20 @@ async def test_nothing_to_command(status: Body, action: str, said: str) -> None:
 
 async def test_a_refusal_is_an_error() -> None:
     def refuse(fake: FakeServer, stored: Body) -> None:
-        obey(fake, stored)
-        stored["status"]["rollout"]["lastCommandResult"] = "refused: it is paused already"
+        apply_command(fake, stored)
+        stored["status"]["rollout"]["lastCommandResult"] = "refused: the rollout is already paused"
 
     fake = server(CANARY_STATUS)
     fake.operator = refuse
-    with pytest.raises(CommandError, match="it is paused already") as refused:
+    with pytest.raises(CommandError, match="the rollout is already paused") as refused:
         await run(fake, "pause", "shop")
     assert refused.value.exit_code == REFUSED
 
 
 async def test_no_operator() -> None:
     fake = server(CANARY_STATUS)
-    with pytest.raises(CommandError, match="is it running") as silence:
-        await orders.give(fake.cluster, "shop", "abort", 0.01)
+    with pytest.raises(CommandError, match="check that it is running") as silence:
+        await rollout_commands.send_command(fake.cluster, "shop", "abort", 0.01)
     assert silence.value.exit_code == NO_ANSWER
     assert len(fake.writes) == 1
 
@@ -100,19 +102,21 @@ async def test_a_command_without_an_answer_is_not_overwritten() -> None:
     fake = server(CANARY_STATUS)
     earlier = {"id": "theirs", "action": "promote", "revision": CANARY}
     fake.objects[SHOP]["metadata"]["annotations"] = {COMMAND_ANNOTATION: json.dumps(earlier)}
-    with pytest.raises(CommandError, match="not overwritten") as silence:
-        await orders.give(fake.cluster, "shop", "abort", 0.01)
+    with pytest.raises(
+        CommandError, match=r"pending after 0\.01 s and is not overwritten"
+    ) as silence:
+        await rollout_commands.send_command(fake.cluster, "shop", "abort", 0.01)
     assert silence.value.exit_code == NO_ANSWER
-    assert given(fake) == earlier
+    assert read_command(fake) == earlier
 
 
 async def test_what_is_no_command_is_not_waited_for() -> None:
     fake = server(CANARY_STATUS)
     fake.objects[SHOP]["metadata"]["annotations"] = {COMMAND_ANNOTATION: "go"}
     fake.operator = lambda server, body: None
-    with pytest.raises(CommandError, match="is it running"):
-        await orders.give(fake.cluster, "shop", "abort", 0.01)
-    assert given(fake)["action"] == "abort"
+    with pytest.raises(CommandError, match="check that it is running"):
+        await rollout_commands.send_command(fake.cluster, "shop", "abort", 0.01)
+    assert read_command(fake)["action"] == "abort"
 
 
 async def test_whoever_was_faster_comes_first() -> None:
@@ -122,7 +126,7 @@ async def test_whoever_was_faster_comes_first() -> None:
     answered: list[str] = []
 
     def operator(fake: FakeServer, stored: Body) -> None:
-        obey(fake, stored)
+        apply_command(fake, stored)
         if (last := stored["status"]["rollout"].get("lastCommandId")) and last not in answered:
             answered.append(last)
 
@@ -137,7 +141,7 @@ async def test_whoever_was_faster_comes_first() -> None:
 
     fake.operator = operator
     fake.request = interrupted
-    answer = await orders.give(fake.cluster, "shop", "abort", 5)
+    answer = await rollout_commands.send_command(fake.cluster, "shop", "abort", 5)
     assert answered == ["theirs", answer.id]
 
 
@@ -146,7 +150,7 @@ async def test_two_at_once_are_both_answered() -> None:
     answered: list[str] = []
 
     def operator(fake: FakeServer, stored: Body) -> None:
-        obey(fake, stored)
+        apply_command(fake, stored)
         if (last := stored["status"]["rollout"].get("lastCommandResult")) and (
             not answered or answered[-1] != last
         ):
@@ -154,21 +158,21 @@ async def test_two_at_once_are_both_answered() -> None:
 
     fake.operator = operator
     done = await asyncio.gather(
-        orders.give(fake.cluster, "shop", "promote", 5),
-        orders.give(fake.cluster, "shop", "abort", 5),
+        rollout_commands.send_command(fake.cluster, "shop", "promote", 5),
+        rollout_commands.send_command(fake.cluster, "shop", "abort", 5),
         return_exceptions=True,
     )
     assert sorted(answered) == ["abort done", "promote done"]
-    assert any(isinstance(each, orders.Answer) for each in done)
+    assert any(isinstance(each, rollout_commands.CommandResult) for each in done)
 
 
 async def test_an_answer_is_seen_although_another_command_follows() -> None:
-    """By the time of a second look, the status answers somebody else."""
+    """By the time of a second read, the status has the result of another command."""
     fake = server(CANARY_STATUS)
     fake.watched = []
 
     def operator(fake: FakeServer, stored: Body) -> None:
-        obey(fake, stored)
+        apply_command(fake, stored)
         assert fake.watched is not None
         if fake.writes and not fake.watched:
             fake.watched.append(json.loads(json.dumps(stored)))
@@ -176,7 +180,9 @@ async def test_an_answer_is_seen_although_another_command_follows() -> None:
             stored["metadata"]["annotations"][COMMAND_ANNOTATION] = '{"id": "x", "action": "abort"}'
 
     fake.operator = operator
-    assert (await orders.give(fake.cluster, "shop", "promote", 5)).result == "promote done"
+    assert (
+        await rollout_commands.send_command(fake.cluster, "shop", "promote", 5)
+    ).result == "promote done"
 
 
 async def test_another_command_that_did_not_wait_is_told() -> None:
@@ -187,8 +193,8 @@ async def test_another_command_that_did_not_wait_is_told() -> None:
             stored["metadata"]["annotations"][COMMAND_ANNOTATION] = '{"id": "x", "action": "abort"}'
 
     fake.operator = overwritten
-    with pytest.raises(CommandError, match="another command followed") as silence:
-        await orders.give(fake.cluster, "shop", "promote", 5)
+    with pytest.raises(CommandError, match="another command replaced this one") as silence:
+        await rollout_commands.send_command(fake.cluster, "shop", "promote", 5)
     assert silence.value.exit_code == NO_ANSWER
 
 
@@ -202,18 +208,18 @@ async def test_what_the_server_refuses_is_told() -> None:
 
     fake.request = forbidden
     with pytest.raises(RejectedError, match="you may not"):
-        await orders.give(fake.cluster, "shop", "abort", 5)
+        await rollout_commands.send_command(fake.cluster, "shop", "abort", 5)
 
 
 async def test_no_such_agent() -> None:
-    with pytest.raises(CommandError, match="no ChatAgent 'shoe' in namespace 'demo'"):
+    with pytest.raises(CommandError, match="ChatAgent 'shoe' not found in namespace 'demo'"):
         await run(server(CANARY_STATUS), "abort", "shoe")
 
 
 @pytest.mark.parametrize("line", [["get", "--nope"], ["promote"], ["abort", "a", "--timeout", "0"]])
 def test_wrong_usage_is_one_line(line: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        parser().parse_args(line)
+        build_parser().parse_args(line)
     assert ended.value.code == 2
     said = capsys.readouterr().err
     assert said.startswith("error: ")

@@ -1,4 +1,4 @@
-"""What a person sees, as text that somebody has looked at, and as JSON."""
+"""What the commands show, as text (compared with golden files) and as JSON."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import yaml
 from chatagent_operator.api import rollout
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.cli import commands, watching
-from chatagent_operator.cli.arguments import parser
+from chatagent_operator.cli.arguments import build_parser
 from chatagent_operator.cli.cluster import Cluster
 from chatagent_operator.cli.errors import NO_ANSWER, CommandError
-from chatagent_operator.cli.evaluations import evaluate
-from chatagent_operator.cli.printing import age, cut, width
+from chatagent_operator.cli.evaluations import show_evaluation
+from chatagent_operator.cli.printing import format_age, text_width, truncate
 from chatagent_operator.cli.result import Result
 from chatagent_operator.core.agent import Agent
 from chatagent_operator.core.children.evaluation import build_report
@@ -34,7 +34,7 @@ EVALUATION = rollout.Evaluation.model_validate({"configMap": {"name": "questions
 
 
 def words(*line: str) -> argparse.Namespace:
-    return parser().parse_args(line)
+    return build_parser().parse_args(line)
 
 
 @pytest.mark.parametrize(
@@ -70,21 +70,23 @@ def words(*line: str) -> argparse.Namespace:
 async def test_one_agent(
     golden: Golden, name: str, status: dict[str, Any], spec: dict[str, Any]
 ) -> None:
-    found = await commands.get(server(status, **spec).cluster, words("get", "shop"))
-    golden.check(f"{name}.txt", found.printed("text", NOW) + "\n")
+    found = await commands.get_agents(server(status, **spec).cluster, words("get", "shop"))
+    golden.check(f"{name}.txt", found.render("text", NOW) + "\n")
 
 
 async def test_all_agents(golden: Golden) -> None:
     fake = server(CANARY_STATUS)
-    here = await commands.get(fake.cluster, words("get"))
-    everywhere = await commands.get(Cluster(fake, None), words("get", "-A"))
-    text = f"{here.printed('text', NOW)}\n\n{everywhere.printed('text', NOW)}\n"
+    here = await commands.get_agents(fake.cluster, words("get"))
+    everywhere = await commands.get_agents(Cluster(fake, None), words("get", "-A"))
+    text = f"{here.render('text', NOW)}\n\n{everywhere.render('text', NOW)}\n"
     golden.check("cli-table.txt", text)
 
 
 async def test_the_document_holds_what_the_text_does() -> None:
-    found = await commands.get(server(CANARY_STATUS).cluster, words("get", "shop", "-o", "json"))
-    document = json.loads(found.printed("json", NOW))
+    found = await commands.get_agents(
+        server(CANARY_STATUS).cluster, words("get", "shop", "-o", "json")
+    )
+    document = json.loads(found.render("json", NOW))
     assert [(each["revision"], each["role"], each["weight"]) for each in document["revisions"]] == [
         (STABLE, "stable", 95),
         (CANARY, "canary", 5),
@@ -96,11 +98,11 @@ async def test_the_document_holds_what_the_text_does() -> None:
 
 async def test_history_and_diff(golden: Golden) -> None:
     cluster = server(FAILED_STATUS).cluster
-    past = await commands.history(cluster, words("history", "shop"))
-    golden.check("cli-history.txt", past.printed("text", NOW) + "\n")
-    changed = await commands.diff(cluster, words("diff", "shop"))
-    golden.check("cli-diff.txt", changed.printed("text", NOW) + "\n")
-    by_number = await commands.diff(cluster, words("diff", "shop", "2", "3"))
+    past = await commands.show_history(cluster, words("history", "shop"))
+    golden.check("cli-history.txt", past.render("text", NOW) + "\n")
+    changed = await commands.show_diff(cluster, words("diff", "shop"))
+    golden.check("cli-diff.txt", changed.render("text", NOW) + "\n")
+    by_number = await commands.show_diff(cluster, words("diff", "shop", "2", "3"))
     assert by_number.document == changed.document
     assert {each["path"] for each in changed.document["changes"]} == {
         "image",
@@ -111,8 +113,10 @@ async def test_history_and_diff(golden: Golden) -> None:
 
 @pytest.mark.parametrize("word", ["canary", "9", "ffff", "abc"])
 async def test_a_revision_that_is_not_there(word: str) -> None:
-    with pytest.raises(CommandError, match=r"there are 3 \(9d7f6748\), 2 \(5b1f0c9e\)"):
-        await commands.diff(server(FAILED_STATUS).cluster, words("diff", "shop", word, "stable"))
+    with pytest.raises(CommandError, match=r"revisions are 3 \(9d7f6748\), 2 \(5b1f0c9e\)"):
+        await commands.show_diff(
+            server(FAILED_STATUS).cluster, words("diff", "shop", word, "stable")
+        )
 
 
 def kept(log: str) -> dict[str, Any]:
@@ -122,7 +126,7 @@ def kept(log: str) -> dict[str, Any]:
     return build_report(Agent("demo", "shop", "uid-1", 7, model), of, log)
 
 
-def asked(name: str, question: str, *lost: str) -> dict[str, Any]:
+def question_line(name: str, question: str, *lost: str) -> dict[str, Any]:
     """A question as the Job prints it."""
     return {
         "id": name,
@@ -137,16 +141,16 @@ def asked(name: str, question: str, *lost: str) -> dict[str, Any]:
 async def test_an_evaluation(golden: Golden) -> None:
     fake = server(CANARY_STATUS)
     lines: list[dict[str, Any]] = [
-        asked("returns-3", "Can I return a lamp?", "facts"),
-        asked("a", "And?"),
-        *[asked("long", "?" * questions.BYTES)] * 3,
+        question_line("returns-3", "Can I return a lamp?", "facts"),
+        question_line("a", "And?"),
+        *[question_line("long", "?" * questions.BYTES)] * 3,
         {"questions": 5, "measures": {}},
     ]
     fake.objects[REPORT] = kept("".join(f"{json.dumps(line)}\n" for line in lines))
-    found = await evaluate(fake.cluster, words("evaluate", "shop"))
-    golden.check("cli-evaluation.txt", found.printed("text", NOW) + "\n")
-    document = json.loads(found.printed("json", NOW))
-    assert yaml.safe_load(found.printed("yaml", NOW)) == document
+    found = await show_evaluation(fake.cluster, words("evaluate", "shop"))
+    golden.check("cli-evaluation.txt", found.render("text", NOW) + "\n")
+    document = json.loads(found.render("json", NOW))
+    assert yaml.safe_load(found.render("yaml", NOW)) == document
     assert (document["questions"], document["leftOut"], document["log"]) == (5, 3, None)
     (changed,) = document["changed"]
     assert (changed["id"], changed["canary"]["reply"]) == ("returns-3", "I do not know.")
@@ -155,25 +159,27 @@ async def test_an_evaluation(golden: Golden) -> None:
 async def test_of_a_job_that_failed_the_log_is_shown() -> None:
     fake = server(CANARY_STATUS)
     fake.objects[REPORT] = kept("questions.yaml:3: no id\nbye\n")
-    found = await evaluate(fake.cluster, words("evaluate", "shop"))
+    found = await show_evaluation(fake.cluster, words("evaluate", "shop"))
     assert found.document["log"] == "questions.yaml:3: no id\nbye\n"
-    assert "but its log:\n  questions.yaml:3: no id\n  bye" in found.printed("text", NOW)
+    assert "without a report. Its log:\n  questions.yaml:3: no id\n  bye" in found.render(
+        "text", NOW
+    )
 
 
-async def test_an_evaluation_that_nobody_asked_for() -> None:
+async def test_an_agent_without_an_evaluation() -> None:
     with pytest.raises(CommandError, match=r"spec\.rollout\.analysis\.evaluation"):
-        await evaluate(server(FAILED_STATUS).cluster, words("evaluate", "shop"))
+        await show_evaluation(server(FAILED_STATUS).cluster, words("evaluate", "shop"))
 
 
 async def test_a_status_of_another_version() -> None:
     fake = server({"rollout": {"weight": "five"}})
     with pytest.raises(CommandError, match=r"status\.rollout\.weight") as refused:
-        await commands.get(fake.cluster, words("get", "shop"))
+        await commands.get_agents(fake.cluster, words("get", "shop"))
     assert refused.value.exit_code == NO_ANSWER
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "text"),
     [
         (0, "0s"),
         (119, "119s"),
@@ -184,15 +190,15 @@ async def test_a_status_of_another_version() -> None:
         (90000, "1d1h"),
     ],
 )
-def test_ages(seconds: int, said: str) -> None:
+def test_ages(seconds: int, text: str) -> None:
     since = (NOW - timedelta(seconds=seconds)).isoformat()
-    assert age(since, NOW) == said
+    assert format_age(since, NOW) == text
 
 
 def test_wide_characters_take_two_columns() -> None:
-    assert width("退货 ok") == 7
-    assert cut("退货退货", 5) == "退货…"
-    assert cut("return", 6) == "return"
+    assert text_width("退货 ok") == 7
+    assert truncate("退货退货", 5) == "退货…"
+    assert truncate("return", 6) == "return"
 
 
 class _EnoughError(Exception):
@@ -211,13 +217,13 @@ async def _watched(looks: list[Result | ApiError], out: io.StringIO) -> str:
         return found
 
     with pytest.raises(_EnoughError):
-        await watching.watch(look, "text", lambda: NOW, out)
+        await watching.watch_view(look, "text", lambda: NOW, out)
     return out.getvalue()
 
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(watching, "POLL_SECONDS", 0.0)
 
 
 def shown(state: int, text: str) -> Result:
@@ -248,7 +254,7 @@ async def test_a_terminal_is_drawn_over(monkeypatch: pytest.MonkeyPatch) -> None
     text = await _watched(looks, _Terminal())
     first, second, third, fourth = text.split("\x1b[J")[1:]
     assert first == "a\nb\n\x1b[2A\r"
-    assert second == "a\nb\n\nno answer: 0: …\n\x1b[4A\r"
+    assert second == "a\nb\n\nno response: 0…\n\x1b[4A\r"
     assert third == "c\nc\nc\n…\n\x1b[4A\r"
     assert fourth == "x" * 14 + "…\n"
 
@@ -259,4 +265,4 @@ async def test_a_refusal_ends_the_watch() -> None:
         raise ApiError(403, "forbidden")
 
     with pytest.raises(ApiError):
-        await watching.watch(look, "text", lambda: NOW, io.StringIO())
+        await watching.watch_view(look, "text", lambda: NOW, io.StringIO())

@@ -1,0 +1,64 @@
+"""A rollout's state machine: which revision is stable, which is tried, and where its steps are.
+
+The state is the ChatAgent's status and nothing else. `advance` takes the previous status and what
+is observed now, and returns the status with the rollout's fields changed; to repeat it with the
+same observations changes nothing. What rolls a revision back comes before what continues its
+rollout, and waits for nothing.
+"""
+
+from __future__ import annotations
+
+from chatagent_operator.api.rollout import Rollout
+from chatagent_operator.api.status import ChatAgentStatus
+from chatagent_operator.core import names
+from chatagent_operator.core.rollout.apply_command import apply_command
+from chatagent_operator.core.rollout.context import RolloutContext, Seen
+from chatagent_operator.core.rollout.decision import Decision
+from chatagent_operator.core.rollout.draining import expire_draining
+from chatagent_operator.core.rollout.follow import follow_desired_revision, follow_steps
+from chatagent_operator.core.rollout.limits import (
+    enforce_deadline,
+    enforce_evaluation,
+    record_measurement,
+)
+from chatagent_operator.core.rollout.progress import apply_weight, run_steps
+from chatagent_operator.core.rollout.promotion import promote_first_revision
+from chatagent_operator.core.rollout.steps import create_step, path
+
+PHASES = (
+    follow_desired_revision,
+    follow_steps,
+    apply_command,
+    promote_first_revision,
+    record_measurement,
+    enforce_evaluation,
+    enforce_deadline,
+)
+"""What comes before the steps, in this order."""
+
+
+def advance(previous: ChatAgentStatus, seen: Seen, settings: Rollout, replicas: int) -> Decision:
+    """Advance a rollout as far as it goes now.
+
+    Args:
+        replicas: pods of the stable revision without a rollout.
+    """
+    steps = path(settings, replicas)
+    context = RolloutContext(
+        previous,
+        seen,
+        settings,
+        steps=tuple(create_step(step) for step in steps),
+        path=names.digest([step.model_dump(mode="json") for step in steps]),
+    )
+    for phase in PHASES:
+        context = phase(context)
+    context, waiting = run_steps(context)
+    context = expire_draining(context)
+    context, waiting = apply_weight(
+        context,
+        waiting,
+        in_force=previous.rollout.weight,
+        approved=previous.rollout.approved_weight,
+    )
+    return Decision(context.status, waiting, context.events)

@@ -1,0 +1,53 @@
+"""The result of one reconciliation of a rollout: the changed status, what it waits for, Events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from chatagent_operator.api.status import ChatAgentStatus
+
+EventType = Literal["Normal", "Warning"]
+
+
+@dataclass(frozen=True)
+class EventRecord:
+    """An Event to create for the ChatAgent."""
+
+    type: EventType
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What the rollout waits for."""
+
+    reason: str
+    message: str
+    is_paused: bool = False
+    """It waits for a person, or for a duration that a person configured."""
+    due: float | None = None
+    """Seconds after which the rollout must be reconciled again. None: a watch event is enough."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The changed status, what the rollout waits for, and the Events to create."""
+
+    status: ChatAgentStatus
+    """The previous status with the fields of the rollout changed, and no others."""
+    waiting: Waiting | None = None
+    events: tuple[EventRecord, ...] = ()
+
+    @property
+    def weight(self) -> int:
+        """Share of the new conversations that the canary gets now, in percent."""
+        return self.status.rollout.weight
+
+    @property
+    def live(self) -> tuple[str, ...]:
+        """Revisions that have pods, the stable one first."""
+        draining = (each.revision for each in self.status.draining)
+        live = (self.status.stable_revision, self.status.canary_revision, *draining)
+        return tuple(dict.fromkeys(revision for revision in live if revision))

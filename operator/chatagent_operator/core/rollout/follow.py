@@ -1,0 +1,57 @@
+"""Phases that follow the spec: another desired revision, other steps."""
+
+from __future__ import annotations
+
+from chatagent_operator.core.rollout.context import RolloutContext
+from chatagent_operator.core.rollout.state import (
+    clear_failure,
+    end_rollout,
+    start_canary,
+    unpause,
+    update_rollout,
+)
+
+
+def follow_desired_revision(context: RolloutContext) -> RolloutContext:
+    """Start a rollout of the desired revision, and end one of a revision no longer desired."""
+    status, desired, now = context.status, context.seen.desired, context.seen.now
+    if desired != status.failed_revision:
+        status = clear_failure(status)
+    stable, canary = status.stable_revision, status.canary_revision
+    if desired in (stable, status.failed_revision):
+        if canary:
+            message = f"revision {canary} is no longer desired"
+            context = context.add_event("Normal", "CanaryWithdrawn", message)
+            status = end_rollout(status, "Withdrawn", "SpecChanged", message, now)
+        return context.with_status(status)
+    if desired == canary:
+        return context.with_status(status)
+    if stable:
+        message = f"revision {desired} starts beside the stable revision {stable}"
+        context = context.add_event("Normal", "CanaryStarted", message)
+        if canary:
+            message = f"revision {desired} is desired now"
+            status = end_rollout(status, "Withdrawn", "SpecChanged", message, now)
+    return context.with_status(start_canary(status, desired, context.path, now))
+
+
+def follow_steps(context: RolloutContext) -> RolloutContext:
+    """Continue with changed steps, after those whose weight is approved already."""
+    status, rollout = context.status, context.rollout
+    if status.canary_revision is None or context.path == rollout.path:
+        return context
+    if rollout.path is None:
+        return context.update_rollout(path=context.path)
+    approved = rollout.approved_weight
+    reached = [n for n, step in enumerate(context.steps) if step.weight and step.weight <= approved]
+    step = (reached[-1] if reached else 0) or None
+    status = update_rollout(status, path=context.path, step=step, step_started_at=None)
+    if rollout.paused == "Inconclusive":  # the step that was inconclusive is replaced
+        status = unpause(status)
+    if approved and not context.steps and context.settings.strategy != "rolling":
+        # No step is left to wait at, and nobody has approved all of the weight.
+        status = update_rollout(status, paused="Command")
+    message = (
+        f"the steps have changed; revision {status.canary_revision} continues with the new ones"
+    )
+    return context.with_status(status).add_event("Normal", "StepsChanged", message)

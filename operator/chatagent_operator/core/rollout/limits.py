@@ -1,0 +1,75 @@
+"""Limits that roll a canary back: its measurements, its evaluation, its progress deadline.
+
+They come before what continues a rollout, and wait for nothing.
+"""
+
+from __future__ import annotations
+
+from chatagent_operator.api.status import AnalysisStatus
+from chatagent_operator.core.judging.analysis import summarize
+from chatagent_operator.core.rollout.context import RolloutContext
+from chatagent_operator.core.rollout.pods import describe_shortage
+from chatagent_operator.core.rollout.state import end_rollout, mark_failed
+from chatagent_operator.core.rollout.times import elapsed
+
+
+def record_measurement(context: RolloutContext) -> RolloutContext:
+    """Count a new measurement, and roll back where too many have failed at this weight."""
+    found, settings = context.seen.measurement, context.settings
+    if found is None or not context.is_canary_beside_stable:
+        return context
+    if settings.strategy != "canary":
+        return context  # the others are judged by readiness, and blueGreen by its evaluation
+    step, previous = context.present_step, context.status.analysis
+    is_at_step = step is not None and step.counts_measurements
+    is_new = found.at > (previous.measured_at or "")
+    if not is_new or found.window != context.rollout.weighted_at:
+        return context
+    if not (is_at_step or settings.analysis.background):
+        return context
+    analysis = AnalysisStatus(
+        verdict=found.verdict,
+        measured_at=found.at,
+        samples=found.samples,
+        succeeded=previous.succeeded + (is_at_step and found.verdict == "Succeeded"),
+        failed=previous.failed + (found.verdict == "Failed"),
+        inconclusive=previous.inconclusive + (is_at_step and found.verdict == "Inconclusive"),
+        measurements=previous.measurements + 1,
+        metrics=found.metrics,
+    )
+    context = context.with_status(context.status.model_copy(update={"analysis": analysis}))
+    if analysis.failed > settings.analysis.failure_limit:
+        return roll_back(context, "AnalysisFailed", summarize(found.metrics, "Failed"))
+    return context
+
+
+def enforce_evaluation(context: RolloutContext) -> RolloutContext:
+    """Roll back a canary whose answers are not good enough, before it gets any conversation."""
+    found, rollout = context.seen.evaluation, context.rollout
+    if not context.is_canary_beside_stable or rollout.approved_weight or rollout.full:
+        return context
+    if found and found.verdict == "Failed":
+        return roll_back(context, "EvaluationFailed", found.message)
+    return context
+
+
+def enforce_deadline(context: RolloutContext) -> RolloutContext:
+    """Roll back a canary that has lacked ready pods for too long."""
+    seen, since = context.seen, context.rollout.waiting_since
+    if not context.is_canary_beside_stable or not since or seen.is_indexing:
+        return context
+    limit = context.settings.progress_deadline_seconds
+    shortage = describe_shortage(context)
+    if shortage is None or elapsed(since, seen.now) <= limit:
+        return context
+    reason = "InsufficientCapacity" if seen.is_unschedulable else "ProgressDeadlineExceeded"
+    return roll_back(context, reason, f"it exceeded the progress deadline of {limit} s: {shortage}")
+
+
+def roll_back(context: RolloutContext, reason: str, message: str) -> RolloutContext:
+    """End the rollout, and remember its revision as failed."""
+    revision = context.status.canary_revision or ""
+    status = end_rollout(context.status, "Failed", reason, message, context.seen.now)
+    status = mark_failed(status, revision, reason, message)
+    event = f"revision {revision} is rolled back: {message}"
+    return context.with_status(status).add_event("Warning", reason, event)

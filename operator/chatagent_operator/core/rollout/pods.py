@@ -1,0 +1,77 @@
+"""Waiting until the canary can take a weight: its pods are ready and every gateway reaches them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chatagent_operator.api.status import ChatAgentStatus
+from chatagent_operator.core.rollout.context import RolloutContext, RolloutStep, StepResult
+from chatagent_operator.core.rollout.decision import Waiting
+from chatagent_operator.core.rollout.times import elapsed
+
+
+def next_weight(status: ChatAgentStatus, steps: Sequence[RolloutStep]) -> int:
+    """Return the weight that the canary needs pods for: of this step, or the approved one."""
+    rollout = status.rollout
+    step = rollout.step or 0
+    if rollout.full or step >= len(steps):
+        return 100
+    if weight := steps[step].weight:
+        return max(weight, rollout.approved_weight)
+    later = (each.weight for each in steps[step:] if each.weight)
+    return rollout.approved_weight or next(later, 100)
+
+
+def describe_shortage(context: RolloutContext) -> str | None:
+    """Say why the canary cannot serve its next weight. None: it can."""
+    status, seen = context.status, context.seen
+    if status.canary_revision not in seen.ready:
+        return f"revision {status.canary_revision} is not ready yet" + _explain(seen.problem)
+    needed = next_weight(status, context.steps)
+    if status.stable_revision and seen.capacity < needed:
+        return (
+            f"the ready pods of revision {status.canary_revision} can serve {seen.capacity} % of "
+            f"the conversations, and {needed} % is needed" + _explain(seen.problem)
+        )
+    return None
+
+
+def wait_for_pods(context: RolloutContext) -> StepResult:
+    """Wait until the canary's pods can serve its next weight."""
+    shortage = describe_shortage(context)
+    if shortage is None:
+        return context.update_rollout(waiting_since=None), None
+    seen = context.seen
+    if seen.is_indexing:  # which has no deadline
+        message = f"{shortage}: its documents are being indexed"
+        context = context.update_rollout(offered=False, waiting_since=None)
+        return context, Waiting("WaitingForIndex", message)
+    since = context.rollout.waiting_since or seen.now
+    left = context.settings.progress_deadline_seconds - elapsed(since, seen.now) + 1
+    reason = "WaitingForRevision" if seen.is_indexed else "WaitingForIndex"
+    context = context.update_rollout(offered=False, waiting_since=since)
+    return context, Waiting(reason, shortage, due=left if left > 0 else None)
+
+
+def wait_for_gateway(context: RolloutContext) -> StepResult:
+    """Wait until every gateway pod can connect to the canary, before it gets its first weight."""
+    seen, rollout = context.seen, context.rollout
+    if seen.is_reachable and (
+        rollout.approved_weight or (rollout.offered and seen.is_gateway_current)
+    ):
+        return context, None
+    return context.update_rollout(offered=True), Waiting("WaitingForGateway", unreachable(context))
+
+
+def wait_for_weight(weight: int) -> Waiting:
+    """Wait until the gateway applies a weight."""
+    return Waiting("WaitingForGateway", f"the gateway does not apply weight {weight} % yet")
+
+
+def unreachable(context: RolloutContext) -> str:
+    """Say that the gateway does not reach the canary."""
+    return f"the gateway cannot connect to revision {context.status.canary_revision} yet"
+
+
+def _explain(problem: str) -> str:
+    return f": {problem}" if problem else ""

@@ -1,0 +1,78 @@
+"""Running the steps of a rollout, as far as they go."""
+
+from __future__ import annotations
+
+from chatagent_operator.core.rollout.context import RolloutContext, StepResult
+from chatagent_operator.core.rollout.decision import Waiting
+from chatagent_operator.core.rollout.pods import unreachable, wait_for_pods
+from chatagent_operator.core.rollout.promotion import promote_canary
+from chatagent_operator.core.rollout.state import start_next_step
+
+
+def run_steps(context: RolloutContext) -> StepResult:
+    """Run steps until one has to wait, or the canary is promoted."""
+    if context.status.canary_revision is None:
+        return context, None
+    hold = find_hold(context)
+    if context.is_canary_beside_stable and context.settings.strategy == "recreate" and hold:
+        # The stable pods are replaced only by a rollout that continues.
+        return context.update_rollout(waiting_since=None), hold
+    context, waiting = wait_for_pods(context)
+    if context.status.stable_revision is None:
+        return context, waiting
+    waiting = waiting or hold
+    while waiting is None and context.status.canary_revision:
+        context, waiting = _run_step(context)
+    return context, waiting
+
+
+def find_hold(context: RolloutContext) -> Waiting | None:
+    """Return what keeps all steps from running."""
+    rollout, evaluation = context.rollout, context.seen.evaluation
+    if context.settings.paused:
+        message = "spec.rollout.paused is true; set it to false to continue the rollout"
+        return Waiting("PausedBySpec", message, is_paused=True)
+    if rollout.paused == "Command":
+        message = "the rollout is paused by a command; use `resume` to continue it"
+        return Waiting("PausedByCommand", message, is_paused=True)
+    if evaluation is None or rollout.approved_weight or rollout.full:
+        return None
+    if evaluation.verdict != "Succeeded":
+        message = evaluation.message or "the evaluation asks both revisions its questions"
+        return Waiting("Evaluating", message)
+    return None
+
+
+def apply_weight(
+    context: RolloutContext, waiting: Waiting | None, *, in_force: int, approved: int
+) -> StepResult:
+    """Set the weight of the canary: the approved one while it can serve, and 0 while it cannot.
+
+    Args:
+        in_force: the weight in the previous status.
+        approved: the approved weight in the previous status.
+    """
+    status, rollout = context.status, context.rollout
+    serves = status.stable_revision is not None and status.canary_revision in context.seen.ready
+    is_known = context.seen.is_reachable or in_force or rollout.approved_weight != approved
+    if serves and not is_known:
+        # Its pods are ready again, and not every gateway pod can connect to them yet.
+        serves, waiting = False, Waiting("WaitingForGateway", unreachable(context))
+    is_tried = context.is_canary_beside_stable
+    context = context.update_rollout(
+        weight=rollout.approved_weight if serves else 0,
+        steps=len(context.steps) if is_tried else None,
+    )
+    return context, waiting
+
+
+def _run_step(context: RolloutContext) -> StepResult:
+    index = context.rollout.step or 0
+    if context.rollout.full or index >= len(context.steps):
+        return promote_canary(context)
+    if context.rollout.step_started_at is None:
+        context = context.update_rollout(step=index, step_started_at=context.seen.now)
+    context, waiting = context.steps[index].run(context)
+    if waiting is None:
+        context = context.with_status(start_next_step(context.status, context.seen.now))
+    return context, waiting

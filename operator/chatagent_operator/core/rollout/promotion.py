@@ -1,0 +1,37 @@
+"""Making a revision the stable one: the first by being ready, a canary after its last step."""
+
+from __future__ import annotations
+
+from chatagent_operator.api.status import DrainingRevision
+from chatagent_operator.core.rollout.context import RolloutContext, StepResult
+from chatagent_operator.core.rollout.pods import wait_for_gateway, wait_for_pods, wait_for_weight
+from chatagent_operator.core.rollout.state import clear_rollout, end_rollout
+
+
+def promote_first_revision(context: RolloutContext) -> RolloutContext:
+    """Make the first revision of an agent stable once it is ready."""
+    status = context.status
+    canary = status.canary_revision
+    if status.stable_revision is not None or canary not in context.seen.ready:
+        return context
+    status = clear_rollout(status).model_copy(update={"stable_revision": canary})
+    return context.with_status(status).add_event("Normal", "Serving", f"revision {canary} serves")
+
+
+def promote_canary(context: RolloutContext) -> StepResult:
+    """Make the canary stable once it can take all conversations."""
+    for wait in (wait_for_pods, wait_for_gateway):
+        context, waiting = wait(context)
+        if waiting:
+            return context, waiting
+    status, now = context.status, context.seen.now
+    approved = status.rollout.approved_weight
+    if approved and not context.seen.is_gateway_current:
+        return context, wait_for_weight(approved)
+    canary, stable, draining = status.canary_revision, status.stable_revision, status.draining
+    if stable and context.settings.affinity.on_promote == "drain":
+        draining = (DrainingRevision(revision=stable, since=now), *draining)
+    message = f"revision {canary} is the stable revision now"
+    status = end_rollout(status, "Promoted", "Completed", message, now)
+    status = status.model_copy(update={"stable_revision": canary, "draining": draining})
+    return context.with_status(status).add_event("Normal", "Promoted", message), None

@@ -1,0 +1,56 @@
+"""The types of steps, one class in one file each. A new one is added to `STEP_TYPES`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from chatagent_operator.api.rollout import Rollout, Step
+from chatagent_operator.core.rollout.context import RolloutStep
+from chatagent_operator.core.rollout.steps.analysis import AnalysisStep
+from chatagent_operator.core.rollout.steps.pause import PauseStep
+from chatagent_operator.core.rollout.steps.set_weight import SetWeightStep
+
+STEP_TYPES: dict[str, Callable[[Any], RolloutStep]] = {
+    SetWeightStep.field: SetWeightStep,
+    PauseStep.field: PauseStep,
+    AnalysisStep.field: AnalysisStep,
+}
+"""Each type by the name of its field in `api.rollout.Step`."""
+
+
+class UnknownStepError(Exception):
+    """A step whose type this operator does not know."""
+
+
+def create_step(step: Step) -> RolloutStep:
+    """Create the step that the spec describes.
+
+    Raises:
+        UnknownStepError: no type of that name is registered.
+    """
+    create = STEP_TYPES.get(step.type)
+    if create is None:
+        known = ", ".join(Step.model_fields[name].alias or name for name in STEP_TYPES)
+        raise UnknownStepError(
+            f"spec.rollout.steps: the step type {step.type!r} is unknown to this operator; "
+            f"use one of {known}, or an operator that supports it"
+        )
+    return create(getattr(step, step.type))
+
+
+def create_steps(settings: Rollout, replicas: int) -> tuple[RolloutStep, ...]:
+    """Create the steps of a rollout before all conversations go to the new revision."""
+    return tuple(create_step(step) for step in path(settings, replicas))
+
+
+def path(settings: Rollout, replicas: int) -> tuple[Step, ...]:
+    """Return the steps of a rollout as the spec would describe them, for each strategy."""
+    match settings.strategy:
+        case "canary":
+            return settings.path()
+        case "rolling":
+            shares = dict.fromkeys(100 * n // replicas for n in range(1, replicas))
+            return tuple(Step(set_weight=share) for share in shares if share)
+        case "blueGreen" | "recreate":
+            return ()

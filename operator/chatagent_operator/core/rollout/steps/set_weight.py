@@ -1,0 +1,48 @@
+"""`setWeight`: send a share of the new conversations to the canary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from chatagent_operator.api.status import AnalysisStatus
+from chatagent_operator.core.rollout.context import RolloutContext, RolloutStep, StepResult
+from chatagent_operator.core.rollout.pods import wait_for_gateway, wait_for_pods, wait_for_weight
+
+
+@dataclass(frozen=True)
+class SetWeightStep(RolloutStep):
+    """It succeeds once the gateway applies the weight."""
+
+    value: int
+    field: ClassVar[str] = "set_weight"
+    skip_refusal: ClassVar[str | None] = (
+        "the weight of this step is not in force yet; wait for it, use `abort`, or use "
+        "`promote --full` to skip all remaining steps"
+    )
+
+    @property
+    def weight(self) -> int:
+        """The weight that it approves."""
+        return self.value
+
+    @property
+    def text(self) -> str:
+        """The step in a few words."""
+        return f"setWeight {self.value}%"
+
+    def run(self, context: RolloutContext) -> StepResult:
+        """Approve the weight once the canary can take it, then wait until it is in force."""
+        if context.rollout.approved_weight >= self.value:
+            waiting = None if context.seen.is_gateway_current else wait_for_weight(self.value)
+            return context, waiting
+        for wait in (wait_for_pods, wait_for_gateway):
+            context, waiting = wait(context)
+            if waiting:
+                return context, waiting
+        status = context.status.model_copy(update={"analysis": AnalysisStatus()})
+        context = context.with_status(status).update_rollout(
+            approved_weight=self.value, weighted_at=context.seen.now
+        )
+        message = f"revision {status.canary_revision} gets {self.value} % of the new conversations"
+        return context.add_event("Normal", "WeightSet", message), wait_for_weight(self.value)

@@ -1,0 +1,267 @@
+"""The leader of the operator dies, stops or is paused in the middle of a rollout under load."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster.installation import holder, leader, name_of, replicas, sample
+from tests.cluster.kubectl import (
+    FIRST_TAG,
+    SECOND_TAG,
+    AgentUnderTest,
+    Kubectl,
+    documents,
+    until,
+)
+from tests.e2e.traffic import Traffic
+
+KILLED_SECONDS = 15.0
+STOPPED_SECONDS = 2.0
+RETURNS = "# Returns\n\nYou can return a lamp within 30 days of delivery. Postage is 5 EUR.\n"
+QUESTIONS = ("How long do I have to return a lamp?", "What is the postage?")
+INTERVAL_SECONDS = 5
+ROLLOUT: dict[str, Any] = {
+    "steps": [
+        {"setWeight": 20},
+        {"analysis": {}},
+        {"setWeight": 50},
+        {"pause": {"duration": "5s"}},
+        {"setWeight": 100},
+    ],
+    "analysis": {"interval": f"{INTERVAL_SECONDS}s", "count": 2, "minSamples": 10},
+}
+
+Status = dict[str, Any]
+
+
+def weight(status: Status) -> int:
+    return (status.get("rollout") or {}).get("weight") or 0
+
+
+def measurements(status: Status) -> int:
+    return (status.get("analysis") or {}).get("measurements") or 0
+
+
+MOMENTS: dict[str, Callable[[Status], object]] = {
+    "the canary is made": lambda status: status.get("canaryRevision"),
+    "a weight is set": lambda status: weight(status) == 20,
+    "it is being measured": measurements,
+    "the next weight is set": lambda status: weight(status) == 50,
+    "it pauses": lambda status: weight(status) == 50 and status["rollout"].get("step") == 3,
+    "it becomes the stable one": lambda status: weight(status) == 100 or bool(status["history"]),
+}
+
+
+class Watch:
+    """Remembers every status that an agent had, from entering to leaving."""
+
+    def __init__(self, agent: AgentUnderTest) -> None:
+        self._agent = agent
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.statuses: list[Status] = []
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(10)
+
+    def check_measurements(self) -> None:
+        """Check that no measurement was counted twice, and none sooner than it was due."""
+        seen: list[tuple[int, str]] = []
+        for status in self.statuses:
+            count = measurements(status)
+            at = (status.get("analysis") or {}).get("measuredAt") or ""
+            if seen and (count, at) == seen[-1]:
+                continue
+            if seen and count > seen[-1][0]:
+                assert count == seen[-1][0] + 1, f"from {seen[-1]} to {(count, at)}"
+                assert at > seen[-1][1], f"{(count, at)} was counted from the reading of {seen[-1]}"
+            seen.append((count, at))
+        times = [at for count, at in seen if count]
+        assert len(times) == len(set(times)), f"a reading was counted twice: {seen}"
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            self.statuses.append(self._agent.status)
+            time.sleep(0.1)
+
+
+@pytest.fixture(autouse=True)
+def _room(operator: Kubectl, namespace: Kubectl) -> Generator[None]:
+    """Two replicas before, and agents go with their tests: the node has room for a few."""
+    ready(operator)
+    yield
+    namespace.run("delete", "chatagents", "--all", "--wait=false")
+
+
+def ready(operator: Kubectl) -> None:
+    operator.run("rollout", "status", "deployment/chatagent-operator", "--timeout=180s")
+    until(lambda: len(replicas(operator)) == 2 and leading(operator), "two replicas, one leads", 60)
+
+
+def leading(operator: Kubectl) -> list[str]:
+    """The replicas that say that they lead."""
+    pods = replicas(operator)
+    return [name_of(pod) for pod in pods if sample(pod, "chatagent_operator_leader") == 1]
+
+
+def serving(namespace: Kubectl, name: str) -> AgentUnderTest:
+    namespace.apply(documents(name, returns_md=RETURNS))
+    agent = AgentUnderTest(namespace, name)
+    agent.apply(FIRST_TAG, rollout=ROLLOUT)
+    agent.await_condition("Ready", seconds=240)
+    agent.ask(QUESTIONS[0])
+    return agent
+
+
+def kill(operator: Kubectl, pod: str) -> None:
+    """Kill the leader's process, as a node that is lost does: it releases nothing."""
+    os.kill(pid_of(operator, pod), signal.SIGKILL)
+
+
+def delete(operator: Kubectl, pod: str) -> None:
+    operator.run("delete", "pod", pod, "--wait=false")
+
+
+def pid_of(operator: Kubectl, pod: str) -> int:
+    """The process of a pod on this machine, which is the node."""
+    uid = operator.get("pod", pod)["metadata"]["uid"]
+    found: list[int] = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            groups = (folder / "cgroup").read_text(encoding="utf-8")
+            command = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue  # it has ended
+        if uid in groups.replace("_", "-") and b"chatagent" in command:
+            found.append(int(folder.name))
+    assert found, f"no process of pod {pod} ({uid}) is on this machine"
+    return min(found)
+
+
+def await_other(operator: Kubectl, before: str, seconds: float) -> float:
+    """Wait until another process leads; return the seconds that it took."""
+    begun = time.monotonic()
+    # A call of kubectl takes a moment of its own, on a busy machine a long one.
+    until(lambda: holder(operator) not in ("", before), "another leader", seconds + 5)
+    return time.monotonic() - begun
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_leader_that_is_killed_in_a_rollout(
+    operator: Kubectl, namespace: Kubectl, moment: str
+) -> None:
+    agent = serving(namespace, f"kill{list(MOMENTS).index(moment)}")
+    first = agent.status["stableRevision"]
+    with Traffic(agent.url, QUESTIONS, clients=3, pause=0.02) as traffic, Watch(agent) as watch:
+        agent.apply(SECOND_TAG, rollout=ROLLOUT)
+        until(lambda: MOMENTS[moment](agent.status), moment, 180)
+        before = holder(operator)
+        kill(operator, leader(operator))
+        took = await_other(operator, before, KILLED_SECONDS)
+        past = await_end(agent)
+        until(agent.in_force, "the weights in force", 30)
+        time.sleep(3)  # the traffic goes on for a moment: what comes too late is seen
+    assert took <= KILLED_SECONDS, f"{took:.1f} s"
+    assert past["outcome"] == "Promoted", past
+    assert agent.status["stableRevision"] != first
+    assert traffic.failed == []
+    watch.check_measurements()
+    ready(operator)
+    assert leading(operator) == [leader(operator)]
+
+
+@pytest.mark.timeout(900)
+def test_a_leader_that_is_deleted_in_a_rollout(operator: Kubectl, namespace: Kubectl) -> None:
+    agent = serving(namespace, "stopped")
+    with Traffic(agent.url, QUESTIONS, clients=3, pause=0.02) as traffic, Watch(agent) as watch:
+        agent.apply(SECOND_TAG, rollout=ROLLOUT)
+        until(lambda: weight(agent.status) == 20, "a weight", 180)
+        before, version = holder(operator), transitions(operator)
+        delete(operator, leader(operator))
+        took = await_other(operator, before, STOPPED_SECONDS)
+        past = await_end(agent)
+        time.sleep(3)
+    assert took <= STOPPED_SECONDS, f"{took:.1f} s"
+    assert transitions(operator) == version + 1
+    assert past["outcome"] == "Promoted", past
+    assert traffic.failed == []
+    watch.check_measurements()
+
+
+@pytest.mark.timeout(900)
+def test_a_leader_that_was_paused_writes_nothing_when_it_wakes(
+    operator: Kubectl, namespace: Kubectl
+) -> None:
+    agent = serving(namespace, "paused")
+    paused = leader(operator)
+    (pod,) = [each for each in replicas(operator) if name_of(each) == paused]
+    written = sample(pod, "chatagent_operator_writes_total")
+    pid, before = pid_of(operator, paused), holder(operator)
+    with Traffic(agent.url, QUESTIONS, clients=3, pause=0.02) as traffic, Watch(agent) as watch:
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            agent.apply(SECOND_TAG, rollout=ROLLOUT)
+            took = await_other(operator, before, KILLED_SECONDS)
+            until(lambda: weight(agent.status) == 20, "a weight", 180)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        until(lambda: sample(pod, "chatagent_operator_leader") == 0, "it is a standby", 10)
+        past = await_end(agent)
+    assert took <= KILLED_SECONDS, f"{took:.1f} s"
+    assert past["outcome"] == "Promoted", past
+    assert traffic.failed == []
+    watch.check_measurements()
+    assert sample(pod, "chatagent_operator_writes_total") == written
+    assert holder(operator) != before
+
+
+@pytest.mark.timeout(300)
+def test_a_new_leader_writes_nothing_that_is_as_it_should_be(
+    operator: Kubectl, namespace: Kubectl
+) -> None:
+    agent = serving(namespace, "idle")
+    agent.await_condition("Progressing", "False")
+    (standby,) = [each for each in replicas(operator) if name_of(each) != leader(operator)]
+    looks, written = "chatagent_operator_reconcile_seconds_count", "chatagent_operator_writes_total"
+    looked, wrote = sample(standby, looks), sample(standby, written)
+    version = agent.body["metadata"]["resourceVersion"]
+    before = holder(operator)
+    delete(operator, leader(operator))
+    await_other(operator, before, STOPPED_SECONDS)
+    until(lambda: sample(standby, looks) > looked, "a new leader reconciles every agent", 10)
+    ready(operator)
+    assert sample(standby, written) == wrote
+    assert agent.body["metadata"]["resourceVersion"] == version
+
+
+def await_end(agent: AgentUnderTest) -> dict[str, Any]:
+    """Wait for the end of the rollout; return what the history says of it."""
+
+    def over() -> dict[str, Any] | None:
+        status = agent.status
+        history = status.get("history", [])
+        return history[0] if history and not status.get("canaryRevision") else None
+
+    try:
+        return until(over, "the end of the rollout", 240)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{json.dumps(agent.status, indent=1)}") from None
+
+
+def transitions(operator: Kubectl) -> int:
+    return operator.get("lease", "chatagent-operator")["spec"]["leaseTransitions"]
