@@ -11,7 +11,7 @@ missing from it.
 
 A connection that died silently (half-open) is noticed by silence. Servers send a bookmark about
 once a minute, so that a live watch is seldom silent for longer than `silence_seconds`; where they
-do not, a watch of a quiet kind is opened again that often, which is cheap, since it goes on from
+do not, a watch of a quiet kind is opened again that often, which is cheap, since it continues from
 the last version.
 """
 
