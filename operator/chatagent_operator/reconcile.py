@@ -96,10 +96,13 @@ class Reconciler:
             return None
         agent = Agent(key[0], key[1], record.uid, record.generation, spec)
         command = parse_command(record.annotations.get(names.COMMAND_ANNOTATION))
-        sources = await self._sources.digests(key[0], _sources_of(spec))
+        named = _sources_of(spec)
         if _is_urgent(agent, command, previous):
-            observed = self._store.observed(key)  # a pod that hangs must not be waited for
+            # What hangs or cannot be read must not be waited for.
+            observed = self._store.observed(key)
+            sources = self._sources.last_digests(key[0], named)
         else:
+            sources = await self._sources.digests(key[0], named)
             observed = await self._observer.observe(key, agent, previous)
         observed = replace(observed, sources=sources)
         made = self._plan(agent, previous, observed, command, {})

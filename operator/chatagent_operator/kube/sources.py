@@ -47,6 +47,11 @@ class Sources:
         found = await asyncio.gather(*(self._digest((namespace, name)) for name in names))
         return {name: digest for name, digest in zip(names, found, strict=True) if digest}
 
+    def last_digests(self, namespace: str, wanted: Iterable[str]) -> dict[str, str]:
+        """Return the digests as last read, without asking whether the content changed since."""
+        keys = [(namespace, name) for name in wanted]
+        return {key[1]: self._digests[key][1] for key in keys if key in self._digests}
+
     def remember(self, key: Key, body: Mapping[str, Any]) -> str:
         """Keep the digest of a ConfigMap that was read whole; returns it."""
         metadata = body["metadata"]

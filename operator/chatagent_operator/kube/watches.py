@@ -67,7 +67,10 @@ class Watches:
         """Read the content of the ConfigMaps that agents name, with a list where there are many."""
         wanted = {key for key in self.store.sources() if not self.sources.is_known(key)}
         if len(wanted) <= MOST_READ_ONE_BY_ONE:
-            return  # each is read when it is needed
+            # One that cannot be read fails the reconciliation that needs it.
+            reads = (self.sources.digests(namespace, [name]) for namespace, name in wanted)
+            await asyncio.gather(*reads, return_exceptions=True)
+            return
         for place in self._places:
             if any(place in (None, namespace) for namespace, _ in wanted):
                 await self._list_contents(place, wanted)

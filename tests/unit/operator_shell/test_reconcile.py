@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
@@ -9,6 +10,7 @@ from typing import Any, cast
 import pytest
 from prometheus_client import CollectorRegistry
 
+from chatagent_operator.core import names
 from chatagent_operator.core.agent import Manifest
 from chatagent_operator.core.kinds import CHILDREN
 from chatagent_operator.core.names import Key
@@ -117,6 +119,9 @@ class Documents:
     async def digests(self, namespace: str, wanted: Iterable[str]) -> dict[str, str]:
         if self.error:
             raise self.error
+        return self.last_digests(namespace, wanted)
+
+    def last_digests(self, namespace: str, wanted: Iterable[str]) -> dict[str, str]:
         return {name: "c0ffee" for name in wanted if name == "help"}
 
 
@@ -294,3 +299,16 @@ async def test_a_status_of_a_later_operator_stops_nothing(world: World) -> None:
     status = world.kube.agent["status"]
     assert status["phase"] == "Ready"
     assert status["stableRevision"] != one
+
+
+async def test_an_abort_does_not_wait_for_documents_that_cannot_be_read() -> None:
+    world = World()
+    await world.settle()
+    await world.change(image="runtime:2")
+    two = world.kube.agent["status"]["canaryRevision"]
+    world.documents.error = ApiError(0, "no answer")
+    command = {"id": "1", "action": "abort"}
+    world.kube.agent["metadata"]["annotations"] = {names.COMMAND_ANNOTATION: json.dumps(command)}
+    await world.look()
+    assert world.kube.agent["status"]["failedRevision"] == two
+    assert two not in world.cluster.weights()
