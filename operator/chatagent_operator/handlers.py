@@ -77,17 +77,19 @@ class Shell:
         self._analyst = Analyst(
             self._session, self._mark, self._token, registry=self._metrics.registry
         )
+        observer = Observer(
+            store,
+            self._kube,
+            Readiness(self._session),
+            Gateways(self._session),
+            self._analyst,
+            self._settings.namespaces,
+        )
         reconciler = Reconciler(
             store,
             self._watches.sources,
             self._kube,
-            Observer(
-                store,
-                self._kube,
-                Readiness(self._session),
-                Gateways(self._session),
-                self._analyst,
-            ),
+            observer,
             self._analyst,
             self._settings.platform,
             self._metrics,
@@ -95,9 +97,14 @@ class Shell:
         self._queue = KeyedQueue(reconciler.reconcile, paused=True)
         for watch in (*self._watches.run(), self._complete_view()):
             self._keep_running(watch)
+
+        def list_agents() -> list[Key]:
+            observer.reset()  # another leader may have written meanwhile
+            return store.keys()
+
         election = make_election(self._kube, candidacy, fence) if candidacy and fence else None
         self._leadership = Leadership(
-            election, self._queue, self._analyst, store.keys, self._metrics
+            election, self._queue, self._analyst, list_agents, self._metrics
         )
         self._leadership.begin(self._complete, self._stopped.set)
         # kopf would first cancel its own tasks, and the standby would wait for this replica

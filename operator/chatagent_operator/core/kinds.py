@@ -93,7 +93,7 @@ GATEWAY = Kind(
     why="The Gateways of a route may be in any namespace. They are read for their status.",
 )  # fmt: skip
 HTTP_ROUTE = Kind(
-    "HTTPRoute", _GATEWAY_API, "v1", "httproutes", ("get", *WRITE, *DELETE),
+    "HTTPRoute", _GATEWAY_API, "v1", "httproutes", ("get", "list", *WRITE, *DELETE),
     why="Of agents whose provider is gateway-api. Not watched: many clusters lack the kind.",
     is_pruned=True,
 )  # fmt: skip

@@ -6,12 +6,14 @@ Everything is idempotent and nothing is retried here: the queue tries again with
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from urllib.parse import urlencode
 
 from chatagent_operator.api.group import API_VERSION, KIND
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Manifest
-from chatagent_operator.core.kinds import REGISTRY
+from chatagent_operator.core.kinds import REGISTRY, Kind
 from chatagent_operator.core.rollout.decision import EventRecord
 from chatagent_operator.kube.connection import TIMEOUT_SECONDS, Connection
 from chatagent_operator.kube.errors import NotFoundError, RejectedError, StaleError
@@ -23,6 +25,9 @@ LOG_BYTES = 16 * 1024 * 1024
 
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
+_ONLY_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+PAGE = 500
+"""Most objects in one answer of a list, as kubectl asks for."""
 
 
 class Kube(Connection):
@@ -33,7 +38,8 @@ class Kube(Connection):
 
         Args:
             force: take fields over that others have set. Without, that is a RejectedError.
-            digest: remembered on the object, so that the next look can tell that it is current.
+            digest: stored on the object, by which the next reconciliation sees whether it is
+                current.
         """
         metadata = manifest["metadata"]
         annotated = manifest | {
@@ -81,6 +87,34 @@ class Kube(Connection):
             return await self.request("GET", _path(kind, namespace, name))
         except NotFoundError:
             return None
+
+    async def list_labels(
+        self, kind: Kind, namespaces: Sequence[str]
+    ) -> list[tuple[names.Key, Mapping[str, str]]]:
+        """List namespace, name and labels of the operator's own objects of a kind that is not
+        watched; none where the cluster lacks the kind.
+
+        Args:
+            namespaces: where; empty: everywhere.
+        """
+        selector = f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}"
+        found: list[tuple[names.Key, Mapping[str, str]]] = []
+        for namespace in namespaces or (None,):
+            query = {"labelSelector": selector, "limit": str(PAGE)}
+            while True:
+                path = f"{kind.path(namespace)}?{urlencode(query)}"
+                try:
+                    page = await self.request("GET", path, accept=_ONLY_METADATA)
+                except NotFoundError:
+                    return []
+                for item in page["items"] or []:
+                    metadata = item["metadata"]
+                    key = metadata["namespace"], metadata["name"]
+                    found.append((key, metadata.get("labels") or {}))
+                if not (following := page["metadata"].get("continue")):
+                    break
+                query["continue"] = following
+        return found
 
     async def get_agent(self, namespace: str, name: str) -> Manifest:
         """A ChatAgent.

@@ -1,17 +1,21 @@
 """HTTP to the API server as raw JSON: one request, or an answer that is read line by line.
 
-Nothing here knows a kind of object or the models of the API, so that the gateway's sidecar can use
-it too and stay small.
+The client of the `kubernetes` package finds the server, logs in and verifies it. The requests go
+out on a session of our own, since that client reads its models, looks up a proxy in a thread for
+each request, and wraps each answer. Nothing here knows a kind of object or the models of the API,
+so that the gateway's sidecar can use it too and stay small.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Self, cast
+from urllib.request import getproxies
 
 import aiohttp
+import orjson
 from kubernetes.aio import client, config  # pyright: ignore[reportMissingTypeStubs]
+from yarl import URL
 
 from chatagent_operator.kube.errors import ApiError, NotLeaderError, SilentError, from_response
 from chatagent_operator.kube.fence import Fence, finish
@@ -27,9 +31,7 @@ class Connection:
     def __init__(self, api: client.ApiClient, fence: Fence | None = None) -> None:
         self._api = api
         self._fence = fence
-        if fence:
-            # Read when the first request makes the session.
-            api.configuration.trace_configs = [fence.trace()]
+        self._session: aiohttp.ClientSession | None = None
 
     @classmethod
     async def connect(
@@ -48,8 +50,7 @@ class Connection:
         Raises:
             ConfigException: there is no configuration, or no such context in it.
         """
-        # Each kind that is watched keeps a connection open; none may wait for another to end.
-        configuration = client.Configuration(connection_pool_maxsize=0)
+        configuration = client.Configuration()
         if kubeconfig is None and context is None:
             try:
                 config.load_incluster_config(client_configuration=configuration)
@@ -63,6 +64,8 @@ class Connection:
 
     async def close(self) -> None:
         """Close the connection."""
+        if self._session:
+            await self._session.close()
         await self._api.close()
 
     async def request(
@@ -100,7 +103,7 @@ class Connection:
         if response.status >= 400:
             raise from_response(response.status, text, response.headers.get("Retry-After"))
         try:
-            return cast(Json, json.loads(text))
+            return cast(Json, orjson.loads(text))
         except ValueError as error:
             raise ApiError(0, f"{method} {path}: the answer is no JSON: {text[:200]!r}") from error
 
@@ -118,8 +121,7 @@ class Connection:
             ApiError: the server refused, did not answer, or broke off.
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_SECONDS, sock_read=silence)
-        sent = await self._send(method, path, body, "application/json", timeout, headers)
-        response: aiohttp.ClientResponse = sent.response  # what it is wrapped in reads it whole
+        response = await self._send(method, path, body, "application/json", timeout, headers)
         rest = b""
         try:
             if response.status >= 400:
@@ -144,23 +146,43 @@ class Connection:
         path: str,
         body: Any,
         content_type: str,
-        limit: Any,
+        limit: float | aiohttp.ClientTimeout,
         more: Mapping[str, str] | None = None,
-    ) -> Any:
+    ) -> aiohttp.ClientResponse:
         headers: dict[str, str] = {"Content-Type": content_type, "Accept": "application/json"}
         headers |= more or {}
         query: list[tuple[str, str]] = []
         await self._api.update_params_for_auth(headers, query, ["BearerToken"], path, method, body)
-        url = self._api.configuration.host + path
+        url = URL(self._api.configuration.host + path, encoded=True)
+        data = None if body is None else orjson.dumps(body)
         if self._fence:
             left = self._fence.check(method, path)
             limit = limit if isinstance(limit, aiohttp.ClientTimeout) else min(limit, left)
+        if not isinstance(limit, aiohttp.ClientTimeout):
+            limit = aiohttp.ClientTimeout(total=limit)
         try:
-            return await self._api.call_api(
-                method, url, headers, body, _request_timeout=limit, _preload_content=False
+            return await self._connect().request(
+                method,
+                url,
+                data=data,
+                headers=headers,
+                timeout=limit,
+                proxy=self._api.configuration.proxy,
+                proxy_headers=self._api.configuration.proxy_headers,
             )
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise self._unanswered(method, path, error) from error
+
+    def _connect(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            # Each kind that is watched keeps a connection open; none waits for another to end.
+            connector = aiohttp.TCPConnector(limit=0, ssl=self._api.rest_client.ssl_context)
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                trust_env=bool(getproxies()),
+                trace_configs=[self._fence.trace()] if self._fence else None,
+            )
+        return self._session
 
     def _unanswered(self, method: str, path: str, error: Exception) -> ApiError:
         try:

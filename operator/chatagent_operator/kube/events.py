@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from chatagent_operator.core.names import Key
 from chatagent_operator.kube.errors import ApiError, from_response
@@ -45,10 +46,10 @@ def parse_event(line: bytes) -> Event:
         ApiError: it is an event that reports an error.
     """
     try:
-        event: Any = json.loads(line)
+        event: Any = orjson.loads(line)
         kind, body = event["type"], event["object"]
         if kind == "ERROR":
-            error = from_response(int(body.get("code") or 500), json.dumps(body).encode())
+            error = from_response(int(body.get("code") or 500), orjson.dumps(body))
         elif kind in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK"):
             return _event(kind, body)
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import pytest
@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Manifest
-from chatagent_operator.core.kinds import CHILDREN
+from chatagent_operator.core.kinds import CHILDREN, Kind
 from chatagent_operator.core.names import Key
 from chatagent_operator.core.observed.routes_in_force import Applied
 from chatagent_operator.core.requeue import ROUTE_SECONDS
@@ -66,6 +66,13 @@ class Kube:
     async def find(self, kind: str, namespace: str, name: str) -> Manifest | None:
         self._may("find", kind)
         return self.cluster.objects.get((kind, name))
+
+    async def list_labels(
+        self, kind: Kind, namespaces: Sequence[str]
+    ) -> list[tuple[Key, Mapping[str, str]]]:
+        self._may("list", kind.name)
+        bodies = [body for key, body in self.cluster.objects.items() if key[0] == kind.name]
+        return [(("demo", b["metadata"]["name"]), b["metadata"]["labels"]) for b in bodies]
 
     async def request(self, method: str, path: str) -> Manifest:
         return {"groups": []}

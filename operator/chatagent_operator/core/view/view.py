@@ -83,7 +83,7 @@ class View:
     @cached_property
     def target(self) -> Revision:
         """The revision that the spec desires."""
-        return revisions.of(self.agent.spec.versioned())
+        return self.agent.revision
 
     def find_revision(self, name: str | None) -> Revision | None:
         """Return a revision by its name; None where there is none, or it cannot be read."""
