@@ -37,7 +37,7 @@ from chatagent_operator.signals.analyst import Analyst, Wanted
 REJECTED_RETRY_SECONDS = 30.0
 """When an object that the API server rejected is tried again: a quota may have grown."""
 
-STATUS_SECONDS = 1.0
+STATUS_SECONDS = 3.0
 """Between two writes of a status of which only details differ: while its pods start, one after the
 other changes them."""
 
