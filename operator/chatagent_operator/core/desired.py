@@ -17,7 +17,7 @@ from chatagent_operator.core.rollout import capacity
 from chatagent_operator.core.rollout.decision import Decision
 from chatagent_operator.core.rollout.times import elapsed
 from chatagent_operator.core.routing.routes import Routes
-from chatagent_operator.core.servers import managed_store
+from chatagent_operator.core.servers import find_managed_store
 from chatagent_operator.core.view.evaluations import (
     Evaluation,
     UnstoredReport,
@@ -51,7 +51,7 @@ class DesiredState:
     def reported(self) -> Observed:
         """What is reported: without pods that wait for a managed vector store which is not
         available, or so recently that they have not connected again."""
-        if managed_store(self.agent) is None or self._has_store:
+        if find_managed_store(self.agent) is None or self._has_store:
             return self.observed
         return self.observed.without(lambda trouble: trouble.is_store)
 
@@ -84,12 +84,12 @@ class DesiredState:
     def replicas(self) -> Mapping[str, int]:
         """Pods of each live revision."""
         spec, waiting = self.agent.spec, self.decision.waiting
-        return capacity.desired_replicas(
+        return capacity.compute_replicas(
             self.status,
             spec.rollout,
             spec.replicas,
             self.view.replicas,
-            self.view.available(self.status.canary_revision),
+            self.view.count_available(self.status.canary_revision),
             is_held=bool(waiting and (waiting.is_paused or waiting.reason == "WaitingForIndex")),
         )
 
@@ -113,7 +113,7 @@ class DesiredState:
         """Number of each revision, counting up in the agent's history."""
         numbers = {
             child.revision: child.facts.revision
-            for child in self.observed.of_kind("ControllerRevision")
+            for child in self.observed.list_children("ControllerRevision")
             if child.revision and isinstance(child.facts, DataFacts)
         }
         for each in self.live:
@@ -128,7 +128,7 @@ class DesiredState:
             return None
         if self.observed.get("Job", asked.job):
             return asked  # it is not deleted because a pod became unready
-        can_reply = asked.canary in self.view.ready and self.view.available(asked.stable.name)
+        can_reply = asked.canary in self.view.ready and self.view.count_available(asked.stable.name)
         return asked if can_reply and not self.status.rollout.approved_weight else None
 
     @property
@@ -150,7 +150,7 @@ class DesiredState:
     @property
     def has_moved(self) -> bool:
         """The present vector store holds the documents, and every pod reads from it."""
-        deployments = [self.view.deployment(each.name) for each in self.live]
+        deployments = [self.view.find_deployment(each.name) for each in self.live]
         return all(i.is_complete(self.observed) for i in self.ingestions) and all(
             found and found.settled and found.available for found in deployments
         )

@@ -31,7 +31,7 @@ def find_deletions(
     """Return what is no longer desired, and whether it may be deleted."""
     kept = {(each.kind, each.name) for each in desired}
     for kind in _PRUNED:
-        for child in state.observed.of_kind(kind):
+        for child in state.observed.list_children(kind):
             if (kind, child.name) in kept:
                 continue
             if child.owner != state.agent.uid:

@@ -40,7 +40,7 @@ def digest(value: Any, length: int = 8) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
-def of_revision(agent: str, revision: str) -> str:
+def revision(agent: str, revision: str) -> str:
     """ControllerRevision, ConfigMap, Deployment and Service of one revision."""
     return f"{agent}-{revision}"
 

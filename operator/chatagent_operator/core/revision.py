@@ -24,7 +24,7 @@ class Revision:
         return _content(self.spec)
 
 
-def of(spec: VersionedSpec) -> Revision:
+def build_revision(spec: VersionedSpec) -> Revision:
     """The revision of a spec.
 
     Defaults are left out of the hash, so that a field that a later operator adds does not make
@@ -33,7 +33,7 @@ def of(spec: VersionedSpec) -> Revision:
     return Revision(names.digest(_content(spec)), spec)
 
 
-def restore(name: str, content: dict[str, Any]) -> Revision:
+def restore_revision(name: str, content: dict[str, Any]) -> Revision:
     """A revision from its ControllerRevision. It keeps its name, whatever the hash is today.
 
     Raises:
@@ -42,7 +42,7 @@ def restore(name: str, content: dict[str, Any]) -> Revision:
     return Revision(name, VersionedSpec.model_validate(content))
 
 
-def collection(namespace: str, agent: str, revision: Revision) -> str:
+def name_collection(namespace: str, agent: str, revision: Revision) -> str:
     """Collection in the vector store: one for each embedding model and chunking."""
     retrieval = revision.spec.pipeline.retrieval
     key = [retrieval.embedding_model, retrieval.chunking.model_dump(mode="json")]

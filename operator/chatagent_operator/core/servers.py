@@ -51,13 +51,13 @@ def find_servers(agent: Agent, platform: Platform) -> Servers:
     return Servers(_find_store(agent, platform), _find_redis(agent, platform))
 
 
-def managed_store(agent: Agent) -> ManagedStore | None:
+def find_managed_store(agent: Agent) -> ManagedStore | None:
     """Return the settings of the managed store; None where it is external."""
     store = agent.spec.vector_store
     return None if store.external else store.managed or ManagedStore()
 
 
-def managed_redis(agent: Agent) -> ManagedRedis | None:
+def find_managed_redis(agent: Agent) -> ManagedRedis | None:
     """Return the settings of the managed Redis; None where it is external."""
     redis = agent.spec.redis
     return None if redis.external else redis.managed or ManagedRedis()

@@ -33,7 +33,7 @@ def find_last_readable(
     others = {key: value for key, value in spec.items() if key not in _VERSIONED}
     read = _read(others | present.content)
     # Another operator may have named it by other rules: then it would be a new revision.
-    return read if read and revision.of(read.versioned()).name == name else None
+    return read if read and revision.build_revision(read.versioned()).name == name else None
 
 
 def _read(spec: Mapping[str, Any]) -> ChatAgentSpec | None:

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 import aiohttp
 
 
-class NoAnswerError(Exception):
+class NoResponseError(Exception):
     """There is no answer. The text says why, for a person."""
 
 
-async def get(
+async def fetch(
     session: aiohttp.ClientSession,
     url: str,
     seconds: float,
@@ -31,7 +31,7 @@ async def get(
         headers: go with it.
 
     Raises:
-        NoAnswerError: nobody answered, or too much or too late. Redirects are not followed.
+        NoResponseError: nobody answered, or too much or too late. Redirects are not followed.
     """
     timeout = aiohttp.ClientTimeout(total=seconds)
     method = "GET" if form is None else "POST"
@@ -43,9 +43,9 @@ async def get(
             async for part in answer.content.iter_any():
                 body += part
                 if len(body) > limit:
-                    raise NoAnswerError(f"it answered more than {limit} bytes")
+                    raise NoResponseError(f"it answered more than {limit} bytes")
             return answer.status, bytes(body)
     except TimeoutError:
-        raise NoAnswerError(f"it did not answer within {seconds:g} s") from None
+        raise NoResponseError(f"it did not answer within {seconds:g} s") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise NoAnswerError(str(error) or type(error).__name__) from error
+        raise NoResponseError(str(error) or type(error).__name__) from error

@@ -11,7 +11,12 @@ import aiohttp
 
 from chatagent_operator.core.children.gateway_pods import SYNC_PORT
 from chatagent_operator.core.names import Key
-from chatagent_operator.core.observed.routes_in_force import Applied, PodAnswer, common, read_answer
+from chatagent_operator.core.observed.routes_in_force import (
+    Applied,
+    PodAnswer,
+    combine_answers,
+    read_answer,
+)
 
 TIMEOUT_SECONDS = 1.0
 
@@ -47,7 +52,7 @@ class Gateways:
             if answer is None or answer.generation < newest
         }
         self._behind[key] = since
-        return common(answers, {name: now - then for name, then in since.items()})
+        return combine_answers(answers, {name: now - then for name, then in since.items()})
 
     def forget(self, key: Key) -> None:
         """Nothing moves there: what was seen of its pods says nothing of the next time."""

@@ -11,10 +11,10 @@ from chatagent_operator.core.agent import Manifest
 from chatagent_operator.core.kinds import HTTP_ROUTE
 from chatagent_operator.core.observed.http_route import (
     NOT_INSTALLED,
-    in_force,
-    parents,
-    trouble,
-    url,
+    find_applied_generation,
+    find_trouble,
+    find_url,
+    list_gateways,
 )
 from chatagent_operator.core.observed.trouble import Trouble
 
@@ -53,10 +53,15 @@ async def ask(reader: Reader, namespace: str, name: str) -> RouteReport:
     route = await reader.find(HTTP_ROUTE.name, namespace, name)
     if route is None:
         return RouteReport(None, trouble=None if await _is_served(reader) else NOT_INSTALLED)
-    keys = parents(route)
+    keys = list_gateways(route)
     found = await asyncio.gather(*(reader.find("Gateway", *key) for key in keys))
     gateways = dict(zip(keys, found, strict=True))
-    return RouteReport(route, in_force(route), trouble(route, gateways), url(route, gateways))
+    return RouteReport(
+        route,
+        find_applied_generation(route),
+        find_trouble(route, gateways),
+        find_url(route, gateways),
+    )
 
 
 async def _is_served(reader: Reader) -> bool:

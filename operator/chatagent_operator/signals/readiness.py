@@ -11,7 +11,7 @@ import aiohttp
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import PORT
 from chatagent_operator.core.observed.objects import Observed
-from chatagent_operator.core.observed.trouble import Trouble, of_report
+from chatagent_operator.core.observed.trouble import Trouble, parse_trouble
 
 TIMEOUT_SECONDS = 0.5
 """An abort waits for the look that is under way, and so for this."""
@@ -49,4 +49,4 @@ class Readiness:
                 body: Any = await answer.json(content_type=None)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
             return None  # it will, or its probes will end it
-        return of_report(cast(Mapping[str, Any], body)) if isinstance(body, dict) else None
+        return parse_trouble(cast(Mapping[str, Any], body)) if isinstance(body, dict) else None

@@ -18,7 +18,7 @@ from prometheus_client.samples import Sample as Series
 from chatagent_operator.core.agent import PORT
 from chatagent_operator.core.judging.analysis import Histogram, Reading, Tally
 from chatagent_operator.core.judging.tally import Sample, Window
-from chatagent_operator.signals.answers import NoAnswerError, get
+from chatagent_operator.signals.answers import NoResponseError, fetch
 from chatagent_operator.signals.wanted import Wanted
 
 TIMEOUT_SECONDS = 2.0
@@ -46,11 +46,11 @@ class Scrape:
         """Look at all pods for the first time."""
         began = self._clock()
         self._windows = {revision: Window(began) for revision in wanted.revisions.values()}
-        await self._look(wanted)
+        await self._scrape_all(wanted)
 
     async def read(self, wanted: Wanted, at: str) -> Reading:
         """Look at all pods. Where none of a revision answers, that is the trouble."""
-        trouble = await self._look(wanted)
+        trouble = await self._scrape_all(wanted)
         return Reading(
             at=at,
             window=wanted.window,
@@ -59,40 +59,40 @@ class Scrape:
             trouble="; ".join(trouble) or None,
         )
 
-    async def _look(self, wanted: Wanted) -> list[str]:
+    async def _scrape_all(self, wanted: Wanted) -> list[str]:
         found = await asyncio.gather(
-            *(self._revision(each, wanted.addresses) for each in wanted.revisions.values())
+            *(self._scrape_revision(each, wanted.addresses) for each in wanted.revisions.values())
         )
         return [f"{who} {why}" for who, why in zip(wanted.revisions, found, strict=True) if why]
 
-    async def _revision(
+    async def _scrape_revision(
         self, revision: str, addresses: Mapping[str, tuple[str, ...]]
     ) -> str | None:
         """Look at the pods of a revision. Returns why none of them answered."""
         pods = addresses.get(revision, ())
         if not pods:
             return "has no pods"
-        looks = (self._pod(revision, ip) for ip in pods)
+        looks = (self._scrape_pod(revision, ip) for ip in pods)
         failed = [why for why in await asyncio.gather(*looks) if why]
         if len(failed) < len(pods):
             return None
         return f"has {len(pods)} pods and none tells its metrics: {failed[0]}"
 
-    async def _pod(self, revision: str, ip: str) -> str | None:
+    async def _scrape_pod(self, revision: str, ip: str) -> str | None:
         host = f"[{ip}]" if ":" in ip else ip
         url = f"http://{host}:{self._port}/metrics"
         try:
-            code, body = await get(self._session, url, TIMEOUT_SECONDS, MAX_BYTES)
+            code, body = await fetch(self._session, url, TIMEOUT_SECONDS, MAX_BYTES)
             if code != 200:
                 return f"{url} answered {code}"
-            sample = read(body.decode(), revision)
-        except (NoAnswerError, ValueError) as error:
+            sample = parse_metrics(body.decode(), revision)
+        except (NoResponseError, ValueError) as error:
             return f"{url}: {error}"
         self._windows[revision].add(ip, sample)
         return None
 
 
-def read(text: str, revision: str) -> Sample:
+def parse_metrics(text: str, revision: str) -> Sample:
     """Return what a pod's /metrics say.
 
     Raises:

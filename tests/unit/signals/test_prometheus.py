@@ -21,7 +21,7 @@ from chatagent_operator.api.rollout import Analysis, Metric, Prometheus
 from chatagent_operator.api.status import MetricStatus
 from chatagent_operator.core.judging.analysis import Reading, judge
 from chatagent_operator.signals import prometheus
-from chatagent_operator.signals.prometheus import Queries, filled_in
+from chatagent_operator.signals.prometheus import Queries, fill_placeholders
 from chatagent_operator.signals.wanted import Wanted
 
 AT, BEGAN, NOW = "2026-01-01T00:01:30Z", "2026-01-01T00:00:00Z", datetime(2026, 1, 1, 0, 1, 30)
@@ -147,7 +147,7 @@ async def test_a_scalar_is_a_number(server: StandIn) -> None:
 
 def test_placeholders_are_filled_in() -> None:
     query = 'x{r="{{revision}}", n="{{ namespace }}", a="{{agent}}"}[{{window}}] {{other}}'
-    assert filled_in(query, C, wanting(Analysis()), 90) == (
+    assert fill_placeholders(query, C, wanting(Analysis()), 90) == (
         f'x{{r="{C}", n="shop", a="help.desk"}}[90s] {{{{other}}}}'
     )
 

@@ -33,8 +33,8 @@ class AgentPods(Component):
 
     def _build_revision(self, state: DesiredState, revision: Revision) -> Iterator[DesiredObject]:
         agent, number = state.agent, state.numbers[revision.name]
-        name = names.of_revision(agent.name, revision.name)
-        pod, replicas = RuntimePod.of(revision, state.view), state.replicas[revision.name]
+        name = names.revision(agent.name, revision.name)
+        pod, replicas = RuntimePod.for_revision(revision, state.view), state.replicas[revision.name]
         yield DesiredObject(
             "ControllerRevision",
             name,
@@ -62,7 +62,7 @@ class AgentPods(Component):
         """Return whether enough pods of the serving revision are available: those that it should
         have, or one, without which nothing answers. Others may be replaced by a canary."""
         serving = state.serving
-        available = state.view.available(serving)
+        available = state.view.count_available(serving)
         wanted = max(1, state.replicas.get(serving, 0))
         count = f"{available} of {wanted} pods of revision {serving} are available"
         if available >= wanted:
@@ -93,7 +93,7 @@ def _is_remembered(child: Child, state: DesiredState) -> bool:
     history = sorted(
         (
             (each.facts.revision, each.name)
-            for each in state.observed.of_kind("ControllerRevision")
+            for each in state.observed.list_children("ControllerRevision")
             if each.revision not in state.decision.live and isinstance(each.facts, DataFacts)
         ),
         reverse=True,
@@ -107,7 +107,7 @@ def _build_controller_revision(agent: Agent, revision: Revision, number: int) ->
     return agent.child(
         "apps/v1",
         "ControllerRevision",
-        names.of_revision(agent.name, revision.name),
+        names.revision(agent.name, revision.name),
         names.ROLE_AGENT,
         revision.name,
         data=revision.content,
@@ -120,7 +120,7 @@ def _build_config_map(agent: Agent, revision: Revision) -> Manifest:
     return agent.child(
         "v1",
         "ConfigMap",
-        names.of_revision(agent.name, revision.name),
+        names.revision(agent.name, revision.name),
         names.ROLE_AGENT,
         revision.name,
         immutable=True,
@@ -133,7 +133,7 @@ def _build_service(agent: Agent, revision: Revision) -> Manifest:
     return agent.child(
         "v1",
         "Service",
-        names.of_revision(agent.name, revision.name),
+        names.revision(agent.name, revision.name),
         names.ROLE_AGENT,
         revision.name,
         spec={
@@ -163,7 +163,7 @@ def _build_deployment(pod: RuntimePod, replicas: int) -> Manifest:
     return agent.child(
         "apps/v1",
         "Deployment",
-        names.of_revision(agent.name, revision.name),
+        names.revision(agent.name, revision.name),
         names.ROLE_AGENT,
         revision.name,
         spec={

@@ -18,7 +18,7 @@ from chatagent_operator.core.children.component import (
     find_workload_condition,
 )
 from chatagent_operator.core.desired import DesiredState
-from chatagent_operator.core.servers import PASSWORD_KEY, REDIS_PORT, managed_redis
+from chatagent_operator.core.servers import PASSWORD_KEY, REDIS_PORT, find_managed_redis
 from chatagent_operator.core.writes import Create, DesiredObject
 
 MEMORY_LIMIT = "384Mi"
@@ -45,7 +45,7 @@ class Cache(Component):
 
     def build_objects(self, state: DesiredState) -> Iterator[DesiredObject]:
         """Return the objects of a managed Redis."""
-        if settings := managed_redis(state.agent):
+        if settings := find_managed_redis(state.agent):
             yield from map(desire, build_objects(state.agent, settings, state.view.platform))
 
     def build_secrets(self, state: DesiredState) -> Iterator[Create]:
@@ -53,7 +53,7 @@ class Cache(Component):
 
         The operator may not read Secrets: pods that cannot start without it report it.
         """
-        if managed_redis(state.agent) is None:
+        if find_managed_redis(state.agent) is None:
             return
         name = names.redis(state.agent.name)
         child = state.observed.get("StatefulSet", name)
@@ -67,7 +67,7 @@ class Cache(Component):
     def find_condition(self, state: DesiredState) -> Finding:
         """Return whether Redis runs. Nothing waits for it: the agent answers without it."""
         aspect = ConditionType.CACHE_READY
-        if managed_redis(state.agent) is None:
+        if find_managed_redis(state.agent) is None:
             message = (
                 "the operator does not connect to an external Redis; "
                 "see the metrics and the logs of the agent's pods"

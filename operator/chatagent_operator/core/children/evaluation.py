@@ -40,7 +40,7 @@ class Evaluations(Component):
     def build_objects(self, state: DesiredState) -> Iterator[DesiredObject]:
         """Return the Job while it is needed."""
         if asked := state.evaluation:
-            pod = RuntimePod.of(asked.stable, state.view)
+            pod = RuntimePod.for_revision(asked.stable, state.view)
             yield DesiredObject(
                 "Job",
                 asked.job,
@@ -142,5 +142,5 @@ def _find_questions(settings: rollout.Evaluation) -> tuple[str, Manifest]:
 
 
 def _build_address(agent: Agent, revision: str, platform: Platform) -> str:
-    service = names.of_revision(agent.name, revision)
+    service = names.revision(agent.name, revision)
     return f"http://{service}.{agent.namespace}.svc.{platform.cluster_domain}:{PORT}"

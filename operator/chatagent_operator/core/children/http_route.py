@@ -89,7 +89,7 @@ def _build_reference(agent: Agent, backend: Backend, weight: int) -> Manifest:
     return {
         "group": "",
         "kind": "Service",
-        "name": names.of_revision(agent.name, backend.revision),
+        "name": names.revision(agent.name, backend.revision),
         "port": backend.port,
         "weight": weight,
     }

@@ -11,7 +11,7 @@ from chatagent_operator.core.children.component import Component, Removal
 from chatagent_operator.core.children.pod import CONFIG_FILE, CONFIG_PATH, RuntimePod
 from chatagent_operator.core.desired import DesiredState
 from chatagent_operator.core.observed.objects import Child
-from chatagent_operator.core.observed.trouble import of_report
+from chatagent_operator.core.observed.trouble import parse_trouble
 from chatagent_operator.core.view.ingestions import Ingestion
 from chatagent_operator.core.writes import DesiredObject
 
@@ -32,7 +32,7 @@ class Ingestions(Component):
         """Return the Jobs of the live revisions."""
         sources = [each.config_map.name for each in state.agent.spec.knowledge.sources]
         for each in state.ingestions:
-            pod = RuntimePod.of(each.revision, state.view)
+            pod = RuntimePod.for_revision(each.revision, state.view)
             yield DesiredObject(
                 "Job",
                 each.job,
@@ -53,7 +53,7 @@ class Ingestions(Component):
         troubles = [
             trouble
             for _, pod in state.reported.pods(self.role)
-            if (trouble := pod.trouble or of_report(pod.report))
+            if (trouble := pod.trouble or parse_trouble(pod.report))
         ]
         if troubles:
             return Finding(aspect, "False", troubles[0].reason, troubles[0].message)

@@ -19,7 +19,7 @@ from chatagent_operator.core.agent import (
     Manifest,
     Platform,
 )
-from chatagent_operator.core.revision import Revision, collection
+from chatagent_operator.core.revision import Revision, name_collection
 from chatagent_operator.core.servers import Servers
 from chatagent_operator.core.view.view import View
 
@@ -37,7 +37,7 @@ class RuntimePod:
     platform: Platform
 
     @classmethod
-    def of(cls, revision: Revision, view: View) -> RuntimePod:
+    def for_revision(cls, revision: Revision, view: View) -> RuntimePod:
         """Return the pod of a revision."""
         return cls(view.agent, revision, view.servers, view.platform)
 
@@ -88,7 +88,7 @@ class RuntimePod:
             "volumes": [
                 {
                     "name": "config",
-                    "configMap": {"name": names.of_revision(agent.name, revision.name)},
+                    "configMap": {"name": names.revision(agent.name, revision.name)},
                 },
                 {"name": "tmp", "emptyDir": {}},
                 *volumes,
@@ -102,7 +102,7 @@ class RuntimePod:
 
     def _build_environment(self) -> list[Manifest]:
         store, redis = self.servers.store, self.servers.redis
-        place = collection(self.agent.namespace, self.agent.name, self.revision)
+        place = name_collection(self.agent.namespace, self.agent.name, self.revision)
         own: list[Manifest] = [
             {"name": "AGENT_NAME", "value": f"{self.agent.namespace}/{self.agent.name}"},
             {"name": "AGENT_REVISION", "value": self.revision.name},

@@ -17,7 +17,7 @@ from chatagent_operator.core.children.component import (
 )
 from chatagent_operator.core.desired import DesiredState
 from chatagent_operator.core.observed.objects import Child
-from chatagent_operator.core.servers import STORE_PORT, managed_store
+from chatagent_operator.core.servers import STORE_PORT, find_managed_store
 from chatagent_operator.core.view.troubles import find_troubles
 from chatagent_operator.core.writes import DesiredObject
 
@@ -31,13 +31,13 @@ class VectorStore(Component):
 
     def build_objects(self, state: DesiredState) -> Iterator[DesiredObject]:
         """Return the objects of a managed store."""
-        if settings := managed_store(state.agent):
+        if settings := find_managed_store(state.agent):
             yield from map(desire, build_objects(state.agent, settings, state.view.platform))
 
     def find_condition(self, state: DesiredState) -> Finding:
         """Return whether the store answers."""
         aspect = ConditionType.VECTOR_STORE_READY
-        if managed_store(state.agent):
+        if find_managed_store(state.agent):
             name = names.vector_store(state.agent.name)
             starting = "the vector store is starting"
             return find_workload_condition(aspect, name, starting, self, state)

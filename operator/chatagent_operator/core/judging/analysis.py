@@ -128,7 +128,9 @@ def judge(analysis: Analysis, reading: Reading, number: int) -> Measurement:
         number: of the measurement at this weight, from 1.
     """
     error = (1 - analysis.confidence) / (number * (number + 1))
-    metrics = tuple(_judge_metric(each, analysis, reading, error) for each in analysis.judged_by())
+    metrics = tuple(
+        _judge_metric(each, analysis, reading, error) for each in analysis.effective_metrics()
+    )
     verdicts = {each.verdict for each in metrics}
     worst: Verdict = (
         "Failed"

@@ -130,7 +130,7 @@ def _describe(counts: Counts) -> str:
     return f"{text} (stable revision {stable:.3g})" if stable is not None else text
 
 
-def shares(measures: Measures) -> tuple[QualityShares, QualityShares]:
+def compute_shares(measures: Measures) -> tuple[QualityShares, QualityShares]:
     """Compute the shares of the new and of the stable revision."""
     return (
         _shares(measures, lambda counts: _share(counts.new, counts.new_of)),

@@ -46,11 +46,11 @@ class Window:
         self._last[pod] = sample
         if last is None:
             if sample.born is not None and sample.born >= self._began:
-                self._sum = plus(self._sum, sample.tally)
+                self._sum = add_tallies(self._sum, sample.tally)
         elif _restarted(last, sample):
-            self._sum = plus(self._sum, sample.tally)
+            self._sum = add_tallies(self._sum, sample.tally)
         else:
-            self._sum = plus(self._sum, minus(sample.tally, last.tally))
+            self._sum = add_tallies(self._sum, subtract_tallies(sample.tally, last.tally))
 
     def tally(self) -> Tally:
         """Return the sum."""
@@ -73,12 +73,12 @@ def _fell(before: float | Histogram, after: float | Histogram) -> bool:
     return after < before
 
 
-def plus(a: Tally, b: Tally) -> Tally:
+def add_tallies(a: Tally, b: Tally) -> Tally:
     """Add two tallies. Histograms keep the bounds that both have: counts are cumulative."""
     return _tally([_plus(*pair) for pair in _pairs(a, b)])
 
 
-def minus(after: Tally, before: Tally) -> Tally:
+def subtract_tallies(after: Tally, before: Tally) -> Tally:
     """Subtract an earlier tally of the same process."""
     return _tally([_minus(*pair) for pair in _pairs(after, before)])
 

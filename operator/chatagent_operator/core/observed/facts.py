@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from chatagent_operator.core.observed.trouble import Trouble, of_pod
+from chatagent_operator.core.observed.trouble import Trouble, find_pod_trouble
 from chatagent_operator.core.routing.routes import ROUTES_KEY
 
 Body = Mapping[str, Any]
@@ -106,7 +106,7 @@ def read_pod(body: Body) -> PodFacts:
         ready=conditions.get("Ready", {}).get("status") == "True",
         running=bool(containers) and all("running" in c.get("state", {}) for c in containers),
         ip=status.get("podIP"),
-        trouble=of_pod(body),
+        trouble=find_pod_trouble(body),
         report=_report(containers),
     )
 

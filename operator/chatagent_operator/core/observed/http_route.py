@@ -27,26 +27,26 @@ Body = Mapping[str, Any]
 _WANTED = ("Accepted", "ResolvedRefs")
 
 
-def in_force(body: Body) -> int | None:
+def find_applied_generation(body: Body) -> int | None:
     """Generation of the intent that every Gateway of the route has taken; None until then.
 
     Args:
         body: the HTTPRoute as the API server has it.
     """
-    if any(_trouble_at(body, parent) for parent in _parents(body)):
+    if any(_find_trouble_at_parent(body, parent) for parent in _parents(body)):
         return None
     given = body["metadata"].get("annotations", {}).get(names.ROUTES_ANNOTATION, "")
     return int(given) if given.isdecimal() else None
 
 
-def trouble(body: Body, gateways: Mapping[Key, Body | None]) -> Trouble | None:
+def find_trouble(body: Body, gateways: Mapping[Key, Body | None]) -> Trouble | None:
     """Why the route is not in force, the first thing that is wrong. None: it is.
 
     A Gateway takes a moment to answer a change: what is wrong for less is no trouble.
 
     Args:
         body: the HTTPRoute as the API server has it.
-        gateways: the Gateways that exist, by `parents`; None for one that does not.
+        gateways: the Gateways that exist, by `list_gateways`; None for one that does not.
     """
     for parent in _parents(body):
         key = _key(body, parent)
@@ -57,17 +57,17 @@ def trouble(body: Body, gateways: Mapping[Key, Body | None]) -> Trouble | None:
                 f"Gateway {'/'.join(key)} does not exist; create it, or change "
                 "spec.gateway.parentRefs",
             )
-        if found := _trouble_at(body, parent):
-            return _trouble_of(gateway, key) if found.reason == UNANSWERED else found
+        if found := _find_trouble_at_parent(body, parent):
+            return _find_gateway_trouble(gateway, key) if found.reason == UNANSWERED else found
     return None
 
 
-def parents(body: Body) -> tuple[Key, ...]:
+def list_gateways(body: Body) -> tuple[Key, ...]:
     """Namespace and name of the Gateways that the route is for."""
     return tuple(dict.fromkeys(_key(body, parent) for parent in _parents(body)))
 
 
-def url(body: Body, gateways: Mapping[Key, Body | None]) -> str | None:
+def find_url(body: Body, gateways: Mapping[Key, Body | None]) -> str | None:
     """Where clients find the agent; None where no Gateway has an address yet."""
     hostnames: list[str] = body["spec"].get("hostnames") or []
     for parent in _parents(body):
@@ -93,7 +93,7 @@ def _addresses(gateway: Body) -> Iterator[str]:
         yield address["value"]
 
 
-def _trouble_at(body: Body, parent: Body) -> Trouble | None:
+def _find_trouble_at_parent(body: Body, parent: Body) -> Trouble | None:
     """What one parent says; a listener of its own may be named, and several controllers answer."""
     name = "/".join(_key(body, parent))
     answers = [
@@ -115,7 +115,7 @@ def _trouble_at(body: Body, parent: Body) -> Trouble | None:
     return found
 
 
-def _trouble_of(gateway: Body, key: Key) -> Trouble:
+def _find_gateway_trouble(gateway: Body, key: Key) -> Trouble:
     """Why a Gateway that exists says nothing: it may be none of any controller's."""
     said = {c["type"]: c for c in gateway.get("status", {}).get("conditions", [])}
     for kind in ("Accepted", "Programmed"):

@@ -18,7 +18,7 @@ from chatagent_operator.core.observed.trouble import Trouble
 
 _SERVING = ("ConfigMap", "Deployment", "Service")
 """What each revision that serves has of its own."""
-PASSING = timedelta(seconds=5)
+TRANSIENT = timedelta(seconds=5)
 """How long a trouble that often passes by itself is not spoken of."""
 
 
@@ -71,7 +71,7 @@ class Observed:
         """One child."""
         return self.children.get((kind, name))
 
-    def of_kind(self, kind: str) -> Iterator[Child]:
+    def list_children(self, kind: str) -> Iterator[Child]:
         """All children of a kind, in the order of their names."""
         return (self.children[key] for key in sorted(self.children) if key[0] == kind)
 
@@ -85,13 +85,13 @@ class Observed:
         """Pods of a role, and of a revision where one is given."""
         return [
             (child, child.facts)
-            for child in self.of_kind("Pod")
+            for child in self.list_children("Pod")
             if isinstance(child.facts, PodFacts)
             and child.role == role
             and (revision is None or child.revision == revision)
         ]
 
-    def without_passing_trouble(self, now: str) -> Observed:
+    def without_transient_troubles(self, now: str) -> Observed:
         """Leaves out what began less than a moment ago and often passes by itself: a pod that
         waits for its volume claim to be made, for instance. And what has passed."""
         return self.without(lambda trouble: not _is_present(trouble, now))
@@ -152,4 +152,4 @@ def _is_present(trouble: Trouble, now: str) -> bool:
     seen = datetime.fromisoformat(now)
     if trouble.until and seen > datetime.fromisoformat(trouble.until):
         return False
-    return not trouble.since or seen - datetime.fromisoformat(trouble.since) >= PASSING
+    return not trouble.since or seen - datetime.fromisoformat(trouble.since) >= TRANSIENT

@@ -41,7 +41,9 @@ class Applied:
     """Where clients find it. Only of a Gateway of the cluster's own."""
 
 
-def common(answers: Mapping[str, PodAnswer | None], behind: Mapping[str, float]) -> Applied:
+def combine_answers(
+    answers: Mapping[str, PodAnswer | None], behind: Mapping[str, float]
+) -> Applied:
     """What the answers of all ready pods, by name, come to. None: the pod did not answer."""
     given = [answer for answer in answers.values() if answer]
     if not given or len(given) < len(answers):

@@ -47,14 +47,14 @@ class Trouble:
         return self.reason == "Unschedulable"
 
 
-def of_pod(body: Body) -> Trouble | None:
+def find_pod_trouble(body: Body) -> Trouble | None:
     """The first trouble of a pod, the most telling one first."""
     status: Body = body.get("status") or {}
     if status.get("phase") in {"Failed", "Succeeded"}:
         return None  # it is over, evicted for instance, and another one has taken its place
     is_task = (body.get("spec") or {}).get("restartPolicy") == "OnFailure"
     for container in _containers(status):
-        if found := _of_container(container, is_task):
+        if found := _find_container_trouble(container, is_task):
             return found
     for condition in status.get("conditions") or []:
         # a SchedulerError passes by itself: two writers met
@@ -64,7 +64,7 @@ def of_pod(body: Body) -> Trouble | None:
     return None
 
 
-def of_report(report: Body) -> Trouble | None:
+def parse_trouble(report: Body) -> Trouble | None:
     """Trouble in the words of the runtime: `{"reason": …, "message": …}`."""
     reason = report.get("reason")
     return Trouble(str(reason), str(report.get("message", ""))) if reason else None
@@ -75,7 +75,7 @@ def _containers(status: Body) -> Iterator[Body]:
     yield from status.get("containerStatuses") or []
 
 
-def _of_container(container: Body, is_task: bool) -> Trouble | None:
+def _find_container_trouble(container: Body, is_task: bool) -> Trouble | None:
     state: Body = container.get("state") or {}
     ended: Body = (
         state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
@@ -86,27 +86,29 @@ def _of_container(container: Body, is_task: bool) -> Trouble | None:
         text = waiting.get("message", "")
         return Trouble("ImagePullFailed", f"image {container.get('image')!r}: {text}")
     if reason in {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}:
-        return _of_configuration(waiting.get("message", reason))
+        return _classify_configuration_error(waiting.get("message", reason))
     running: Body | None = state.get("running")
     # While one that failed starts again, nothing is known to be better.
     if running is not None and container.get("started", True) and not is_task:
         return None
     if ended.get("exitCode", 0) == 0:
         return None
-    found = _of_end(container, ended)
+    found = _describe_exit(container, ended)
     # Of what serves, the probes say when it has started.
-    return replace(found, until=_passed_by(running, ended)) if running and is_task else found
+    return (
+        replace(found, until=_find_recovery_time(running, ended)) if running and is_task else found
+    )
 
 
-def _of_end(container: Body, ended: Body) -> Trouble:
-    return _own_words(ended) or Trouble(
+def _describe_exit(container: Body, ended: Body) -> Trouble:
+    return _parse_termination_message(ended) or Trouble(
         "ContainerFailed",
         f"container {container['name']!r} ended with exit code {ended.get('exitCode')} "
         f"({ended.get('reason', 'Error')}); see its log with kubectl logs --previous",
     )
 
 
-def _of_configuration(message: str) -> Trouble:
+def _classify_configuration_error(message: str) -> Trouble:
     for word, reason in _REFERENCES.items():
         if message.lower().startswith(word) and "not found" in message:
             return Trouble(reason, message)
@@ -115,7 +117,7 @@ def _of_configuration(message: str) -> Trouble:
     return Trouble("ContainerFailed", message)
 
 
-def _passed_by(running: Body, ended: Body) -> str:
+def _find_recovery_time(running: Body, ended: Body) -> str:
     """When a container runs for so much longer than the one before it that it has come further."""
     times = running.get("startedAt"), ended.get("startedAt"), ended.get("finishedAt")
     if not all(times):
@@ -124,9 +126,9 @@ def _passed_by(running: Body, ended: Body) -> str:
     return (again + 2 * (failed - began) + _MARGIN).isoformat()
 
 
-def _own_words(ended: Body) -> Trouble | None:
+def _parse_termination_message(ended: Body) -> Trouble | None:
     try:
         report = json.loads(ended.get("message") or "{}")
     except ValueError:
         return None
-    return of_report(report) if isinstance(report, dict) else None
+    return parse_trouble(report) if isinstance(report, dict) else None

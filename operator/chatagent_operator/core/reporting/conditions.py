@@ -56,8 +56,7 @@ def find_progressing(decision: Decision) -> Finding:
     status, waiting = decision.status, decision.waiting
     if status.canary_revision and waiting:
         share = (
-            f"revision {status.canary_revision} gets {decision.weight} % of the new "
-            "conversations; "
+            f"revision {status.canary_revision} gets {decision.weight} % of the new conversations; "
         )
         message = (share if decision.weight else "") + waiting.message
         return Finding(aspect, "True", waiting.reason, message)
@@ -146,7 +145,7 @@ def _find_ready(
     stable = state.status.stable_revision
     needed = (workloads, index, gateway)
     if stable:
-        needed = (gateway,) if state.view.available(state.serving) else (workloads, gateway)
+        needed = (gateway,) if state.view.count_available(state.serving) else (workloads, gateway)
     for finding in needed:
         if not finding.is_true:
             return Finding(ConditionType.READY, "False", finding.reason, finding.message)

@@ -28,7 +28,7 @@ def build_status(state: DesiredState) -> ChatAgentStatus:
             "url": _find_url(state),
             "evaluation": state.quality,
             "knowledge": _find_knowledge(state),
-            "replicas": state.view.available(state.serving),
+            "replicas": state.view.count_available(state.serving),
             "selector": _find_selector(state),
             "conditions": merge(previous.conditions, found, agent.generation, state.view.now),
         }

@@ -23,7 +23,7 @@ from chatagent_operator.core.rollout.limits import (
 )
 from chatagent_operator.core.rollout.progress import apply_weight, run_steps
 from chatagent_operator.core.rollout.promotion import promote_first_revision
-from chatagent_operator.core.rollout.steps import create_step, path
+from chatagent_operator.core.rollout.steps import create_step, list_steps
 
 PHASES = (
     follow_desired_revision,
@@ -43,7 +43,7 @@ def advance(previous: ChatAgentStatus, seen: Seen, settings: Rollout, replicas: 
     Args:
         replicas: pods of the stable revision without a rollout.
     """
-    steps = path(settings, replicas)
+    steps = list_steps(settings, replicas)
     context = RolloutContext(
         previous,
         seen,
@@ -58,7 +58,7 @@ def advance(previous: ChatAgentStatus, seen: Seen, settings: Rollout, replicas: 
     context, waiting = apply_weight(
         context,
         waiting,
-        in_force=previous.rollout.weight,
+        applied=previous.rollout.weight,
         approved=previous.rollout.approved_weight,
     )
     return Decision(context.status, waiting, context.events)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from chatagent_operator.api.rollout import Rollout
 from chatagent_operator.api.status import ChatAgentStatus
-from chatagent_operator.core.rollout.pods import next_weight
+from chatagent_operator.core.rollout.pods import find_next_weight
 from chatagent_operator.core.rollout.steps import create_steps
 
 
@@ -22,7 +22,7 @@ def is_replacing(status: ChatAgentStatus, settings: Rollout) -> bool:
     return is_configured or (mode == "auto" and status.rollout.replacing)
 
 
-def desired_replicas(
+def compute_replicas(
     status: ChatAgentStatus,
     settings: Rollout,
     replicas: int,
@@ -47,7 +47,7 @@ def desired_replicas(
         return draining | ({stable: replicas} if stable else {})
     if stable is None:
         return draining | {canary: replicas}
-    share = next_weight(status, create_steps(settings, replicas))
+    share = find_next_weight(status, create_steps(settings, replicas))
     of_canary = max(1, math.ceil(replicas * share / 100))
     of_stable = replicas
     if settings.strategy == "recreate":
@@ -62,7 +62,7 @@ def desired_replicas(
     return draining | {stable: of_stable, canary: of_canary}
 
 
-def capacity_percent(
+def compute_capacity(
     available: int, status: ChatAgentStatus, settings: Rollout, replicas: int
 ) -> int:
     """Compute the percent of the conversations that the canary's available pods can serve.
@@ -73,7 +73,7 @@ def capacity_percent(
     return 100 if available >= enough else 100 * available // replicas
 
 
-def cannot_free_room(status: ChatAgentStatus, settings: Rollout, replicas: int) -> bool:
+def cannot_replace_pods(status: ChatAgentStatus, settings: Rollout, replicas: int) -> bool:
     """Whether no stable pod can be removed for a canary that is unschedulable."""
     mode = settings.capacity.mode
     return mode == "surge" or replicas == 1 or is_replacing(status, settings)

@@ -56,7 +56,7 @@ class RolloutStep(ABC):
 
     field: ClassVar[str]
     """Name of its field in `api.rollout.Step`."""
-    waits_for_person: ClassVar[bool] = False
+    waits_for_approval: ClassVar[bool] = False
     """`promote` continues after it."""
     skip_refusal: ClassVar[str | None] = None
     """Why `skip` must not skip it."""
@@ -101,7 +101,7 @@ class RolloutContext:
         return self.status.canary_revision is not None and self.status.stable_revision is not None
 
     @property
-    def present_step(self) -> RolloutStep | None:
+    def current_step(self) -> RolloutStep | None:
         """The step that has started. None: the steps have not started, or all have succeeded."""
         index = self.rollout.step or 0
         if self.rollout.step_started_at is None or index >= len(self.steps):

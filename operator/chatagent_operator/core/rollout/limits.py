@@ -20,7 +20,7 @@ def record_measurement(context: RolloutContext) -> RolloutContext:
         return context
     if settings.strategy != "canary":
         return context  # the others are judged by readiness, and blueGreen by its evaluation
-    step, previous = context.present_step, context.status.analysis
+    step, previous = context.current_step, context.status.analysis
     is_at_step = step is not None and step.counts_measurements
     is_new = found.at > (previous.measured_at or "")
     if not is_new or found.window != context.rollout.weighted_at:

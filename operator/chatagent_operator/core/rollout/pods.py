@@ -10,7 +10,7 @@ from chatagent_operator.core.rollout.decision import Waiting
 from chatagent_operator.core.rollout.times import elapsed
 
 
-def next_weight(status: ChatAgentStatus, steps: Sequence[RolloutStep]) -> int:
+def find_next_weight(status: ChatAgentStatus, steps: Sequence[RolloutStep]) -> int:
     """Return the weight that the canary needs pods for: of this step, or the approved one."""
     rollout = status.rollout
     step = rollout.step or 0
@@ -27,7 +27,7 @@ def describe_shortage(context: RolloutContext) -> str | None:
     status, seen = context.status, context.seen
     if status.canary_revision not in seen.ready:
         return f"revision {status.canary_revision} is not ready yet" + _explain(seen.problem)
-    needed = next_weight(status, context.steps)
+    needed = find_next_weight(status, context.steps)
     if status.stable_revision and seen.capacity < needed:
         return (
             f"the ready pods of revision {status.canary_revision} can serve {seen.capacity} % of "
@@ -60,7 +60,9 @@ def wait_for_gateway(context: RolloutContext) -> StepResult:
         rollout.approved_weight or (rollout.offered and seen.is_gateway_current)
     ):
         return context, None
-    return context.update_rollout(offered=True), Waiting("WaitingForGateway", unreachable(context))
+    return context.update_rollout(offered=True), Waiting(
+        "WaitingForGateway", describe_unreachable(context)
+    )
 
 
 def wait_for_weight(weight: int) -> Waiting:
@@ -68,7 +70,7 @@ def wait_for_weight(weight: int) -> Waiting:
     return Waiting("WaitingForGateway", f"the gateway does not apply weight {weight} % yet")
 
 
-def unreachable(context: RolloutContext) -> str:
+def describe_unreachable(context: RolloutContext) -> str:
     """Say that the gateway does not reach the canary."""
     return f"the gateway cannot connect to revision {context.status.canary_revision} yet"
 

@@ -15,10 +15,10 @@ from chatagent_operator.api import rollout
 from chatagent_operator.api.status import EvaluationStatus
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Agent
-from chatagent_operator.core.judging.quality import Summary, judge, shares
+from chatagent_operator.core.judging.quality import Summary, compute_shares, judge
 from chatagent_operator.core.observed.facts import JobFacts, PodFacts
 from chatagent_operator.core.observed.objects import Observed
-from chatagent_operator.core.observed.trouble import of_report
+from chatagent_operator.core.observed.trouble import parse_trouble
 from chatagent_operator.core.revision import Revision
 
 _WORST = 5
@@ -115,7 +115,7 @@ def read_result(
         and previous.verdict in ("Succeeded", "Failed")
     ):
         return previous
-    reports = [trouble for facts in pods.values() if (trouble := of_report(facts.report))]
+    reports = [trouble for facts in pods.values() if (trouble := parse_trouble(facts.report))]
     child = observed.get("Job", evaluation.job)
     facts = child.facts if child and isinstance(child.facts, JobFacts) else None
     if evaluation.missing:
@@ -154,7 +154,7 @@ def _judge_report(evaluation: Evaluation, report: Mapping[str, object]) -> Evalu
         message = f"the evaluation's report is not valid: {field}: {wrong['msg']}"
         return EvaluationStatus(verdict="Failed", message=message, report=evaluation.job)
     verdict, reason = judge(summary.measures, evaluation.settings)
-    new, stable = shares(summary.measures)
+    new, stable = compute_shares(summary.measures)
     message = f"{summary.questions} questions: {reason}"
     if summary.failed.new:
         why = f" ({summary.error})" if summary.error else ""
@@ -181,7 +181,7 @@ def _describe_progress(
     troubles = [
         trouble
         for each in pods.values()
-        if (trouble := each.trouble or of_report(each.report)) is not None
+        if (trouble := each.trouble or parse_trouble(each.report)) is not None
     ]
     if facts and facts.complete and not pods:
         return (

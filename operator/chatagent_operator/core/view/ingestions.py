@@ -13,7 +13,7 @@ from chatagent_operator.core import names
 from chatagent_operator.core.agent import Agent
 from chatagent_operator.core.observed.facts import JobFacts
 from chatagent_operator.core.observed.objects import Observed
-from chatagent_operator.core.revision import Revision, collection
+from chatagent_operator.core.revision import Revision, name_collection
 from chatagent_operator.core.servers import Store
 
 
@@ -57,7 +57,7 @@ def find_ingestions(
     ]
     found: dict[str, Ingestion] = {}
     for revision in revisions:
-        place = collection(agent.namespace, agent.name, revision)
+        place = name_collection(agent.namespace, agent.name, revision)
         job = names.ingestion(agent.name, names.digest([store.url, place, content]))
         found.setdefault(place, Ingestion(job, place, revision))
     return tuple(found.values())

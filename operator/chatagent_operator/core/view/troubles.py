@@ -22,7 +22,7 @@ def find_troubles(observed: Observed, *roles: str) -> Iterator[Trouble]:
 
 def find_trouble_of_revision(agent: str, revision: str, observed: Observed) -> Trouble | None:
     """Return what keeps pods of a revision from being ready, if anything is known."""
-    workload = observed.workload("Deployment", names.of_revision(agent, revision))
+    workload = observed.workload("Deployment", names.revision(agent, revision))
     if workload and workload.failure:
         return Trouble("PodsCannotBeMade", workload.failure)
     return next(

@@ -71,7 +71,7 @@ class View:
     @cached_property
     def observed(self) -> Observed:
         """What was observed, without troubles that often pass within seconds."""
-        return self.everything.without_passing_trouble(self.now)
+        return self.everything.without_transient_troubles(self.now)
 
     @cached_property
     def servers(self) -> Servers:
@@ -83,7 +83,7 @@ class View:
     @cached_property
     def target(self) -> Revision:
         """The revision that the spec desires."""
-        return revisions.of(self.agent.spec.versioned())
+        return revisions.build_revision(self.agent.spec.versioned())
 
     def find_revision(self, name: str | None) -> Revision | None:
         """Return a revision by its name; None where there is none, or it cannot be read."""
@@ -130,28 +130,28 @@ class View:
         """Ingestions that the candidates need."""
         return self.find_ingestions(self.candidates)
 
-    def collection(self, revision: Revision) -> str:
+    def find_collection(self, revision: Revision) -> str:
         """Return the collection that a revision reads."""
-        return revisions.collection(self.agent.namespace, self.agent.name, revision)
+        return revisions.name_collection(self.agent.namespace, self.agent.name, revision)
 
     def is_indexed(self, revision: Revision) -> bool:
         """The documents of a revision are searchable."""
-        place = self.collection(revision)
+        place = self.find_collection(revision)
         if self.missing_sources:
             # What was indexed before goes on serving, and nothing else.
-            return self.stable is not None and place == self.collection(self.stable)
+            return self.stable is not None and place == self.find_collection(self.stable)
         return all(i.is_complete(self.observed) for i in self.ingestions if i.collection == place)
 
     # Pods and addresses
 
-    def available(self, revision: str | None) -> int:
+    def count_available(self, revision: str | None) -> int:
         """Return the available pods of a revision."""
-        workload = self.deployment(revision)
+        workload = self.find_deployment(revision)
         return workload.available if workload else 0
 
-    def deployment(self, revision: str | None) -> WorkloadFacts | None:
+    def find_deployment(self, revision: str | None) -> WorkloadFacts | None:
         """Return the facts of a revision's Deployment."""
-        name = names.of_revision(self.agent.name, revision or "")
+        name = names.revision(self.agent.name, revision or "")
         return self.observed.workload("Deployment", name)
 
     @cached_property
@@ -159,13 +159,13 @@ class View:
         """Pods that each revision should have until now."""
         return {
             child.revision: child.facts.replicas
-            for child in self.observed.of_kind("Deployment")
+            for child in self.observed.list_children("Deployment")
             if child.revision and isinstance(child.facts, WorkloadFacts)
         }
 
-    def address(self, revision: str) -> str | None:
+    def find_address(self, revision: str) -> str | None:
         """Return the ClusterIP of a revision's Service."""
-        child = self.observed.get("Service", names.of_revision(self.agent.name, revision))
+        child = self.observed.get("Service", names.revision(self.agent.name, revision))
         return child.facts.cluster_ip if child and isinstance(child.facts, ServiceFacts) else None
 
     @cached_property
@@ -174,7 +174,7 @@ class View:
         return frozenset(each.name for each in self.candidates if self._could_serve(each))
 
     def _could_serve(self, revision: Revision) -> bool:
-        if not self.available(revision.name) or self.address(revision.name) is None:
+        if not self.count_available(revision.name) or self.find_address(revision.name) is None:
             return False
         # Once it serves, what was indexed before goes on serving: its pods report a lost index.
         serves = revision.name == self.previous.canary_revision and not self.is_first_weight_due
@@ -211,12 +211,12 @@ class View:
             return not self.is_terminating(self.previous.rollout.started_at)
         if self._is_scaling_down:
             return False  # one of the stable pods is being replaced by it
-        return capacity.cannot_free_room(self.previous, rollout, usual)
+        return capacity.cannot_replace_pods(self.previous, rollout, usual)
 
     @cached_property
     def _is_scaling_down(self) -> bool:
         stable = self.previous.stable_revision
-        workload = self.deployment(stable)
+        workload = self.find_deployment(stable)
         pods = self.observed.pods(names.ROLE_AGENT, stable) if stable else []
         return workload is not None and len(pods) > workload.replicas
 
@@ -249,7 +249,7 @@ class View:
             is_offered=rollout.offered and not rollout.approved_weight,
             draining=[each.revision for each in status.draining],
             is_in_force=self.is_in_force,
-            address=self.address,
+            address=self.find_address,
         )
 
     @cached_property
@@ -278,7 +278,7 @@ class View:
         if asked := self.evaluation:
             found = read_result(asked, self.observed, previous.evaluation)
             if (
-                self.available(asked.stable.name)
+                self.count_available(asked.stable.name)
                 or found.verdict != "Running"
                 or self.observed.get("Job", asked.job)
             ):
@@ -319,8 +319,8 @@ class View:
             ready=self.ready,
             is_indexed=self.is_indexed(self.target),
             has_indexing_failed=self.index_trouble is not None,
-            capacity=capacity.capacity_percent(
-                self.available(desired), self.previous, spec.rollout, spec.replicas
+            capacity=capacity.compute_capacity(
+                self.count_available(desired), self.previous, spec.rollout, spec.replicas
             ),
             problem=trouble.message if trouble else "",
             is_unschedulable=self.lacks_capacity,
@@ -334,11 +334,11 @@ class View:
 
 def find_revision(agent: str, name: str, observed: Observed) -> Revision | None:
     """Return a revision from its ControllerRevision."""
-    child = observed.get("ControllerRevision", names.of_revision(agent, name))
+    child = observed.get("ControllerRevision", names.revision(agent, name))
     if child is None or not isinstance(child.facts, DataFacts):
         return None
     try:
-        return revisions.restore(name, dict(child.facts.data))
+        return revisions.restore_revision(name, dict(child.facts.data))
     except pydantic.ValidationError:
         return None  # a later operator wrote it; what runs of it is left as it is
 

@@ -41,14 +41,14 @@ def create_step(step: Step) -> RolloutStep:
 
 def create_steps(settings: Rollout, replicas: int) -> tuple[RolloutStep, ...]:
     """Create the steps of a rollout before all conversations go to the new revision."""
-    return tuple(create_step(step) for step in path(settings, replicas))
+    return tuple(create_step(step) for step in list_steps(settings, replicas))
 
 
-def path(settings: Rollout, replicas: int) -> tuple[Step, ...]:
+def list_steps(settings: Rollout, replicas: int) -> tuple[Step, ...]:
     """Return the steps of a rollout as the spec would describe them, for each strategy."""
     match settings.strategy:
         case "canary":
-            return settings.path()
+            return settings.effective_steps()
         case "rolling":
             shares = dict.fromkeys(100 * n // replicas for n in range(1, replicas))
             return tuple(Step(set_weight=share) for share in shares if share)

@@ -17,7 +17,7 @@ class PauseStep(RolloutStep):
 
     value: Pause
     field: ClassVar[str] = "pause"
-    waits_for_person: ClassVar[bool] = True
+    waits_for_approval: ClassVar[bool] = True
 
     @property
     def text(self) -> str:
