@@ -1,4 +1,4 @@
-"""`chatagent-operator`: run the operator until it is told to stop."""
+"""`chatagent-operator`: run the operator until it receives SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def main() -> None:
         namespaces=settings.namespaces,
         standalone=True,
         stop_flag=stopped,
-        identity=cast(Any, socket.gethostname()),  # kopf asks for a user's name, there is none
+        identity=cast(Any, socket.gethostname()),  # the default is a user's name: there is none
         liveness_endpoint=f"http://0.0.0.0:{settings.probe_port}/healthz",
     )
 

@@ -1,4 +1,5 @@
-"""Generates the CRD from the models: a structural schema with defaults, CEL rules and texts.
+"""Generates the CRD from the models: a structural schema with defaults, CEL rules and
+descriptions.
 
 `python -m chatagent_operator.api.crd` writes it to `crds/` and the chart and the reference page
 to `docs/`; with `--check` it only reports which files differ, for CI.

@@ -1,4 +1,4 @@
-"""An agent, the platform that it runs on, and what all of its objects have in common."""
+"""An agent, the platform that it runs on, and the metadata that its objects share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chatagent_operator.core import names
 Manifest = dict[str, Any]
 
 PORT = 8080
-"""Where the agent's pods answer."""
+"""Port of the agent's pods."""
 
 RESTRICTED_POD: Manifest = {
     "runAsNonRoot": True,
@@ -30,7 +30,7 @@ RESTRICTED_CONTAINER: Manifest = {
 
 @dataclass(frozen=True)
 class Platform:
-    """What the operator's own installation decides for every agent."""
+    """Settings of the operator's installation that apply to every agent."""
 
     operator_image: str
     haproxy_image: str
@@ -61,7 +61,7 @@ class Agent:
         revision: str | None = None,
         **body: Any,
     ) -> Manifest:
-        """A child with its labels and its owner."""
+        """Build a child with its labels and its owner reference."""
         return {
             "apiVersion": api_version,
             "kind": kind,
@@ -84,7 +84,7 @@ class Agent:
 
 
 def build_service_account(agent: Agent, name: str, role: str) -> Manifest:
-    """Return a ServiceAccount whose token is mounted only where a pod asks for it."""
+    """Return a ServiceAccount whose token is mounted only where a pod requests it."""
     return agent.child("v1", "ServiceAccount", name, role, automountServiceAccountToken=False)
 
 

@@ -1,4 +1,4 @@
-"""What an agent should be after this reconciliation: live revisions, their pods, the weights."""
+"""The desired state of an agent: live revisions, their pods, the weights."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from chatagent_operator.core.view.ingestions import Ingestion
 from chatagent_operator.core.view.view import View
 
 RECONNECT_SECONDS = 10.0
-"""Within which a pod that waits for the vector store has connected to it again."""
+"""Time within which a pod reconnects to a vector store that is available again."""
 
 
 @dataclass(frozen=True)
 class DesiredState:
-    """The view, and how the rollout advanced from it."""
+    """The view, and the decision on the rollout that follows from it."""
 
     view: View
     decision: Decision
@@ -44,13 +44,13 @@ class DesiredState:
 
     @property
     def observed(self) -> Observed:
-        """What was observed of it."""
+        """The observed state of the agent."""
         return self.view.observed
 
     @cached_property
     def reported(self) -> Observed:
-        """What is reported: without pods that wait for a managed vector store which is not
-        available, or so recently that they have not connected again."""
+        """The observed state for conditions, without the troubles of pods that wait for a managed
+        vector store: one that is unavailable, or that they have not reconnected to yet."""
         if find_managed_store(self.agent) is None or self._has_store:
             return self.observed
         return self.observed.without(lambda trouble: trouble.is_store)
@@ -66,23 +66,23 @@ class DesiredState:
 
     @property
     def status(self) -> ChatAgentStatus:
-        """The status with the state of the rollout after it advanced."""
+        """The status after the rollout has advanced."""
         return self.decision.status
 
     @property
     def serving(self) -> str:
-        """Name of the revision that serves, or that will be the first to serve."""
+        """Name of the stable revision, or of the first one before it is ready."""
         return self.status.stable_revision or self.status.canary_revision or ""
 
     @cached_property
     def live(self) -> tuple[Revision, ...]:
-        """Revisions that have pods, the stable one first."""
+        """Revisions that should have pods, the stable one first."""
         found = (self.view.find_revision(name) for name in self.decision.live)
         return tuple(each for each in found if each)
 
     @cached_property
     def replicas(self) -> Mapping[str, int]:
-        """Pods of each live revision."""
+        """Desired number of pods of each live revision."""
         spec, waiting = self.agent.spec, self.decision.waiting
         return capacity.compute_replicas(
             self.status,
@@ -100,17 +100,17 @@ class DesiredState:
 
     @cached_property
     def routes(self) -> Routes:
-        """The routes that the gateway should follow."""
+        """The routes that the gateway should apply."""
         return self.view.find_routes(self.status)
 
     @property
     def is_in_force(self) -> bool:
-        """The gateway follows these routes already."""
+        """Whether the gateway has applied these routes."""
         return self.routes.generation == self.observed.applied.generation
 
     @cached_property
     def numbers(self) -> Mapping[str, int]:
-        """Number of each revision, counting up in the agent's history."""
+        """Number of each revision, in ascending order of creation."""
         numbers = {
             child.revision: child.facts.revision
             for child in self.observed.list_children("ControllerRevision")
@@ -133,7 +133,7 @@ class DesiredState:
 
     @property
     def quality(self) -> EvaluationStatus:
-        """The result of the evaluation, or of the last one."""
+        """The result of the current evaluation, or of the last one."""
         return self.view.quality or self.view.previous.evaluation
 
     @cached_property
@@ -143,13 +143,13 @@ class DesiredState:
 
     @property
     def lacks_capacity(self) -> bool:
-        """The canary is unschedulable, and no pod will be replaced by it."""
+        """Whether the canary is unschedulable and cannot replace a stable pod."""
         revisions = self.status.canary_revision, self.status.stable_revision
         return all(revisions) and self.view.lacks_capacity
 
     @property
     def has_moved(self) -> bool:
-        """The present vector store holds the documents, and every pod reads from it."""
+        """Whether the desired vector store has the documents, and every pod uses it."""
         deployments = [self.view.find_deployment(each.name) for each in self.live]
         return all(i.is_complete(self.observed) for i in self.ingestions) and all(
             found and found.settled and found.available for found in deployments

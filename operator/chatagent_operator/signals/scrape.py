@@ -1,7 +1,7 @@
-"""The numbers of two revisions from their pods' own /metrics: what there is without a Prometheus.
+"""Reads the metrics of two revisions from `/metrics` of their pods, without a Prometheus.
 
-A turn counts when it was answered or failed. What the client did wrong (4xx, with 429 and 499)
-is neither a turn nor an error; 5xx is both, with 503 and streams that failed after they began.
+A turn counts once it is answered or has failed. An error of the client (4xx, with 429 and 499) is
+neither a turn nor an error; 5xx is both, with 503 and streams that failed after they started.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ _READ = re.compile(
 
 
 class Scrape:
-    """Asks the pods of both revisions at the same time."""
+    """Reads the metrics of the pods of both revisions at the same time."""
 
     def __init__(
         self, session: aiohttp.ClientSession, clock: Callable[[], float], port: int = PORT
     ) -> None:
-        """`clock` tells seconds since 1970."""
+        """`clock` returns seconds since 1970."""
         self._session = session
         self._clock = clock
         self._port = port
         self._windows: dict[str, Window] = {}
 
     async def begin(self, wanted: Wanted) -> None:
-        """Look at all pods for the first time."""
+        """Read the metrics of all pods for the first time."""
         began = self._clock()
         self._windows = {revision: Window(began) for revision in wanted.revisions.values()}
         await self._scrape_all(wanted)
 
     async def read(self, wanted: Wanted, at: str) -> Reading:
-        """Look at all pods. Where none of a revision answers, that is the trouble."""
+        """Take a reading of all pods. If no pod of a revision responds, it has a trouble."""
         trouble = await self._scrape_all(wanted)
         return Reading(
             at=at,
@@ -68,15 +68,15 @@ class Scrape:
     async def _scrape_revision(
         self, revision: str, addresses: Mapping[str, tuple[str, ...]]
     ) -> str | None:
-        """Look at the pods of a revision. Returns why none of them answered."""
+        """Read the metrics of the pods of a revision. Returns why none of them responded."""
         pods = addresses.get(revision, ())
         if not pods:
             return "has no pods"
-        looks = (self._scrape_pod(revision, ip) for ip in pods)
-        failed = [why for why in await asyncio.gather(*looks) if why]
+        results = (self._scrape_pod(revision, ip) for ip in pods)
+        failed = [why for why in await asyncio.gather(*results) if why]
         if len(failed) < len(pods):
             return None
-        return f"has {len(pods)} pods and none tells its metrics: {failed[0]}"
+        return f"has {len(pods)} pods, and none returns its metrics: {failed[0]}"
 
     async def _scrape_pod(self, revision: str, ip: str) -> str | None:
         host = f"[{ip}]" if ":" in ip else ip
@@ -84,7 +84,7 @@ class Scrape:
         try:
             code, body = await fetch(self._session, url, TIMEOUT_SECONDS, MAX_BYTES)
             if code != 200:
-                return f"{url} answered {code}"
+                return f"{url} responded with {code}"
             sample = parse_metrics(body.decode(), revision)
         except (NoResponseError, ValueError) as error:
             return f"{url}: {error}"
@@ -93,12 +93,12 @@ class Scrape:
 
 
 def parse_metrics(text: str, revision: str) -> Sample:
-    """Return what a pod's /metrics say.
+    """Parse the metrics of a pod.
 
     Raises:
         ValueError: it is not Prometheus' text format, or not of this revision.
     """
-    # most lines are of no interest, and parsing one takes far longer than matching it
+    # most lines are not needed, and parsing one takes far longer than matching it
     lines = "\n".join(line for line in text.splitlines() if _READ.match(line))
     series = [s for family in text_string_to_metric_families(lines + "\n") for s in family.samples]
     ours = [
@@ -107,7 +107,7 @@ def parse_metrics(text: str, revision: str) -> Sample:
         if each.labels.get("revision") == revision and math.isfinite(each.value)
     ]
     if not ours:
-        raise ValueError(f"it says nothing of revision {revision}")
+        raise ValueError(f"it has no metrics of revision {revision}")
     born = next((each.value for each in series if each.name == BORN), None)
     return Sample(_tally(ours), born)
 
@@ -134,7 +134,7 @@ def _tally(series: list[Series]) -> Tally:
 
 def _histogram(series: Iterable[Series], name: str) -> Histogram:
     wanted = f"agent_{name}_bucket"
-    # A new revision knows no answers yet, so only those that were made are compared.
+    # A new revision has an empty answer cache, so only generated answers are compared.
     made = (s for s in series if s.name == wanted and s.labels.get("answer") != "known")
     found = [(float(s.labels["le"]), s.value) for s in made]
     return Histogram(tuple(sorted(found)))

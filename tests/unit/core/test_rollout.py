@@ -274,7 +274,7 @@ def test_no_command_is_none() -> None:
 
 REFUSED = [
     (rolling_out(None), "abort", "there is no canary"),
-    (rolling_out(), "promote", "the rollout does not wait for a person"),
+    (rolling_out(), "promote", "the rollout does not wait for approval"),
     (rolling_out(), "resume", "the rollout is not paused"),
     (rolling_out(), "skip", "the steps have not started yet"),
     (rolling_out(paused="Command"), "pause", "paused already"),

@@ -75,7 +75,7 @@ def test_what_is_not_metrics_is_refused(text: str) -> None:
 
 
 def test_another_revision_behind_an_old_address_is_refused() -> None:
-    with pytest.raises(ValueError, match="nothing of revision aaaa1111"):
+    with pytest.raises(ValueError, match="no metrics of revision aaaa1111"):
         parse_metrics(metrics("bbbb2222").text().decode(), "aaaa1111")
 
 
@@ -170,11 +170,11 @@ async def test_one_pod_that_does_not_answer_keeps_what_it_had(pods: Pods) -> Non
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (lambda: web.Response(status=500), "answered 500"),
-        (lambda: web.Response(text="<html>"), "nothing of revision canary"),
+        (lambda: web.Response(status=500), "responded with 500"),
+        (lambda: web.Response(text="<html>"), "no metrics of revision canary"),
         (lambda: web.Response(body=b"\xff\xfe"), "decode"),
-        (lambda: web.Response(body=b"#" * (scrape.MAX_BYTES + 1)), "more than"),
-        (lambda: web.Response(status=302, headers={"Location": "/metrics"}), "answered 302"),
+        (lambda: web.Response(body=b"#" * (scrape.MAX_BYTES + 1)), "the response exceeds"),
+        (lambda: web.Response(status=302, headers={"Location": "/metrics"}), "responded with 302"),
     ],
 )
 async def test_a_revision_none_of_whose_pods_tells_is_trouble(
@@ -185,7 +185,7 @@ async def test_a_revision_none_of_whose_pods_tells_is_trouble(
         pods.answers[mapped(ip)] = answer
     reading = await source.read(wanted(), AT)
     assert reading.trouble is not None
-    assert reading.trouble.startswith("the new revision has 2 pods and none tells its metrics")
+    assert reading.trouble.startswith("the new revision has 2 pods, and none returns its metrics")
     assert said in reading.trouble
 
 
@@ -206,4 +206,4 @@ async def test_a_pod_that_hangs_is_not_waited_for(
         hanging = replace(wanted(), addresses={"canary": ("127.0.0.9",), "stable": ()})
         source = Scrape(pods.session, lambda: LATER, deaf.getsockname()[1])
         await source.begin(hanging)
-        assert "did not answer within 0.05 s" in str((await source.read(hanging, AT)).trouble)
+        assert "no response within 0.05 s" in str((await source.read(hanging, AT)).trouble)

@@ -1,4 +1,4 @@
-"""The pods that serve, one set of objects for each revision, and their ServiceAccount."""
+"""The serving pods: a set of objects for each revision, and their ServiceAccount."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ class AgentPods(Component):
         )
 
     def find_condition(self, state: DesiredState) -> Finding:
-        """Return whether enough pods of the serving revision are available: those that it should
-        have, or one, without which nothing answers. Others may be replaced by a canary."""
+        """Return whether enough pods of the serving revision are available: as many as are desired,
+        but at least one. A canary may replace the others."""
         serving = state.serving
         available = state.view.count_available(serving)
-        wanted = max(1, state.replicas.get(serving, 0))
-        count = f"{available} of {wanted} pods of revision {serving} are available"
-        if available >= wanted:
+        desired = max(1, state.replicas.get(serving, 0))
+        count = f"{available} of {desired} pods of revision {serving} are available"
+        if available >= desired:
             return Finding(ConditionType.WORKLOADS_READY, "True", "Available", count)
         trouble = find_trouble_of_revision(state.agent.name, serving, state.reported)
         return Finding(
@@ -76,11 +76,11 @@ class AgentPods(Component):
         )
 
     def judge_removal(self, child: Child, state: DesiredState) -> Removal:
-        """Keep what is live and the history; wait until the gateway sends nothing there."""
+        """Keep live revisions and the history. Delete others once the gateway is done."""
         if child.revision in state.decision.live:
             return Removal.KEEP
         if child.kind == "ControllerRevision":
-            return Removal.KEEP if _is_remembered(child, state) else Removal.NOW
+            return Removal.KEEP if _is_in_history(child, state) else Removal.NOW
         is_routed = state.view.previous.stable_revision is not None and not state.is_in_force
         return Removal.SOON if is_routed and child.revision and child.serves else Removal.NOW
 
@@ -88,8 +88,8 @@ class AgentPods(Component):
 COMPONENT = AgentPods()
 
 
-def _is_remembered(child: Child, state: DesiredState) -> bool:
-    """It is among the newest of the history."""
+def _is_in_history(child: Child, state: DesiredState) -> bool:
+    """Return whether a ControllerRevision is within the history limit."""
     history = sorted(
         (
             (each.facts.revision, each.name)
@@ -103,7 +103,7 @@ def _is_remembered(child: Child, state: DesiredState) -> bool:
 
 
 def _build_controller_revision(agent: Agent, revision: Revision, number: int) -> Manifest:
-    """Return the revision as the API server remembers it."""
+    """Return the ControllerRevision of a revision."""
     return agent.child(
         "apps/v1",
         "ControllerRevision",
@@ -115,7 +115,7 @@ def _build_controller_revision(agent: Agent, revision: Revision, number: int) ->
 
 
 def _build_config_map(agent: Agent, revision: Revision) -> Manifest:
-    """Return the pipeline of the revision, as `agent-runtime serve` reads it."""
+    """Return the ConfigMap with the pipeline, as `agent-runtime serve` reads it."""
     pipeline = revision.spec.pipeline.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return agent.child(
         "v1",
@@ -129,7 +129,7 @@ def _build_config_map(agent: Agent, revision: Revision) -> Manifest:
 
 
 def _build_service(agent: Agent, revision: Revision) -> Manifest:
-    """Return the address of the revision's pods, for the gateway."""
+    """Return the Service of the revision's pods, for the gateway."""
     return agent.child(
         "v1",
         "Service",
@@ -144,7 +144,7 @@ def _build_service(agent: Agent, revision: Revision) -> Manifest:
 
 
 def _build_deployment(pod: RuntimePod, replicas: int) -> Manifest:
-    """Return the pods of the revision."""
+    """Return the Deployment of the revision."""
     agent, revision = pod.agent, pod.revision
     template = pod.build_template(
         names.ROLE_AGENT,

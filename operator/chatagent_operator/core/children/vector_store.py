@@ -23,7 +23,7 @@ from chatagent_operator.core.writes import DesiredObject
 
 
 class VectorStore(Component):
-    """The vector store."""
+    """The vector store, managed or external."""
 
     role = names.ROLE_VECTOR_STORE
     order = 10
@@ -35,7 +35,7 @@ class VectorStore(Component):
             yield from map(desire, build_objects(state.agent, settings, state.view.platform))
 
     def find_condition(self, state: DesiredState) -> Finding:
-        """Return whether the store answers."""
+        """Return whether the store is available."""
         aspect = ConditionType.VECTOR_STORE_READY
         if find_managed_store(state.agent):
             name = names.vector_store(state.agent.name)
@@ -46,10 +46,12 @@ class VectorStore(Component):
             return Finding(aspect, "False", trouble.reason, trouble.message)
         if any(pod.ready for _, pod in state.observed.pods(names.ROLE_AGENT)):
             return Finding(aspect, "True", "Answers")
-        return Finding(aspect, "Unknown", "NotAskedYet", "no pod has reached the vector store yet")
+        return Finding(
+            aspect, "Unknown", "NotAskedYet", "no pod has connected to the vector store yet"
+        )
 
     def judge_removal(self, child: Child, state: DesiredState) -> Removal:
-        """Keep a store until every pod reads from the one that replaces it."""
+        """Keep the server until every pod uses the store that replaces it."""
         is_server = child.name == names.vector_store(state.agent.name)
         return Removal.KEEP if is_server and not state.has_moved else Removal.NOW
 

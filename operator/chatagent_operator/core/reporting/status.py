@@ -1,4 +1,4 @@
-"""The status: the state of the rollout, the conditions, a phase, and what is indexed."""
+"""The status: the state of the rollout, the conditions, the phase and the index."""
 
 from __future__ import annotations
 

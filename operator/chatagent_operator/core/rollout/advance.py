@@ -1,9 +1,9 @@
-"""A rollout's state machine: which revision is stable, which is tried, and where its steps are.
+"""A rollout's state machine: the stable revision, the canary, and the current step.
 
 The state is the ChatAgent's status and nothing else. `advance` takes the previous status and what
-is observed now, and returns the status with the rollout's fields changed; to repeat it with the
-same observations changes nothing. What rolls a revision back comes before what continues its
-rollout, and waits for nothing.
+is observed now, and returns the status with the rollout's fields changed. Repeating it with the
+same observations changes nothing. Whatever rolls a revision back comes before whatever continues
+its rollout, and never waits.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ PHASES = (
     enforce_evaluation,
     enforce_deadline,
 )
-"""What comes before the steps, in this order."""
+"""Phases that run before the steps, in this order."""
 
 
 def advance(previous: ChatAgentStatus, seen: Seen, settings: Rollout, replicas: int) -> Decision:
-    """Advance a rollout as far as it goes now.
+    """Advance a rollout as far as the observed state allows.
 
     Args:
         replicas: pods of the stable revision without a rollout.

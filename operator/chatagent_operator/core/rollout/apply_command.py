@@ -1,4 +1,4 @@
-"""The phase that carries out a person's command, once, or refuses it with a reason."""
+"""The phase that carries out a user's command, once, or refuses it with a reason."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from chatagent_operator.core.rollout.state import (
 )
 
 Applied = tuple[RolloutContext, str]
-"""The changed rollout, and the result as the person reads it."""
+"""The changed rollout, and the result for the user."""
 
 
 def apply_command(context: RolloutContext) -> RolloutContext:
-    """Carry out a new command, and store its result."""
+    """Carry out a new command and store its result."""
     command = context.seen.command
     if command is None or command.id == context.rollout.last_command_id:
         return context
@@ -53,7 +53,7 @@ def find_refusal(context: RolloutContext, command: Command) -> str | None:
             return f"revision {canary} is not ready; wait until it is, or use `abort`"
         case "promote" if not command.full and not _waits_for_approval(context):
             return (
-                "the rollout does not wait for a person; use `skip` to skip this step, or "
+                "the rollout does not wait for approval; use `skip` to skip this step, or "
                 "`promote --full` to skip all remaining steps"
             )
         case "skip" if rollout.step_started_at is None:
@@ -127,7 +127,7 @@ def _retry(context: RolloutContext) -> Applied:
 
 
 def _end_step(context: RolloutContext, command: Command) -> Applied:
-    """Continue after the present step; `promote` ends no more than a pause by a command."""
+    """End the current step. `promote` of a rollout paused by a command only resumes it."""
     rollout, step = context.rollout, context.current_step
     status = unpause(context.status)
     is_pause_step = step is not None and step.waits_for_approval

@@ -1,7 +1,7 @@
-"""How many pods each revision has during a rollout, with and without room for more. Pure.
+"""Computes the number of pods of each revision during a rollout. Pure.
 
-The canary has the pods for its next weight. Where there is no room beside the stable pods, it
-replaces them one by one, and one of them always stays.
+The canary has the pods for its next weight. If more pods are unschedulable, they replace the stable
+ones one by one, and one of those always remains.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def compute_replicas(
     status: ChatAgentStatus,
     settings: Rollout,
     replicas: int,
-    present: Mapping[str, int],
+    current: Mapping[str, int],
     available: int,
     is_held: bool = False,
 ) -> Mapping[str, int]:
@@ -34,13 +34,13 @@ def compute_replicas(
 
     Args:
         replicas: pods of the stable revision without a rollout.
-        present: pods that each revision should have until now.
+        current: pods that each Deployment requests until now.
         available: pods of the canary that are available.
         is_held: the rollout is paused, or waits for its documents.
     """
     stable, canary = status.stable_revision, status.canary_revision
     draining = {
-        each.revision: min(replicas, present.get(each.revision, replicas))
+        each.revision: min(replicas, current.get(each.revision, replicas))
         for each in status.draining
     }
     if canary is None:
@@ -67,13 +67,13 @@ def compute_capacity(
 ) -> int:
     """Compute the percent of the conversations that the canary's available pods can serve.
 
-    Where they replace stable pods, of which one stays until the end, all but one can serve all.
+    If they replace stable pods, of which one remains until the end, all but one count as all.
     """
     enough = max(1, replicas - 1) if is_replacing(status, settings) else replicas
     return 100 if available >= enough else 100 * available // replicas
 
 
 def cannot_replace_pods(status: ChatAgentStatus, settings: Rollout, replicas: int) -> bool:
-    """Whether no stable pod can be removed for a canary that is unschedulable."""
+    """Whether an unschedulable canary cannot replace a stable pod."""
     mode = settings.capacity.mode
     return mode == "surge" or replicas == 1 or is_replacing(status, settings)

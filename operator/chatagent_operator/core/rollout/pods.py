@@ -1,4 +1,4 @@
-"""Waiting until the canary can take a weight: its pods are ready and every gateway reaches them."""
+"""Waits until the canary can take a weight: its pods are ready, and all gateway pods reach them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def find_next_weight(status: ChatAgentStatus, steps: Sequence[RolloutStep]) -> i
 
 
 def describe_shortage(context: RolloutContext) -> str | None:
-    """Say why the canary cannot serve its next weight. None: it can."""
+    """Return why the canary cannot serve its next weight. None: it can."""
     status, seen = context.status, context.seen
     if status.canary_revision not in seen.ready:
         return f"revision {status.canary_revision} is not ready yet" + _explain(seen.problem)
@@ -71,7 +71,7 @@ def wait_for_weight(weight: int) -> Waiting:
 
 
 def describe_unreachable(context: RolloutContext) -> str:
-    """Say that the gateway does not reach the canary."""
+    """Return the message for a canary that the gateway cannot connect to."""
     return f"the gateway cannot connect to revision {context.status.canary_revision} yet"
 
 

@@ -1,4 +1,4 @@
-"""Running the steps of a rollout, as far as they go."""
+"""Runs the steps of a rollout."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def find_hold(context: RolloutContext) -> Waiting | None:
 def apply_weight(
     context: RolloutContext, waiting: Waiting | None, *, applied: int, approved: int
 ) -> StepResult:
-    """Set the weight of the canary: the approved one while it can serve, and 0 while it cannot.
+    """Set the weight of the canary: the approved one while it can serve, otherwise 0.
 
     Args:
         applied: the weight in the previous status.
@@ -56,7 +56,7 @@ def apply_weight(
     serves = status.stable_revision is not None and status.canary_revision in context.seen.ready
     is_known = context.seen.is_reachable or applied or rollout.approved_weight != approved
     if serves and not is_known:
-        # Its pods are ready again, and not every gateway pod can connect to them yet.
+        # Its pods are ready again, but not every gateway pod can connect to them yet.
         serves, waiting = False, Waiting("WaitingForGateway", describe_unreachable(context))
     is_tried = context.is_canary_beside_stable
     context = context.update_rollout(
