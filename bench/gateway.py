@@ -40,6 +40,7 @@ from chatagent_operator.core.routing.routes import ROUTES_KEY, Routes
 from chatagent_operator.gateway.runtime_socket import RuntimeSocket
 from chatagent_operator.gateway.sync import ConfigMapKey, SidecarSettings, run_sidecar
 from chatagent_operator.kube.client import Kube
+from chatagent_operator.kube.connection import Connection
 from chatagent_operator.kube.errors import ApiError
 from tests.contract.gateway.loopback import Chats, Gateways, backend, serving
 from tests.ports import free_port
@@ -129,8 +130,8 @@ async def serving_api(api: ApiServer) -> AsyncGenerator[str]:
 async def sidecar(url: str, socket: str, slots_map: str, port: str) -> None:
     """What a sidecar's process runs here, where no ServiceAccount is mounted."""
     settings = SidecarSettings(TARGET, RuntimeSocket(socket, slots_map), "127.0.0.1", int(port))
-    async with client.ApiClient(client.Configuration(host=url)) as api:
-        await run_sidecar(settings, api)
+    async with Connection(client.ApiClient(client.Configuration(host=url))) as connection:
+        await run_sidecar(settings, connection)
 
 
 @contextlib.asynccontextmanager

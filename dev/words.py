@@ -69,23 +69,6 @@ TEXTS = (
     "charts/*/templates/NOTES.txt",
     "charts/*/files/*.lua",
 )
-EXCLUDED = (
-    "operator/chatagent_operator/__main__.py",
-    "operator/chatagent_operator/api/conditions.py",
-    "operator/chatagent_operator/api/status.py",
-    "operator/chatagent_operator/core/",
-    "operator/chatagent_operator/handlers.py",
-    "operator/chatagent_operator/kube/",
-    "operator/chatagent_operator/metrics.py",
-    "operator/chatagent_operator/queue.py",
-    "operator/chatagent_operator/reconcile.py",
-    "operator/chatagent_operator/settings.py",
-    "operator/chatagent_operator/signals/",
-    "crds/",
-    "docs/reference/",
-)
-"""Files and folders that are not checked yet."""
-
 _PATTERNS = [
     # A phrase may go over the end of a line, in a docstring or a folded text.
     (re.compile(rf"\b(?:{phrase.replace(' ', chr(92) + 's+')})(?!\w)", re.IGNORECASE), instead)
@@ -134,14 +117,12 @@ def _constants(node: ast.AST) -> list[ast.expr]:
     return node.values if isinstance(node, ast.JoinedStr) else []
 
 
-def find_all(root: Path, excluded: tuple[str, ...] = EXCLUDED) -> list[Hit]:
-    """Find the phrases in all files of the checkout that are not excluded, by path and line."""
+def find_all(root: Path) -> list[Hit]:
+    """Find the phrases in all files of the checkout, by path and line."""
     hits: list[Hit] = []
     for patterns, find in ((SOURCES, find_in_python), (TEXTS, find_in_text)):
         for path in sorted(found for pattern in patterns for found in root.glob(pattern)):
-            relative = path.relative_to(root)
-            if not relative.as_posix().startswith(excluded):
-                hits += find(relative, path.read_text(encoding="utf-8"))
+            hits += find(path.relative_to(root), path.read_text(encoding="utf-8"))
     return sorted(hits, key=lambda hit: (hit.path, hit.line))
 
 

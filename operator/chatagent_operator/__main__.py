@@ -1,4 +1,4 @@
-"""`chatagent-operator`: run the operator until it is told to stop."""
+"""`chatagent-operator`: run the operator until it receives SIGTERM or SIGINT."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from chatagent_operator.queue import KeyedQueue
 from chatagent_operator.settings import Candidacy
 
 GRACE_SECONDS = 0.5
-"""How long work that is under way may go on when the operator is stopped, before it is cancelled.
+"""How long work in progress may continue when the operator is stopped, before it is cancelled.
 
 Another replica does it again: what is cut off harms as little as a killed process does."""
 
@@ -52,7 +52,7 @@ class Leadership:
             queue: paused.
             measuring: stopped with the queue; reconciling starts it.
             known: returns the agents that a new leader must reconcile.
-            metrics: told whether this replica leads.
+            metrics: reports whether this replica leads.
         """
         self._election = election
         self._queue = queue
@@ -79,9 +79,9 @@ class Leadership:
         self._task.add_done_callback(ended)
 
     async def resign(self) -> None:
-        """Finish or cancel what is under way, then let another replica lead. May be repeated."""
+        """Finish or cancel the work in progress, then let another replica lead. May be repeated."""
         self._is_resigning = True
-        await self._stop(GRACE_SECONDS)  # still the leader: what is under way may write
+        await self._stop(GRACE_SECONDS)  # still the leader: work in progress may write
         task, self._task = self._task, None
         if task:
             task.cancel()

@@ -43,7 +43,7 @@ class Metrics:
             try:
                 yield
             except (NotLeaderError, StaleError):
-                raise  # the leader reconciles it, or this one does from what is there now
+                raise  # reconciled by the leader, or again from the current state
             except Exception:
                 self._failures.inc()
                 raise

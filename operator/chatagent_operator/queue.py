@@ -45,7 +45,7 @@ class KeyedQueue(Generic[K]):
         self._closed = False
 
     def mark(self, key: K) -> None:
-        """Ask for a look at the key, soon."""
+        """Request work on the key, soon."""
         if self._closed:
             return
         if timer := self._timers.pop(key, None):
@@ -61,7 +61,7 @@ class KeyedQueue(Generic[K]):
             self.mark(key)
 
     async def pause(self, grace: float = 0) -> None:
-        """Begin no work; wait for what is under way, and cancel what is not done by then.
+        """Begin no work; wait for the work in progress, and cancel what is not done by then.
 
         What was cancelled, or due later, is worked on once the queue is started again.
 
@@ -74,7 +74,7 @@ class KeyedQueue(Generic[K]):
         await self._finish(grace)
 
     async def close(self) -> None:
-        """Take no more marks; wait for the looks that are under way."""
+        """Take no more marks; wait for the work in progress."""
         self._closed = True
         self._dirty.clear()
         self._cancel_timers()

@@ -181,7 +181,7 @@ class Reconciler:
         return agent, ""
 
     def _measure(self, key: Key, agent: Agent, observed: Observed, made: Plan) -> None:
-        """Have the canary measured while its weight is in force."""
+        """Have the canary measured while the gateway applies its weight."""
         canary, stable = made.status.canary_revision, made.status.stable_revision
         if made.window is None or not canary or not stable:
             self._analyst.want(key, None)

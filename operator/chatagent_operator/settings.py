@@ -11,7 +11,7 @@ from chatagent_operator.core.agent import Platform
 
 
 class SettingsError(ValueError):
-    """A setting is missing or wrong; the message names it."""
+    """A setting is missing or invalid. The message names it."""
 
 
 @dataclass(frozen=True)
@@ -23,29 +23,29 @@ class Candidacy:
     """Name of the Lease."""
 
     identity: str
-    """Of this process: a container that is started again is another candidate."""
+    """Identity of this process. A restarted container is another candidate."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What an installation decides."""
+    """Settings of one installation of the operator."""
 
     platform: Platform
     namespaces: tuple[str, ...]
-    """Namespaces to look after; empty: all."""
+    """Namespaces to watch. Empty: all."""
 
     probe_port: int
     metrics_port: int
     log_level: str
     candidacy: Candidacy | None
-    """None: this is the only replica."""
+    """None: this is the only replica, and no leader is elected."""
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
-    """Read the settings.
+    """Read the settings from the environment.
 
     Raises:
-        SettingsError: a setting is missing or wrong.
+        SettingsError: a setting is missing or invalid.
     """
 
     def words(name: str) -> tuple[str, ...]:
@@ -53,13 +53,13 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
 
     def needed(name: str) -> str:
         if not (value := environment.get(name)):
-            raise SettingsError(f"{name} is not set; the chart sets it")
+            raise SettingsError(f"{name} is not set; set it as the chart does")
         return value
 
     def port(name: str, default: int) -> int:
         text = environment.get(name, str(default))
         if not text.isdecimal() or not 0 < int(text) < 65536:
-            raise SettingsError(f"{name} must be a port, not {text!r}")
+            raise SettingsError(f"{name} must be a port from 1 to 65535, not {text!r}")
         return int(text)
 
     return Settings(

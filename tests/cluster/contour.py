@@ -132,7 +132,7 @@ def host_of(namespace: str) -> str:
 
 def service(agent: Agent, backend: Backend) -> list[dict[str, Any]]:
     """The Service of a revision that runs here."""
-    name = names.of_revision(agent.name, backend.revision)
+    name = names.revision(agent.name, backend.revision)
     ports = [{"name": "http", "port": PORT, "targetPort": backend.port}]
     metadata = {"name": name, "namespace": agent.namespace}
     return [

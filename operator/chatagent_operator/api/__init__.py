@@ -1,1 +1,1 @@
-"""The resource as types: what a person writes, what the operator answers, and the CRD of both."""
+"""The ChatAgent resource: its spec and its status as types, and the CRD generated from them."""

@@ -1,4 +1,4 @@
-"""Conditions as data: their types, and how a new look changes them."""
+"""Conditions: their types, and how a reconciliation changes them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Status = Literal["True", "False", "Unknown"]
 
 
 class ConditionType(StrEnum):
-    """The aspects that a ChatAgent reports, in the order in which a person reads them."""
+    """Types of conditions, in the order in which they are listed."""
 
     ACCEPTED = "Accepted"
     RESOLVED_REFS = "ResolvedRefs"
@@ -28,12 +28,12 @@ class ConditionType(StrEnum):
     READY = "Ready"
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
-    """These two are there only while they hold, as kstatus has it."""
+    """RECONCILING and STALLED exist only while they are true, as kstatus requires."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one look found of one aspect."""
+    """The state of one condition as a reconciliation found it."""
 
     type: ConditionType
     status: Status
@@ -42,14 +42,15 @@ class Finding:
 
     @property
     def is_true(self) -> bool:
-        """The aspect holds."""
+        """Whether the status is True."""
         return self.status == "True"
 
 
 def merge(
     previous: Iterable[Condition], findings: Iterable[Finding], generation: int, now: str
 ) -> tuple[Condition, ...]:
-    """Conditions after a look. A transition time changes only where the status does."""
+    """Return the conditions after a reconciliation. A transition time changes only where the status
+    does."""
     before = {condition.type: condition for condition in previous}
     return tuple(
         Condition(

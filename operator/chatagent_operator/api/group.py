@@ -1,4 +1,4 @@
-"""Group, version and names of the resource, for those that need nothing else of it."""
+"""Group, version and names of the resource, for modules that need nothing else of it."""
 
 from __future__ import annotations
 

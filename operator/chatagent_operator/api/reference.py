@@ -20,7 +20,7 @@ def page(crd: Schema) -> str:
         f"`apiVersion: {group}/{version['name']}`, `kind: ChatAgent`, short name "
         f"`{crd['spec']['names']['shortNames'][0]}`. {root['description']}",
         "",
-        "`kubectl explain chatagent.spec` prints the same texts.",
+        "`kubectl explain chatagent.spec` prints the same descriptions.",
         "",
         "Rules for the whole resource:",
         "",

@@ -320,7 +320,7 @@ class Analysis(ConfigModel):
     evaluation: Evaluation | None = None
     """Evaluation of the answers before the new revision gets any traffic. Default: none."""
 
-    def judged_by(self) -> tuple[Metric, ...]:
+    def effective_metrics(self) -> tuple[Metric, ...]:
         """Return the metrics in effect: those of the spec, or the defaults."""
         return DEFAULT_METRICS if self.metrics is None else self.metrics
 
@@ -418,14 +418,14 @@ class Rollout(ConfigModel):
             raise ValueError("steps: an analysis step requires a setWeight step before it")
         if self.analysis.metrics == () and any(s.analysis for s in self.steps or ()):
             raise ValueError("analysis.metrics: an analysis step requires at least one metric")
-        queries = [m.name for m in self.analysis.judged_by() if m.query]
+        queries = [m.name for m in self.analysis.effective_metrics() if m.query]
         if queries and self.analysis.prometheus is None:
             raise ValueError(f"analysis.prometheus: required by the queries of metrics {queries}")
-        names = [m.name for m in self.analysis.judged_by()]
+        names = [m.name for m in self.analysis.effective_metrics()]
         if len(names) != len(set(names)):
             raise ValueError(f"analysis.metrics: the names must be unique, got {names}")
         return self
 
-    def path(self) -> tuple[Step, ...]:
+    def effective_steps(self) -> tuple[Step, ...]:
         """Return the steps of a canary in effect: those of the spec, or the defaults."""
         return _default_steps() if self.steps is None else self.steps

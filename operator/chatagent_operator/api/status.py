@@ -1,7 +1,7 @@
 """ChatAgent, version v1alpha1: the status as pydantic models.
 
-The status is the only state that the operator keeps of an agent. One that another version of the
-operator wrote is read by `core.rollout.stored`.
+The status is the only state that the operator keeps of an agent. `core.rollout.stored` reads a
+status that another version of the operator has written.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _renamed(verdict: object) -> object:
 Time = Annotated[str, AfterValidator(_check_time)]
 """RFC 3339."""
 _OldName = BeforeValidator(_renamed)
-"""Reads a verdict by the name that earlier operators wrote."""
+"""Accepts the name of a verdict that earlier operators wrote."""
 _Percent = Annotated[int, Field(ge=0, le=100)]
 _Count = Annotated[int, Field(ge=0)]
 
@@ -46,25 +46,25 @@ class StatusModel(ConfigModel):
 
 
 class Condition(StatusModel):
-    """A condition, as other Kubernetes resources have them."""
+    """A condition, as in other Kubernetes resources."""
 
     type: str
     """Type of the condition."""
 
     status: Literal["True", "False", "Unknown"]
-    """Whether it holds."""
+    """Status of the condition."""
 
     observed_generation: int = 0
-    """`metadata.generation` that the condition is based on."""
+    """`metadata.generation` that the condition was computed from."""
 
     last_transition_time: Annotated[Time, Field(json_schema_extra={"format": "date-time"})]
     """When the status last changed."""
 
     reason: str
-    """Why, in one word for programs."""
+    """Machine-readable reason, in one word."""
 
     message: str = ""
-    """Why, in a sentence for people, and what to do."""
+    """Human-readable message: what is wrong, and what to do."""
 
 
 class MetricStatus(StatusModel):
@@ -74,89 +74,89 @@ class MetricStatus(StatusModel):
     """Name of the metric."""
 
     verdict: Annotated[Verdict, _OldName]
-    """The result: `Failed` where a limit is exceeded, `Inconclusive` where that is not known."""
+    """Result: `Failed` if a limit is exceeded, `Inconclusive` if it is unknown whether one is."""
 
     canary: float | None = None
-    """The new revision's value."""
+    """Value of the canary."""
 
     stable: float | None = None
-    """The stable revision's value, over the same time."""
+    """Value of the stable revision over the same time."""
 
     message: str = ""
-    """Why, in a sentence for people."""
+    """Human-readable message."""
 
 
 class AnalysisStatus(StatusModel):
-    """The measurements at the present weight."""
+    """The measurements at the current weight."""
 
     verdict: Annotated[Verdict | None, _OldName] = None
-    """The result of the last measurement."""
+    """Result of the last measurement."""
 
     measured_at: Time | None = None
-    """When it was made."""
+    """Time of the last measurement."""
 
     samples: _Count = 0
-    """Turns of the new revision in it."""
+    """Number of turns of the canary in the last measurement."""
 
     succeeded: Annotated[_Count, Field(validation_alias=AliasChoices("succeeded", "passed"))] = 0
-    """Measurements that succeeded at this step."""
+    """Number of measurements that succeeded at the current step."""
 
     failed: _Count = 0
-    """Measurements that failed at this weight."""
+    """Number of measurements that failed at the current weight."""
 
     inconclusive: _Count = 0
-    """Measurements that were inconclusive at this step."""
+    """Number of measurements that were inconclusive at the current step."""
 
     measurements: _Count = 0
-    """All measurements at this weight."""
+    """Number of all measurements at the current weight."""
 
     metrics: tuple[MetricStatus, ...] = ()
-    """The last measurement, metric by metric."""
+    """Results of the last measurement for each metric."""
 
 
 class QualityShares(StatusModel):
     """The quality of a revision's answers to the questions, as shares between 0 and 1."""
 
     retrieval_hits: float | None = None
-    """Questions whose source is among the passages found."""
+    """Share of questions whose source is among the retrieved passages."""
 
     groundedness: float | None = None
-    """Answers that cite the right source."""
+    """Share of answers that cite the right source."""
 
     facts: float | None = None
-    """Expected facts that the answers hold."""
+    """Share of expected facts that the answers contain."""
 
     refusals: float | None = None
-    """Unanswerable questions that are refused."""
+    """Share of unanswerable questions that are refused."""
 
 
 class EvaluationStatus(StatusModel):
-    """The quality of the new revision's answers."""
+    """The evaluation of the canary's answers."""
 
     verdict: Annotated[EvaluationVerdict | None, _OldName] = None
-    """The result."""
+    """Result of the evaluation."""
 
     message: str = ""
-    """Why, in a sentence for people."""
+    """Human-readable message."""
 
     report: str | None = None
-    """Name of the ConfigMap with the report, question by question."""
+    """Name of the ConfigMap with the report, which lists every question."""
 
     canary: QualityShares | None = None
-    """The new revision's shares."""
+    """Shares of the canary."""
 
     stable: QualityShares | None = None
-    """The stable revision's."""
+    """Shares of the stable revision."""
 
 
 class DrainingRevision(StatusModel):
-    """A former stable revision that keeps its conversations for a time."""
+    """A previous stable revision that is being drained."""
 
     revision: str
     """Name of the revision."""
 
     since: Time
-    """When it was replaced."""
+    """When the drain started."""
 
 
 class RolloutStatus(StatusModel):
@@ -166,73 +166,73 @@ class RolloutStatus(StatusModel):
     """Share of the new conversations that the canary gets, in percent."""
 
     approved_weight: _Percent = 0
-    """Share that the steps have approved, in percent. The canary gets less while its pods are not
+    """Weight that the steps have approved, in percent. The canary gets less while its pods are not
     ready."""
 
     offered: bool = False
-    """The canary waits for the gateway only, before it gets its first weight."""
+    """Whether the canary waits only for the gateway before it gets its first weight."""
 
     step: _Count | None = None
-    """Index of the present step, from 0."""
+    """Index of the current step, from 0."""
 
     steps: _Count | None = None
     """Number of steps."""
 
     step_started_at: Time | None = None
-    """When the step started."""
+    """When the current step started."""
 
     weighted_at: Time | None = None
-    """When the present weight was approved. Measurements start then."""
+    """When the current weight was approved. Measurements start then."""
 
     started_at: Time | None = None
     """When the rollout started."""
 
     waiting_since: Time | None = None
-    """Since when the canary has had too few ready pods for its weight."""
+    """Time since which the canary has had too few ready pods for its weight."""
 
     paused: Literal["Command", "Inconclusive"] | None = None
-    """Why the rollout is paused: by a command, or for too many inconclusive measurements. Absent:
-    it is not, or only by a step or the spec."""
+    """Why the rollout is paused: by a command, or because of too many inconclusive measurements.
+    Unset while it is not paused, or is paused by a step or by the spec only."""
 
     full: bool = False
-    """A command skips all remaining steps."""
+    """Whether a command has skipped all remaining steps."""
 
     replacing: bool = False
-    """No node has room for more pods, so that the canary's pods replace stable ones."""
+    """Whether pods of the canary replace stable ones, because more pods are unschedulable."""
 
     path: str | None = None
-    """Digest of the steps, to detect changes of them."""
+    """Digest of the steps, to detect changes."""
 
     message: str = ""
     """What the rollout waits for."""
 
     last_command_id: str | None = None
-    """Id of the last command that was carried out or refused."""
+    """ID of the last command that was carried out or refused."""
 
     last_command_result: str | None = None
-    """Result of that command."""
+    """Result of the last command."""
 
 
 class PastRollout(StatusModel):
     """A rollout that has ended."""
 
     revision: str
-    """The revision that was tried."""
+    """The revision that was rolled out."""
 
     outcome: Outcome
-    """The result."""
+    """Result of the rollout."""
 
     reason: str = ""
-    """Why, in one word for programs."""
+    """Machine-readable reason, in one word."""
 
     message: str = ""
-    """Why, in a sentence for people."""
+    """Human-readable message."""
 
     started_at: Time | None = None
-    """When it started."""
+    """When the rollout started."""
 
     ended_at: Time | None = None
-    """When it ended."""
+    """When the rollout ended."""
 
 
 class KnowledgeStatus(StatusModel):
@@ -242,10 +242,10 @@ class KnowledgeStatus(StatusModel):
     """Name of the collection in the vector store."""
 
     documents: int | None = None
-    """Documents in it."""
+    """Number of documents in the collection."""
 
     chunks: int | None = None
-    """Passages in it."""
+    """Number of passages in the collection."""
 
     index_version: int | None = None
     """Version of the index: the time of the last change of the documents, in microseconds."""
@@ -255,54 +255,55 @@ class ChatAgentStatus(StatusModel):
     """The observed state of a ChatAgent."""
 
     observed_generation: int | None = None
-    """`metadata.generation` that the operator has reconciled."""
+    """The `metadata.generation` that was last reconciled."""
 
     phase: Phase | None = None
-    """The state in one word: `Pending` until the first revision serves, `Canary` during a rollout,
-    `Paused` while the rollout waits for a person, `Degraded` when something needs attention."""
+    """Summary of the state: `Pending` until the first revision serves, `Canary` during a rollout,
+    `Paused` while a rollout is paused or waits for approval, `Degraded` while a problem needs
+    attention, `Suspended` while `spec.suspend` is true, otherwise `Ready`."""
 
     url: str | None = None
-    """URL of the agent inside the cluster."""
+    """URL of the agent: of its Service inside the cluster, or of its HTTPRoute."""
 
     stable_revision: str | None = None
-    """The revision that serves."""
+    """The stable revision, which serves."""
 
     canary_revision: str | None = None
-    """The revision that is rolled out."""
+    """The revision that is being rolled out."""
 
     failed_revision: str | None = None
-    """The revision that was rolled back. It is not rolled out again until the spec changes, or by
-    `retry`."""
+    """The revision that was rolled back. It is not rolled out again until the spec changes or
+    `kubectl chatagent retry` is run."""
 
     failed_reason: str | None = None
-    """Why it was rolled back, in one word for programs."""
+    """Machine-readable reason of the rollback, in one word."""
 
     failed_message: str | None = None
-    """Why it was rolled back, in a sentence for people."""
+    """Human-readable message of the rollback."""
 
     draining: tuple[DrainingRevision, ...] = ()
-    """Former stable revisions that keep their conversations for a time."""
+    """Previous stable revisions that are being drained."""
 
     rollout: RolloutStatus = RolloutStatus()
     """The state of the rollout."""
 
     analysis: AnalysisStatus = AnalysisStatus()
-    """The metrics of the canary at the present weight, or of the last one."""
+    """The measurements of the current canary, or of the last one."""
 
     evaluation: EvaluationStatus = EvaluationStatus()
-    """The quality of the canary's answers, or of the last one's."""
+    """The evaluation of the answers of the current canary, or of the last one."""
 
     history: tuple[PastRollout, ...] = ()
-    """The last rollouts, the newest first."""
+    """The last ten rollouts, the newest first."""
 
     knowledge: KnowledgeStatus = KnowledgeStatus()
-    """The documents that are indexed."""
+    """The documents that are indexed for the stable revision."""
 
     replicas: int | None = None
-    """Pods of the stable revision."""
+    """Number of available pods of the stable revision."""
 
     selector: str | None = None
-    """Selects those pods, for `kubectl scale` and autoscalers."""
+    """Label selector of the pods of the stable revision, for `kubectl scale` and autoscalers."""
 
     conditions: Annotated[
         tuple[Condition, ...],

@@ -62,7 +62,7 @@ async def _find_address(cluster: Cluster, name: str, word: str | None) -> Addres
         word = "stable"
     kept = revisions.read_revisions(await cluster.revisions(name))
     chosen = revisions.find_revision(word, kept, read_status(agent))
-    return Address(names.of_revision(name, chosen.revision), PORT)
+    return Address(names.revision(name, chosen.revision), PORT)
 
 
 async def _run_conversation(cluster: Cluster, to: Address, conversation: str | None) -> None:

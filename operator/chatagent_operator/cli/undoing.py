@@ -86,7 +86,7 @@ def _read_content(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return the versioned part of a spec without defaults, as a revision stores it."""
     versioned = {field: spec[field] for field in VERSIONED if field in spec}
     try:
-        return revision.of(VersionedSpec.model_validate(versioned)).content
+        return revision.build_revision(VersionedSpec.model_validate(versioned)).content
     except pydantic.ValidationError:
         return versioned  # an invalid spec can still be rolled back
 

@@ -1,1 +1,1 @@
-"""Decisions without I/O: no await, clock, environment or log."""
+"""Pure decision logic, without I/O: no await, clock, environment or log."""

@@ -1,4 +1,4 @@
-"""An agent, the platform that it runs on, and what all of its objects have in common."""
+"""An agent, the platform that it runs on, and the metadata that its objects share."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import Any
 from chatagent_operator.api.group import API_VERSION, KIND
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core import names
-from chatagent_operator.core import revision as revisions
-from chatagent_operator.core.revision import Revision
+from chatagent_operator.core.revision import Revision, build_revision
 
 Manifest = dict[str, Any]
 
 PORT = 8080
-"""Where the agent's pods answer."""
+"""Port of the agent's pods."""
 
 RESTRICTED_POD: Manifest = {
     "runAsNonRoot": True,
@@ -33,7 +32,7 @@ RESTRICTED_CONTAINER: Manifest = {
 
 @dataclass(frozen=True)
 class Platform:
-    """What the operator's own installation decides for every agent."""
+    """Settings of the operator's installation that apply to every agent."""
 
     operator_image: str
     haproxy_image: str
@@ -63,7 +62,7 @@ class Agent:
     @cached_property
     def revision(self) -> Revision:
         """The revision that the spec desires."""
-        return revisions.of(self.spec.versioned())
+        return build_revision(self.spec.versioned())
 
     def child(
         self,
@@ -74,7 +73,7 @@ class Agent:
         revision: str | None = None,
         **body: Any,
     ) -> Manifest:
-        """A child with its labels and its owner."""
+        """Build a child with its labels and its owner reference."""
         return {
             "apiVersion": api_version,
             "kind": kind,
@@ -97,7 +96,7 @@ class Agent:
 
 
 def build_service_account(agent: Agent, name: str, role: str) -> Manifest:
-    """Return a ServiceAccount whose token is mounted only where a pod asks for it."""
+    """Return a ServiceAccount whose token is mounted only where a pod requests it."""
     return agent.child("v1", "ServiceAccount", name, role, automountServiceAccountToken=False)
 
 

@@ -1,4 +1,4 @@
-"""What an agent should be after this reconciliation: live revisions, their pods, the weights."""
+"""The desired state of an agent: live revisions, their pods, the weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chatagent_operator.core.rollout import capacity
 from chatagent_operator.core.rollout.decision import Decision
 from chatagent_operator.core.rollout.times import elapsed
 from chatagent_operator.core.routing.routes import Routes
-from chatagent_operator.core.servers import managed_store
+from chatagent_operator.core.servers import find_managed_store
 from chatagent_operator.core.view.evaluations import (
     Evaluation,
     UnstoredReport,
@@ -27,12 +27,12 @@ from chatagent_operator.core.view.ingestions import Ingestion
 from chatagent_operator.core.view.view import View
 
 RECONNECT_SECONDS = 10.0
-"""Within which a pod that waits for the vector store has connected to it again."""
+"""Time within which a pod reconnects to a vector store that is available again."""
 
 
 @dataclass(frozen=True)
 class DesiredState:
-    """The view, and how the rollout advanced from it."""
+    """The view, and the decision on the rollout that follows from it."""
 
     view: View
     decision: Decision
@@ -44,14 +44,14 @@ class DesiredState:
 
     @property
     def observed(self) -> Observed:
-        """What was observed of it."""
+        """The observed state of the agent."""
         return self.view.observed
 
     @cached_property
     def reported(self) -> Observed:
-        """What is reported: without pods that wait for a managed vector store which is not
-        available, or so recently that they have not connected again."""
-        if managed_store(self.agent) is None or self._has_store:
+        """The observed state for conditions, without the troubles of pods that wait for a managed
+        vector store: one that is unavailable, or that they have not reconnected to yet."""
+        if find_managed_store(self.agent) is None or self._has_store:
             return self.observed
         return self.observed.without(lambda trouble: trouble.is_store)
 
@@ -66,30 +66,30 @@ class DesiredState:
 
     @property
     def status(self) -> ChatAgentStatus:
-        """The status with the state of the rollout after it advanced."""
+        """The status after the rollout has advanced."""
         return self.decision.status
 
     @property
     def serving(self) -> str:
-        """Name of the revision that serves, or that will be the first to serve."""
+        """Name of the stable revision, or of the first one before it is ready."""
         return self.status.stable_revision or self.status.canary_revision or ""
 
     @cached_property
     def live(self) -> tuple[Revision, ...]:
-        """Revisions that have pods, the stable one first."""
+        """Revisions that should have pods, the stable one first."""
         found = (self.view.find_revision(name) for name in self.decision.live)
         return tuple(each for each in found if each)
 
     @cached_property
     def replicas(self) -> Mapping[str, int]:
-        """Pods of each live revision."""
+        """Desired number of pods of each live revision."""
         spec, waiting = self.agent.spec, self.decision.waiting
-        return capacity.desired_replicas(
+        return capacity.compute_replicas(
             self.status,
             spec.rollout,
             spec.replicas,
             self.view.replicas,
-            self.view.available(self.status.canary_revision),
+            self.view.count_available(self.status.canary_revision),
             is_held=bool(waiting and (waiting.is_paused or waiting.reason == "WaitingForIndex")),
         )
 
@@ -100,20 +100,20 @@ class DesiredState:
 
     @cached_property
     def routes(self) -> Routes:
-        """The routes that the gateway should follow."""
+        """The routes that the gateway should apply."""
         return self.view.find_routes(self.status)
 
     @property
     def is_in_force(self) -> bool:
-        """The gateway follows these routes already."""
+        """Whether the gateway has applied these routes."""
         return self.routes.generation == self.observed.applied.generation
 
     @cached_property
     def numbers(self) -> Mapping[str, int]:
-        """Number of each revision, counting up in the agent's history."""
+        """Number of each revision, in ascending order of creation."""
         numbers = {
             child.revision: child.facts.revision
-            for child in self.observed.of_kind("ControllerRevision")
+            for child in self.observed.list_children("ControllerRevision")
             if child.revision and isinstance(child.facts, DataFacts)
         }
         for each in self.live:
@@ -128,12 +128,12 @@ class DesiredState:
             return None
         if self.observed.get("Job", asked.job):
             return asked  # it is not deleted because a pod became unready
-        can_reply = asked.canary in self.view.ready and self.view.available(asked.stable.name)
+        can_reply = asked.canary in self.view.ready and self.view.count_available(asked.stable.name)
         return asked if can_reply and not self.status.rollout.approved_weight else None
 
     @property
     def quality(self) -> EvaluationStatus:
-        """The result of the evaluation, or of the last one."""
+        """The result of the current evaluation, or of the last one."""
         return self.view.quality or self.view.previous.evaluation
 
     @cached_property
@@ -143,14 +143,14 @@ class DesiredState:
 
     @property
     def lacks_capacity(self) -> bool:
-        """The canary is unschedulable, and no pod will be replaced by it."""
+        """Whether the canary is unschedulable and cannot replace a stable pod."""
         revisions = self.status.canary_revision, self.status.stable_revision
         return all(revisions) and self.view.lacks_capacity
 
     @property
     def has_moved(self) -> bool:
-        """The present vector store holds the documents, and every pod reads from it."""
-        deployments = [self.view.deployment(each.name) for each in self.live]
+        """Whether the desired vector store has the documents, and every pod uses it."""
+        deployments = [self.view.find_deployment(each.name) for each in self.live]
         return all(i.is_complete(self.observed) for i in self.ingestions) and all(
             found and found.settled and found.available for found in deployments
         )

@@ -1,4 +1,4 @@
-"""From what there should be and what there is to the writes and deletions between them."""
+"""Computes the writes and deletions that lead from the observed to the desired objects."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OTHER = Component()
 def find_writes(
     desired: Iterable[DesiredObject], secrets: Iterable[Create], state: DesiredState
 ) -> tuple[Write, ...]:
-    """Return what is to be written, in the order of the waves."""
+    """Return the writes, in the order of their waves."""
     found = (_find_write(each, state) for each in desired)
     writes: list[Write] = [*secrets, *(write for write in found if write)]
     return tuple(sorted(writes, key=lambda write: write.wave))
@@ -28,14 +28,14 @@ def find_writes(
 def find_deletions(
     desired: Iterable[DesiredObject], state: DesiredState
 ) -> Iterator[tuple[Delete, Removal]]:
-    """Return what is no longer desired, and whether it may be deleted."""
+    """Return the objects that are no longer desired, and whether each may be deleted."""
     kept = {(each.kind, each.name) for each in desired}
     for kind in _PRUNED:
-        for child in state.observed.of_kind(kind):
+        for child in state.observed.list_children(kind):
             if (kind, child.name) in kept:
                 continue
             if child.owner != state.agent.uid:
-                continue  # another owner's object with our labels
+                continue  # an object of another owner with the agent's labels
             component = _BY_ROLE.get(child.role, _OTHER)
             yield Delete(kind, child.name), component.judge_removal(child, state)
 

@@ -1,6 +1,6 @@
-"""The registry of kinds: every kind of object that the operator deals with, each once.
+"""The registry of kinds: every kind of object that the operator reads or writes, each once.
 
-Watches, pruning, the client's paths and the rights in the chart are read or generated from it
+Watches, pruning, the client's paths and the RBAC rules of the chart are read or generated from it
 (`make generate`). A new kind is one line here.
 """
 
@@ -38,7 +38,7 @@ class Kind:
     version: str
     plural: str
     verbs: tuple[str, ...]
-    """What the operator may do with it."""
+    """Verbs that the operator needs."""
 
     subresources: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Subresources and what the operator may do with them."""
@@ -48,27 +48,28 @@ class Kind:
 
     scope: Scope = Scope.AGENTS
     why: str = ""
-    """Why it needs a right that is not obvious: a comment in the chart."""
+    """Why it needs a verb that is not obvious: a comment in the chart."""
 
     is_watched: bool = False
-    """A reflector holds those that belong to agents."""
+    """Whether a reflector caches the objects that belong to agents."""
 
     is_pruned: bool = False
-    """One that is no longer desired is deleted. Others stay until their agent is deleted."""
+    """Whether an object that is no longer desired is deleted. Otherwise it stays until its agent
+    is deleted."""
 
     is_workload: bool = False
-    """It makes pods, so that what its pods refer to is written before it."""
+    """Whether it creates pods, so that the objects that they refer to are written first."""
 
     read_facts: Callable[[facts.Body], facts.Facts] | None = None
-    """What is kept of an object beyond its metadata. None: nothing."""
+    """Reads the facts that are kept beside the metadata. None: there are none."""
 
     @property
     def api_version(self) -> str:
-        """As in a manifest."""
+        """`apiVersion` as in a manifest."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str | None = None, name: str | None = None) -> str:
-        """Where the API server has it: all of the kind, those of a namespace, or one."""
+        """Return the path at the API server: of all objects, those of a namespace, or one."""
         root = f"/apis/{self.group}" if self.group else "/api"
         place = f"/namespaces/{namespace}" if namespace else ""
         path = f"{root}/{self.version}{place}/{self.plural}"

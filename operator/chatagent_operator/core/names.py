@@ -1,4 +1,4 @@
-"""Names and labels of everything that an agent is made of."""
+"""Names and labels of the objects of an agent."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ ROLE_LABEL = f"{GROUP}/role"
 REVISION_LABEL = f"{GROUP}/revision"
 
 APPLIED_ANNOTATION = f"{GROUP}/applied"
-"""Digest of what the operator last applied to a child; equal digests need no write."""
+"""Digest of what the operator last applied to a child. Equal digests need no write."""
 
 ROUTES_ANNOTATION = f"{GROUP}/routes"
-"""Generation of the routes that an HTTPRoute was made from."""
+"""Generation of the routes that an HTTPRoute was built from."""
 
 COMMAND_ANNOTATION = f"{GROUP}/command"
-"""A person's command: JSON with `id`, `action` and the `revision` that it is about."""
+"""A user's command: JSON with `id`, `action` and the `revision` that it applies to."""
 
 ROLE_AGENT = "agent"
 ROLE_GATEWAY = "gateway"
@@ -35,48 +35,49 @@ ROLE_CACHE = "cache"
 
 
 def digest(value: Any, length: int = 8) -> str:
-    """Hexadecimal digest of a JSON value; the same for equal values whatever their key order."""
+    """Compute the hexadecimal digest of a JSON value. It does not depend on the order of keys."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
-def of_revision(agent: str, revision: str) -> str:
-    """ControllerRevision, ConfigMap, Deployment and Service of one revision."""
+def revision(agent: str, revision: str) -> str:
+    """Name of the ControllerRevision, ConfigMap, Deployment and Service of a revision."""
     return f"{agent}-{revision}"
 
 
 def gateway(agent: str) -> str:
-    """Deployment, ConfigMap, ServiceAccount, Role and RoleBinding of the gateway."""
+    """Name of the StatefulSet, ConfigMap, ServiceAccount, Role and RoleBinding of the gateway."""
     return f"{agent}-gateway"
 
 
 def routes(agent: str) -> str:
-    """ConfigMap that tells the gateway its weights."""
+    """Name of the ConfigMap with the routes of the gateway."""
     return f"{agent}-routes"
 
 
 def vector_store(agent: str) -> str:
-    """StatefulSet and headless Service of the managed store."""
+    """Name of the StatefulSet and headless Service of the managed store."""
     return f"{agent}-chroma"
 
 
 def redis(agent: str) -> str:
-    """StatefulSet, Service and Secret of the managed Redis."""
+    """Name of the StatefulSet, Service and Secret of the managed Redis."""
     return f"{agent}-redis"
 
 
 def ingestion(agent: str, content: str) -> str:
-    """Job that indexes one content of the knowledge sources."""
+    """Name of the Job that indexes one content of the knowledge sources."""
     return f"{agent}-ingest-{content}"
 
 
 def evaluation(agent: str, asked: str) -> str:
-    """Job that asks two revisions the same questions, and ConfigMap with its report."""
+    """Name of the Job that asks two revisions the same questions, and of the ConfigMap with its
+    report."""
     return f"{agent}-eval-{asked}"
 
 
 def labels(agent: str, role: str, revision: str | None = None) -> dict[str, str]:
-    """Labels of a child."""
+    """Build the labels of a child."""
     result = {
         "app.kubernetes.io/name": "chatagent",
         "app.kubernetes.io/instance": agent,
@@ -89,6 +90,6 @@ def labels(agent: str, role: str, revision: str | None = None) -> dict[str, str]
 
 
 def selector(agent: str, role: str, revision: str | None = None) -> dict[str, str]:
-    """Labels that select the pods of a child; these never change."""
+    """Build the labels that select the pods of a child. They never change."""
     result = {AGENT_LABEL: agent, ROLE_LABEL: role}
     return result | ({REVISION_LABEL: revision} if revision else {})

@@ -1,7 +1,7 @@
-"""`plan(agent, previous, observed, …, now)`: what to write now, and the status that results.
+"""`plan(agent, previous, observed, …, now)`: decides what to write, and the resulting status.
 
-Pure: whole rollouts run through it in unit tests. No weight is given to what has not been seen
-ready, and nothing is deleted before the weights and the status are stored.
+Pure: unit tests simulate whole rollouts with it. A revision gets no weight before it has been
+observed ready, and nothing is deleted before the weights and the status are stored.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ class Plan:
     """The result of one reconciliation."""
 
     writes: tuple[Write, ...]
-    """In the order of their waves, weights first."""
+    """In the order of their waves, the weights first."""
 
     deletions: tuple[Delete, ...]
-    """Only once the writes and the status are stored: a crash before that must not leave an agent
-    whose status names a revision that is gone."""
+    """Executed only once the writes and the status are stored: a crash before that must not leave
+    an agent whose status names a deleted revision."""
 
     status: ChatAgentStatus
     events: tuple[EventRecord, ...] = ()
     window: str | None = None
-    """When the canary got its present weight: it is measured since then. None: it has none."""
+    """When the canary got its current weight. It is measured since then. None: it has none."""
 
     is_in_force: bool = False
-    """The gateway follows the routes of this plan."""
+    """Whether the gateway has applied the routes of this plan."""
 
     unstored_report: UnstoredReport | None = None
     """An evaluation's report that is to be stored. Its Job is deleted only then."""
@@ -60,13 +60,13 @@ def plan(
     now: str,
     rejected: Mapping[str, str] | None = None,
 ) -> Plan:
-    """Decide on one agent: observe → view → advance → desired → diff → status → next.
+    """Plan a reconciliation of an agent: view → advance → desired → diff → status → requeue.
 
     Args:
-        previous: its status as last written.
-        command: the command in its annotation, whether new or not.
+        previous: the status as last written.
+        command: the command in the annotation, whether new or not.
         now: RFC 3339, UTC.
-        rejected: what the API server answered for objects that it rejected, by kind and name.
+        rejected: the API server's messages on the objects that it rejected, by kind and name.
     """
     if agent.spec.suspend:
         return Plan((), (), reporting.report_suspended(agent, previous, command, now))

@@ -1,4 +1,4 @@
-"""When an agent is to be reconciled again although no watch reports a change."""
+"""When an agent is reconciled again without a watch event."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from chatagent_operator.core.desired import DesiredState
 from chatagent_operator.core.observed.objects import Observed
 
 POLL_SECONDS = 2.0
-"""Pods that run but are not ready are asked why."""
+"""Interval of reading why running pods are not ready."""
 SETTLE_SECONDS = 0.1
-"""The gateway is asked whether it follows."""
+"""Interval of reading whether the gateway has applied the routes."""
 SILENT_SECONDS = 1.0
-"""The same while none of it answers."""
+"""The same while no gateway pod responds."""
 ROUTE_SECONDS = 30.0
-"""Gateways of the cluster are asked whether they still accept the route."""
+"""Interval of reading whether the Gateways still accept the HTTPRoute."""
 DRAIN_SECONDS = 60.0
-"""Previous revisions may have expired."""
+"""Interval of checking whether previous revisions have expired."""
 
 
 def find_delay(state: DesiredState, *, is_gateway_awaited: bool) -> float | None:
     """Return the seconds until the next reconciliation; None where nothing is due.
 
     Args:
-        is_gateway_awaited: objects are to be deleted once the gateway follows.
+        is_gateway_awaited: objects are to be deleted once the gateway has applied the routes.
     """
     waiting, applied = state.decision.waiting, state.observed.applied
     due: list[float] = []
@@ -47,5 +47,5 @@ def find_delay(state: DesiredState, *, is_gateway_awaited: bool) -> float | None
 def _has_unready_pods(observed: Observed) -> bool:
     if any(pod.running and not pod.ready for _, pod in observed.pods(names.ROLE_AGENT)):
         return True
-    # The failure of an earlier try is taken to have passed after a while.
+    # The failure of an earlier attempt expires after a time.
     return any(pod.running and pod.trouble for _, pod in observed.pods(names.ROLE_INGESTION))

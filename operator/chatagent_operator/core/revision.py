@@ -11,39 +11,39 @@ from chatagent_operator.core import names
 
 @dataclass(frozen=True)
 class Revision:
-    """One state of the versioned spec."""
+    """A revision."""
 
     name: str
-    """Its hash: eight hexadecimal digits."""
+    """Hash of its spec: eight hexadecimal digits."""
 
     spec: VersionedSpec
 
     @property
     def content(self) -> dict[str, Any]:
-        """What differs from the defaults, as stored in the ControllerRevision."""
+        """The fields that differ from the defaults, as stored in the ControllerRevision."""
         return _content(self.spec)
 
 
-def of(spec: VersionedSpec) -> Revision:
-    """The revision of a spec.
+def build_revision(spec: VersionedSpec) -> Revision:
+    """Build the revision of a spec.
 
-    Defaults are left out of the hash, so that a field that a later operator adds does not make
+    Defaults are not part of the hash, so that a field that a later operator adds does not create
     a new revision of every agent.
     """
     return Revision(names.digest(_content(spec)), spec)
 
 
-def restore(name: str, content: dict[str, Any]) -> Revision:
-    """A revision from its ControllerRevision. It keeps its name, whatever the hash is today.
+def restore_revision(name: str, content: dict[str, Any]) -> Revision:
+    """Restore a revision from its ControllerRevision. It keeps its name, whatever its hash is now.
 
     Raises:
-        pydantic.ValidationError: the content is not one that this operator understands.
+        pydantic.ValidationError: this operator cannot read the content.
     """
     return Revision(name, VersionedSpec.model_validate(content))
 
 
-def collection(namespace: str, agent: str, revision: Revision) -> str:
-    """Collection in the vector store: one for each embedding model and chunking."""
+def name_collection(namespace: str, agent: str, revision: Revision) -> str:
+    """Return the name of a revision's collection: one for each embedding model and chunking."""
     retrieval = revision.spec.pipeline.retrieval
     key = [retrieval.embedding_model, retrieval.chunking.model_dump(mode="json")]
     return f"{namespace}.{agent}.{names.digest(key)}"

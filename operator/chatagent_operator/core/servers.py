@@ -1,4 +1,4 @@
-"""Where an agent's vector store and Redis answer, whether managed or external."""
+"""Addresses of an agent's vector store and Redis, managed or external."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class Store:
-    """How a pod reaches the vector store."""
+    """Address and credentials of the vector store."""
 
     url: str
     """Such as `chroma://HOST:PORT` or `weaviate+https://HOST:PORT`; the collection follows."""
 
     token: SecretKeyRef | None = None
     query: str = ""
-    """What follows the collection."""
+    """Query string after the collection."""
 
 
 @dataclass(frozen=True)
 class Redis:
-    """How a pod reaches Redis."""
+    """Address and credentials of Redis."""
 
     url: str
     """`redis://HOST:PORT/DATABASE`, or `rediss://` with TLS."""
@@ -40,7 +40,7 @@ class Redis:
 
 @dataclass(frozen=True)
 class Servers:
-    """What the pods of an agent talk to."""
+    """The servers that the pods of an agent connect to."""
 
     store: Store
     redis: Redis
@@ -51,13 +51,13 @@ def find_servers(agent: Agent, platform: Platform) -> Servers:
     return Servers(_find_store(agent, platform), _find_redis(agent, platform))
 
 
-def managed_store(agent: Agent) -> ManagedStore | None:
+def find_managed_store(agent: Agent) -> ManagedStore | None:
     """Return the settings of the managed store; None where it is external."""
     store = agent.spec.vector_store
     return None if store.external else store.managed or ManagedStore()
 
 
-def managed_redis(agent: Agent) -> ManagedRedis | None:
+def find_managed_redis(agent: Agent) -> ManagedRedis | None:
     """Return the settings of the managed Redis; None where it is external."""
     redis = agent.spec.redis
     return None if redis.external else redis.managed or ManagedRedis()

@@ -1,4 +1,4 @@
-"""The spec to go by where the present one cannot be read: the last one, as far as it is known."""
+"""Finds the spec to reconcile by when the current one is invalid: the last valid one."""
 
 from __future__ import annotations
 
@@ -15,29 +15,30 @@ from chatagent_operator.core.view.view import find_revision
 
 _VERSIONED = frozenset(VersionedSpec.model_fields)
 _MAX_ROUNDS = 10
-"""Rounds in which a spec is freed of what cannot be read: fields first, then what they lack."""
+"""Maximum number of rounds of dropping invalid fields: first the fields, then those that require
+them."""
 
 
 def find_last_readable(
     agent: str, spec: Mapping[str, Any], previous: ChatAgentStatus, observed: Observed
 ) -> ChatAgentSpec | None:
-    """Return the spec to go by; None where there is none.
+    """Return the spec to reconcile by; None if there is none.
 
-    It has the previously desired revision and, where that is not enough, a paused rollout without
-    those of its fields that cannot be read. What was accepted continues and can be rolled back.
+    It has the previously desired revision and, if the rollout is invalid too, a paused rollout
+    without its invalid fields. So a rollout in progress can still be rolled back.
     """
     name = previous.canary_revision or previous.failed_revision or previous.stable_revision
-    present = find_revision(agent, name or "", observed)
-    if present is None:
+    last = find_revision(agent, name or "", observed)
+    if last is None:
         return None
     others = {key: value for key, value in spec.items() if key not in _VERSIONED}
-    read = _read(others | present.content)
-    # Another operator may have named it by other rules: then it would be a new revision.
-    return read if read and revision.of(read.versioned()).name == name else None
+    read = _read(others | last.content)
+    # Another version of the operator may compute other names: then it would be a new revision.
+    return read if read and revision.build_revision(read.versioned()).name == name else None
 
 
 def _read(spec: Mapping[str, Any]) -> ChatAgentSpec | None:
-    """Return a spec without what of its rollout cannot be read; None where more is wrong."""
+    """Return a spec without the invalid fields of its rollout; None if others are invalid too."""
     for _ in range(_MAX_ROUNDS):
         try:
             return ChatAgentSpec.model_validate(spec)
@@ -52,7 +53,7 @@ def _read(spec: Mapping[str, Any]) -> ChatAgentSpec | None:
 
 
 def _drop(fields: Mapping[str, Any], place: Sequence[str | int]) -> Mapping[str, Any]:
-    """Return the fields without the one at this place; a list that it is in goes as a whole."""
+    """Return the fields without the one at this place. A list that contains it is dropped whole."""
     first, *rest = place
     inner = fields.get(str(first))
     if rest and isinstance(inner, dict) and rest[0] in inner:

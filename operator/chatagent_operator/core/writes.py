@@ -1,4 +1,4 @@
-"""What a reconciliation writes: the values that `plan` returns and the shell carries out."""
+"""The writes of a reconciliation: values that `plan` returns and `execute` sends."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from chatagent_operator.core.kinds import REGISTRY
 
 
 class Wave(IntEnum):
-    """Writes of one wave do not depend on each other; a wave begins when the previous ended."""
+    """Writes of one wave do not depend on each other. A wave starts when the previous one ends."""
 
     WEIGHTS = 0
-    """What moves conversations, so that an abort waits for nothing."""
+    """Objects that move conversations, so that nothing delays an abort."""
     SECRETS = 1
     REFERENCES = 2
-    """What pods refer to."""
+    """Objects that pods refer to."""
     WORKLOADS = 3
 
 
 @dataclass(frozen=True)
 class DesiredObject:
-    """One object that an agent should have: what identifies its content, and how to make it.
+    """A desired object: a digest of its content, and a function that renders it.
 
-    It is written where the digest differs from the one that was last applied. The digest of a
-    revision's objects is that of what goes into them, not of what comes out: a later operator
-    that renders them differently restarts no pod.
+    It is written if the digest differs from the one that was last applied. The digest of a
+    revision's objects is that of their inputs and not of the rendered manifests, so that a later
+    operator that renders them differently restarts no pod.
     """
 
     kind: str
@@ -35,20 +35,20 @@ class DesiredObject:
     digest: str
     render: Callable[[], Manifest]
     is_replaceable: bool = False
-    """Cannot be changed, only deleted and recreated (a Job)."""
+    """Whether it is immutable, and is deleted and recreated instead (a Job)."""
 
     is_frozen: bool = False
-    """Created once, never changed."""
+    """Whether it is created once and never changed."""
 
     replicas: int | None = None
-    """Replicas that it should have, where these change on their own."""
+    """Desired replicas, if these change independently of the digest."""
 
     is_weight: bool = False
-    """It moves conversations."""
+    """Whether it moves conversations."""
 
     @property
     def wave(self) -> Wave:
-        """When it is written."""
+        """The wave in which it is written."""
         if self.is_weight:
             return Wave.WEIGHTS
         return Wave.WORKLOADS if REGISTRY[self.kind].is_workload else Wave.REFERENCES
@@ -56,11 +56,11 @@ class DesiredObject:
 
 @dataclass(frozen=True)
 class Apply:
-    """Create an object, or change it to what it should be."""
+    """Create an object, or update it to its desired state."""
 
     desired: DesiredObject
     is_ours: bool
-    """Known as the agent's own. Another owner's object of that name is not taken over."""
+    """Whether it is known to be owned by the agent. An object of another owner is not adopted."""
 
     @property
     def kind(self) -> str:
@@ -77,7 +77,7 @@ class Apply:
 
 @dataclass(frozen=True)
 class Scale:
-    """Change the replicas of a Deployment and nothing else of it."""
+    """Change the replicas of a Deployment only."""
 
     name: str
     replicas: int
@@ -87,7 +87,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Delete:
-    """Delete an object and what belongs to it."""
+    """Delete an object and its dependents."""
 
     kind: str
     name: str
@@ -96,12 +96,12 @@ class Delete:
 
 @dataclass(frozen=True)
 class Create:
-    """Create an object that holds a new secret. One that exists stays as it is."""
+    """Create an object with a new secret. An existing one is not changed."""
 
     kind: str
     name: str
     render: Callable[[str], Manifest]
-    """Takes the secret."""
+    """Renders the manifest with the secret."""
 
     wave: Wave = Wave.SECRETS
 

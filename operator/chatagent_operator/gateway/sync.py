@@ -77,12 +77,12 @@ class SidecarSettings:
         )
 
 
-async def run_sidecar(settings: SidecarSettings, api: client.ApiClient) -> None:
+async def run_sidecar(settings: SidecarSettings, connection: Connection) -> None:
     """Run the sidecar until cancelled, or until one of its tasks fails."""
     measures = Measures()
     synchroniser = Synchroniser(settings.socket, measures)
     reflector = follow(
-        api, settings.routes, synchroniser.set_intent, measures.errors.labels("api").inc
+        connection, settings.routes, synchroniser.set_intent, measures.errors.labels("api").inc
     )
     runner = web.AppRunner(build_pages(synchroniser), access_log=None)
     await runner.setup()
@@ -96,7 +96,7 @@ async def run_sidecar(settings: SidecarSettings, api: client.ApiClient) -> None:
 
 
 def follow(
-    api: client.ApiClient,
+    connection: Connection,
     target: ConfigMapKey,
     offer: Callable[[str | None], object],
     on_failure: Callable[[], object],
@@ -118,7 +118,7 @@ def follow(
         offer(new.text if new else None)
 
     return Reflector(
-        Connection(api),
+        connection,
         CONFIG_MAP,
         project,
         change,
@@ -130,11 +130,11 @@ def follow(
 
 
 async def run_until(
-    stopped: asyncio.Event, ending: Ending, settings: SidecarSettings, api: client.ApiClient
+    stopped: asyncio.Event, ending: Ending, settings: SidecarSettings, connection: Connection
 ) -> None:
     """Run the sidecar until `stopped` is set and HAProxy may be stopped."""
     async with asyncio.TaskGroup() as tasks:
-        sidecar = tasks.create_task(run_sidecar(settings, api))
+        sidecar = tasks.create_task(run_sidecar(settings, connection))
         await stopped.wait()
         await ending.wait()
         sidecar.cancel()
@@ -147,8 +147,8 @@ async def _main() -> None:
     stopped = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stopped.set)
-    async with client.ApiClient(configuration) as api_client:
-        await run_until(stopped, Ending(settings.socket), settings, api_client)
+    async with Connection(client.ApiClient(configuration)) as connection:
+        await run_until(stopped, Ending(settings.socket), settings, connection)
 
 
 def main() -> None:

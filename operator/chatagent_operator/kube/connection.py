@@ -62,6 +62,12 @@ class Connection:
         )
         return cls(client.ApiClient(configuration), fence)
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
     async def close(self) -> None:
         """Close the connection."""
         if self._session:

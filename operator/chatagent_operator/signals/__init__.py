@@ -1,1 +1,1 @@
-"""What the pods say of themselves, fetched over HTTP."""
+"""Reads the state and the metrics of pods and gateways over HTTP."""

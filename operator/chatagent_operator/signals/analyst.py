@@ -1,7 +1,7 @@
-"""Measures two revisions in the background, an agent at a time and outside of reconciling.
+"""Reads the metrics of canaries and stable revisions in the background, one task for each agent.
 
-A reconcile says what it wants measured and takes the newest reading that there is; it waits for
-neither pods nor a Prometheus.
+A reconciliation requests measurements and uses the newest reading. It waits neither for pods nor
+for Prometheus.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _now() -> datetime:
 
 @dataclass(eq=False)
 class _Watch:
-    """One window of one agent."""
+    """The measurements of one window of one agent."""
 
     wanted: Wanted
     task: asyncio.Task[None] | None = None
@@ -43,7 +43,7 @@ class _Watch:
 
 
 class Analyst:
-    """Holds a task for each agent that is measured."""
+    """Runs a task for each agent that is measured."""
 
     def __init__(
         self,
@@ -56,12 +56,12 @@ class Analyst:
     ) -> None:
         """
         Args:
-            session: asks pods and Prometheus.
-            mark: is told of each new reading.
-            token: reads a key of a Secret; None where there is none.
+            session: sends requests to pods and Prometheus.
+            mark: called for each new reading.
+            token: reads a key of a Secret; returns None if it does not exist.
             now: the clock.
-            registry: counts failures of its own.
-            port: where the pods tell their metrics.
+            registry: registers the counter of failures.
+            port: port of the pods' metrics.
         """
         self._session = session
         self._mark = mark
@@ -72,14 +72,14 @@ class Analyst:
         self._ending: set[asyncio.Task[None]] = set()
         self._failures = Counter(
             "chatagent_operator_analysis_failures",
-            "Readings that an error of the operator's own prevented",
+            "Readings that failed because of an internal error",
             registry=registry,
         )
 
     def want(self, key: Key, wanted: Wanted | None) -> None:
-        """Say what is to be measured from now on; None: nothing.
+        """Request measurements from now on; None: stop them.
 
-        The same again goes on, with the addresses and limits of now. Another window begins anew.
+        A request for the same window only updates addresses and limits. Another window restarts.
         """
         watch = self._watches.get(key)
         if watch and wanted and _window(watch.wanted) == _window(wanted):
@@ -92,7 +92,7 @@ class Analyst:
             watch.task = asyncio.create_task(self._measure(key, watch))
 
     def reading(self, key: Key) -> Reading | None:
-        """Return the newest reading of the present window, if there is one."""
+        """Return the newest reading of the current window, if there is one."""
         watch = self._watches.get(key)
         return watch.reading if watch else None
 
@@ -109,7 +109,7 @@ class Analyst:
             watch.task.add_done_callback(self._ending.discard)
 
     async def _measure(self, key: Key, watch: _Watch) -> None:
-        """Take a reading every interval, the first one an interval after the window began."""
+        """Take a reading every interval, the first one an interval after the window started."""
         source = self._source(key, watch.wanted)
         begun = False
         next_at = asyncio.get_running_loop().time()
@@ -118,15 +118,15 @@ class Analyst:
                 if begun:
                     read = watch.reading = await source.read(watch.wanted, self._at())
                     turns = f"{read.canary.turns:g} and {read.stable.turns:g} turns"
-                    said = read.trouble or f"{turns} of it and the stable revision"
-                    _log.info("%s/%s: measured %s: %s", *key, watch.wanted.canary, said)
+                    result = read.trouble or f"{turns} of it and the stable revision"
+                    _log.info("%s/%s: measured %s: %s", *key, watch.wanted.canary, result)
                     self._mark(key)
                 else:
                     await source.begin(watch.wanted)
                     begun = True
             except Exception:
                 self._failures.inc()
-                _log.exception("no reading of %s/%s", *key)
+                _log.exception("%s/%s: the metrics could not be read", *key)
             now = asyncio.get_running_loop().time()
             next_at = max(next_at + watch.wanted.interval, now)
             await asyncio.sleep(next_at - now)
@@ -144,5 +144,5 @@ class Analyst:
 
 
 def _window(wanted: Wanted) -> tuple[object, ...]:
-    """What a reading is of. Numbers of one window are not those of another."""
+    """Return what identifies a window: readings of different windows are not comparable."""
     return wanted.canary, wanted.stable, wanted.window, wanted.analysis.prometheus

@@ -1,5 +1,4 @@
-"""Reading what others answer over HTTP: never more than a limit, and never an exception of the
-client's own kind."""
+"""Sends HTTP requests with a limit on the response, and with one type of exception."""
 
 from __future__ import annotations
 
@@ -8,11 +7,11 @@ from collections.abc import Mapping
 import aiohttp
 
 
-class NoAnswerError(Exception):
-    """There is no answer. The text says why, for a person."""
+class NoResponseError(Exception):
+    """There is no response. The message explains why."""
 
 
-async def get(
+async def fetch(
     session: aiohttp.ClientSession,
     url: str,
     seconds: float,
@@ -20,18 +19,18 @@ async def get(
     form: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> tuple[int, bytes]:
-    """Ask once and return the status code and the body.
+    """Send a request and return the status code and the body. Redirects are not followed.
 
     Args:
-        session: asks.
-        url: where.
-        seconds: for all of it.
-        limit: of the body, in bytes.
-        form: is posted, if there is one.
-        headers: go with it.
+        session: sends the request.
+        url: URL of the request.
+        seconds: time limit for request and response.
+        limit: maximum size of the body, in bytes.
+        form: is sent with POST, if given.
+        headers: headers of the request.
 
     Raises:
-        NoAnswerError: nobody answered, or too much or too late. Redirects are not followed.
+        NoResponseError: there is no response, or it exceeds a limit.
     """
     timeout = aiohttp.ClientTimeout(total=seconds)
     method = "GET" if form is None else "POST"
@@ -43,9 +42,9 @@ async def get(
             async for part in answer.content.iter_any():
                 body += part
                 if len(body) > limit:
-                    raise NoAnswerError(f"it answered more than {limit} bytes")
+                    raise NoResponseError(f"the response exceeds {limit} bytes")
             return answer.status, bytes(body)
     except TimeoutError:
-        raise NoAnswerError(f"it did not answer within {seconds:g} s") from None
+        raise NoResponseError(f"no response within {seconds:g} s") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise NoAnswerError(str(error) or type(error).__name__) from error
+        raise NoResponseError(str(error) or type(error).__name__) from error

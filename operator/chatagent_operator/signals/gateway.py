@@ -1,4 +1,4 @@
-"""Which weights are in force in an agent's gateway, and whom it reaches: its pods are asked."""
+"""Reads which routes an agent's gateway has applied, and which revisions it can connect to."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ import aiohttp
 
 from chatagent_operator.core.children.gateway_pods import SYNC_PORT
 from chatagent_operator.core.names import Key
-from chatagent_operator.core.observed.routes_in_force import Applied, PodAnswer, common, read_answer
+from chatagent_operator.core.observed.routes_in_force import (
+    Applied,
+    PodAnswer,
+    combine_answers,
+    read_answer,
+)
 
 TIMEOUT_SECONDS = 1.0
 
 
 class Gateways:
-    """Asks the sidecars of gateways over HTTP, and remembers who does not follow."""
+    """Reads the state of gateways from their sidecars, and keeps track of lagging pods."""
 
     def __init__(
         self,
@@ -29,14 +34,14 @@ class Gateways:
         self._port = port
         self._now = now
         self._behind: dict[Key, dict[str, float]] = {}
-        """Since when."""
+        """Time since which each pod lags."""
 
     async def in_force(self, key: Key, pods: Mapping[str, str | None], newest: int) -> Applied:
-        """What all of an agent's gateway pods follow and reach, in a second at most.
+        """Return what all gateway pods of an agent have applied and can connect to, within 1 s.
 
         Args:
-            pods: those that are ready, name → IP. One without an IP does not answer.
-            newest: generation of the routes that they should follow.
+            pods: IPs of the ready pods, by name. One without an IP does not respond.
+            newest: generation of the routes that they should apply.
         """
         given = await asyncio.gather(*(self._ask(ip) for ip in pods.values()))
         answers = dict(zip(pods, given, strict=True))
@@ -47,10 +52,10 @@ class Gateways:
             if answer is None or answer.generation < newest
         }
         self._behind[key] = since
-        return common(answers, {name: now - then for name, then in since.items()})
+        return combine_answers(answers, {name: now - then for name, then in since.items()})
 
     def forget(self, key: Key) -> None:
-        """Nothing moves there: what was seen of its pods says nothing of the next time."""
+        """Forget the lagging pods of an agent whose gateway is not waited for any more."""
         self._behind.pop(key, None)
 
     async def _ask(self, ip: str | None) -> PodAnswer | None:

@@ -1,7 +1,7 @@
-"""The numbers of two revisions from a Prometheus, and the answers to a user's own queries.
+"""Reads the metrics of two revisions, and the results of a user's queries, from Prometheus.
 
-Turns and errors are the same as in `scrape`. What goes wrong ends as a text in the reading, for a
-person to read in the status.
+Turns and errors are defined as in `scrape`. Errors become messages in the reading, which the status
+shows.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ import aiohttp
 from chatagent_operator.api.rollout import Metric, Prometheus
 from chatagent_operator.core import names
 from chatagent_operator.core.judging.analysis import Histogram, Reading, Tally
-from chatagent_operator.signals.answers import NoAnswerError, get
+from chatagent_operator.signals.answers import NoResponseError, fetch
 from chatagent_operator.signals.wanted import Wanted
 
 TIMEOUT_SECONDS = 10.0
 MAX_BYTES = 4 * 1024 * 1024
 AT_ONCE = 8
-"""Queries of one reading that are under way at the same time."""
-NOT_COMPARED = "it was not asked"
+"""Maximum number of concurrent queries of one reading."""
+NOT_COMPARED = "the query was not sent"
 
 Token = Callable[[], Awaitable[str | None]]
 
@@ -57,7 +57,7 @@ class Series:
 
 
 class Queries:
-    """Asks a Prometheus over one window."""
+    """Queries Prometheus over one window."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Queries:
         token: Token | None,
         now: Callable[[], datetime],
     ) -> None:
-        """`token` is asked for each reading, so that a new one in its Secret is used."""
+        """`token` is called for each reading, so that a changed Secret takes effect."""
         self._session = session
         self._url = prometheus.url.rstrip("/") + "/api/v1/query"
         self._secret = prometheus.token_secret_ref
@@ -74,20 +74,20 @@ class Queries:
         self._now = now
 
     async def begin(self, wanted: Wanted) -> None:
-        """Prometheus remembers by itself what there was."""
+        """Do nothing: Prometheus stores the values at the start of the window."""
 
     async def read(self, wanted: Wanted, at: str) -> Reading:
-        """Ask for everything that the rollout is judged by."""
-        metrics = wanted.analysis.judged_by()
+        """Take a reading with all metrics of the analysis."""
+        metrics = wanted.analysis.effective_metrics()
         trouble, tallies, answers = None, dict[str, Tally](), dict[str, tuple[float | str, ...]]()
         try:
             now = self._now()
-            asking = _Asking(self._session, self._url, await self._headers(), now)
+            runner = _QueryRunner(self._session, self._url, await self._headers(), now)
             window = _seconds(wanted.window, now)
             if any(metric.measure for metric in metrics):
-                tallies = await asking.tallies(wanted, window)
-            answers = await asking.answers(wanted, window, metrics)
-        except NoAnswerError as error:
+                tallies = await runner.read_tallies(wanted, window)
+            answers = await runner.run_user_queries(wanted, window, metrics)
+        except NoResponseError as error:
             trouble = str(error)
         return Reading(
             at=at,
@@ -105,16 +105,18 @@ class Queries:
         try:
             token = await self._token()
         except Exception as error:
-            raise NoAnswerError(
+            raise NoResponseError(
                 f"analysis.prometheus.tokenSecretRef: {where} cannot be read: {error}"[:500]
             ) from error
         if not token or not token.strip():
-            raise NoAnswerError(f"analysis.prometheus.tokenSecretRef: there is no {where}")
+            raise NoResponseError(
+                f"analysis.prometheus.tokenSecretRef: {where} does not exist or is empty; set it"
+            )
         return {"Authorization": f"Bearer {token.strip()}"}
 
 
-class _Asking:
-    """The queries of one reading, all of the same instant: what they give belongs together."""
+class _QueryRunner:
+    """Runs the queries of one reading for the same time, so that their results are consistent."""
 
     def __init__(
         self, session: aiohttp.ClientSession, url: str, headers: Mapping[str, str], at: datetime
@@ -123,13 +125,13 @@ class _Asking:
         self._url = url
         self._headers = headers
         self._at = f"{at.timestamp():.3f}"
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(AT_ONCE)
 
-    async def tallies(self, wanted: Wanted, window: int) -> dict[str, Tally]:
-        """Return what both revisions counted. Raises NoAnswerError."""
+    async def read_tallies(self, wanted: Wanted, window: int) -> dict[str, Tally]:
+        """Return the counters of both revisions. Raises NoResponseError."""
         families = {**_COUNTS, **_HISTOGRAMS}
         found = await asyncio.gather(
-            *(self.ask(_increase(family, wanted, window)) for family in families.values()),
+            *(self.run_query(_build_query(family, wanted, window)) for family in families.values()),
             return_exceptions=True,
         )
         results = dict[str, list[Series]]()
@@ -138,76 +140,77 @@ class _Asking:
                 raise result
             results[name] = result
         if not results["latency"]:
-            raise NoAnswerError(
-                f"Prometheus knows no agent_request_duration_seconds of revision {wanted.canary} "
-                f"or {wanted.stable} in the last {window} s: does it scrape the agent's pods, at "
-                "least twice in that time?"
+            raise NoResponseError(
+                f"Prometheus has no agent_request_duration_seconds of revision {wanted.canary} "
+                f"or {wanted.stable} in the last {window} s; check that it scrapes the agent's "
+                "pods at least twice in that time"
             )
         return {each: _tally(results, each) for each in wanted.revisions.values()}
 
-    async def answers(
+    async def run_user_queries(
         self, wanted: Wanted, window: int, metrics: tuple[Metric, ...]
     ) -> dict[str, tuple[float | str, ...]]:
-        """Return what the user's queries gave for the canary and the stable revision, by metric.
-        A text says why there is no number."""
+        """Return the results of the user's queries for the canary and the stable revision, by
+        metric. A text explains why there is no number."""
 
         async def both(metric: Metric) -> tuple[float | str, ...]:
             query = metric.query or ""
             compared = metric.max_increase is not None or metric.max_ratio is not None
             revisions = [wanted.canary, *([wanted.stable] if compared else [])]
-            filled = (filled_in(query, each, wanted, window) for each in revisions)
-            values = await asyncio.gather(*(self._number(each) for each in filled))
+            filled = (fill_placeholders(query, each, wanted, window) for each in revisions)
+            values = await asyncio.gather(*(self._run_number_query(each) for each in filled))
             return (*values, *(() if compared else (NOT_COMPARED,)))
 
         queried = [metric for metric in metrics if metric.query is not None]
         found = await asyncio.gather(*(both(metric) for metric in queried))
         return {metric.name: pair for metric, pair in zip(queried, found, strict=True)}
 
-    async def _number(self, query: str) -> float | str:
+    async def _run_number_query(self, query: str) -> float | str:
         try:
-            return number(await self.ask(query))
-        except NoAnswerError as error:
+            return parse_number(await self.run_query(query))
+        except NoResponseError as error:
             return str(error)
 
-    async def ask(self, query: str) -> list[Series]:
-        """Ask once. Raises NoAnswerError."""
-        async with self._places:
+    async def run_query(self, query: str) -> list[Series]:
+        """Run a query. Raises NoResponseError."""
+        async with self._slots:
             try:
-                code, body = await get(
+                code, body = await fetch(
                     self._session, self._url, TIMEOUT_SECONDS, MAX_BYTES,
                     form={"query": query, "time": self._at}, headers=self._headers,
                 )  # fmt: skip
-            except NoAnswerError as error:
-                raise NoAnswerError(f"Prometheus gave no answer: {error}") from error
-        return result(code, body)
+            except NoResponseError as error:
+                raise NoResponseError(f"Prometheus did not respond: {error}") from error
+        return parse_response(code, body)
 
 
 def _seconds(since: str, now: datetime) -> int:
     return max(1, math.ceil((now - datetime.fromisoformat(since)).total_seconds()))
 
 
-def result(code: int, body: bytes) -> list[Series]:
-    """Return the series of an answer. Raises NoAnswerError."""
+def parse_response(code: int, body: bytes) -> list[Series]:
+    """Parse the series of a response. Raises NoResponseError."""
     try:
-        said: Any = json.loads(body)
+        parsed: Any = json.loads(body)
     except ValueError:
-        said = None
+        parsed = None
     if code in (401, 403):
-        raise NoAnswerError(
-            f"Prometheus answered {code}: look at analysis.prometheus.tokenSecretRef"
+        raise NoResponseError(
+            f"Prometheus responded with {code}; check analysis.prometheus.tokenSecretRef"
         )
-    if not isinstance(said, dict) or "status" not in said:
-        raise NoAnswerError(
-            f"what answered {code} is not Prometheus' query API: look at analysis.prometheus.url"
+    if not isinstance(parsed, dict) or "status" not in parsed:
+        raise NoResponseError(
+            f"the response with status {code} is not from Prometheus' query API; "
+            "check analysis.prometheus.url"
         )
-    answer = cast(dict[str, Any], said)
+    answer = cast(dict[str, Any], parsed)
     if code != 200 or answer["status"] != "success":
         why = f"{answer.get('errorType', 'error')}: {answer.get('error', code)}"
-        raise NoAnswerError(f"Prometheus refused the query: {why}"[:500])
+        raise NoResponseError(f"Prometheus refused the query: {why}"[:500])
     try:
         return _series(answer["data"])
     except (KeyError, TypeError, ValueError):
-        raise NoAnswerError("Prometheus gave a result that cannot be read") from None
+        raise NoResponseError("Prometheus returned a result that cannot be parsed") from None
 
 
 def _series(given: Any) -> list[Series]:
@@ -215,24 +218,26 @@ def _series(given: Any) -> list[Series]:
     if kind == "scalar":
         return [Series({}, float(found[1]))]
     if kind != "vector":
-        raise NoAnswerError(f"the query gives a {kind}, and one number is needed")
+        raise NoResponseError(f"the query returns a {kind}; change it to return one number")
     return [Series(dict(each["metric"]), float(each["value"][1])) for each in found]
 
 
-def number(series: list[Series]) -> float:
-    """Return the one number of a result. Raises NoAnswerError."""
+def parse_number(series: list[Series]) -> float:
+    """Return the only number of a result. Raises NoResponseError."""
     if not series:
-        raise NoAnswerError("the query gives no result")
+        raise NoResponseError("the query returns no result")
     if len(series) > 1:
-        raise NoAnswerError(f"the query gives {len(series)} series, and one number is needed")
+        raise NoResponseError(
+            f"the query returns {len(series)} series; change it to return one number"
+        )
     value = series[0].value
     if not math.isfinite(value):
         name = "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
-        raise NoAnswerError(f"the query gives {name}")
+        raise NoResponseError(f"the query returns {name}")
     return value
 
 
-def filled_in(query: str, revision: str, wanted: Wanted, window: int) -> str:
+def fill_placeholders(query: str, revision: str, wanted: Wanted, window: int) -> str:
     """Return a user's query with its placeholders filled in; `{{window}}` with its unit."""
     values = {
         "revision": revision,
@@ -245,11 +250,11 @@ def filled_in(query: str, revision: str, wanted: Wanted, window: int) -> str:
     )
 
 
-def _increase(family: str, wanted: Wanted, window: int) -> str:
-    """A query for both revisions at once. The labels that Prometheus adds to a pod's series are
-    compared where they are there."""
+def _build_query(family: str, wanted: Wanted, window: int) -> str:
+    """Build a query for both revisions. The labels that Prometheus adds to a pod's series must
+    match if they exist."""
     revisions = list(wanted.revisions.values())
-    pods = "|".join(f"{re.escape(names.of_revision(wanted.agent, each))}-.+" for each in revisions)
+    pods = "|".join(f"{re.escape(names.revision(wanted.agent, each))}-.+" for each in revisions)
     labels = [
         f"revision=~{_quoted('|'.join(revisions))}",
         f"namespace=~{_quoted(re.escape(wanted.namespace) + '|')}",

@@ -1,4 +1,4 @@
-"""Why a pod that runs is not ready: it says so itself at `/readyz`."""
+"""Reads from `/readyz` why running pods are not ready."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import aiohttp
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import PORT
 from chatagent_operator.core.observed.objects import Observed
-from chatagent_operator.core.observed.trouble import Trouble, of_report
+from chatagent_operator.core.observed.trouble import Trouble, parse_trouble
 
 TIMEOUT_SECONDS = 0.5
-"""An abort waits for the look that is under way, and so for this."""
+"""An abort waits for the reconciliation in progress, and so for this."""
 
-_IN_ORDER = {"Starting", "Draining", "IndexMissing"}
-"""Reasons that pass by themselves and are no trouble: a pod starts, stops, or waits for the
-ingestion Job, which has a condition of its own."""
+_EXPECTED = {"Starting", "Draining", "IndexMissing"}
+"""Transient reasons that are not reported: a pod starts, terminates, or waits for the ingestion
+Job, which has its own condition."""
 
 
 class Readiness:
-    """Asks pods over HTTP."""
+    """Reads the readiness of pods over HTTP."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
 
     async def ask(self, observed: Observed) -> Mapping[str, Trouble]:
-        """Trouble of each running pod that is not ready, by its name."""
+        """Return the trouble of each running pod that is not ready, by its name."""
         waiting = [
             (child.name, pod.ip)
             for child, pod in observed.pods(names.ROLE_AGENT)
@@ -38,7 +38,7 @@ class Readiness:
         return {
             name: trouble
             for (name, _), trouble in zip(waiting, answers, strict=True)
-            if trouble and trouble.reason not in _IN_ORDER
+            if trouble and trouble.reason not in _EXPECTED
         }
 
     async def _ask(self, ip: str) -> Trouble | None:
@@ -48,5 +48,5 @@ class Readiness:
             async with self._session.get(f"http://{host}:{PORT}/readyz", timeout=timeout) as answer:
                 body: Any = await answer.json(content_type=None)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
-            return None  # it will, or its probes will end it
-        return of_report(cast(Mapping[str, Any], body)) if isinstance(body, dict) else None
+            return None  # it responds later, or fails its liveness probe
+        return parse_trouble(cast(Mapping[str, Any], body)) if isinstance(body, dict) else None

@@ -1,7 +1,7 @@
-"""The numbers of two revisions from their pods' own /metrics: what there is without a Prometheus.
+"""Reads the metrics of two revisions from `/metrics` of their pods, without a Prometheus.
 
-A turn counts when it was answered or failed. What the client did wrong (4xx, with 429 and 499)
-is neither a turn nor an error; 5xx is both, with 503 and streams that failed after they began.
+A turn counts once it is answered or has failed. An error of the client (4xx, with 429 and 499) is
+neither a turn nor an error; 5xx is both, with 503 and streams that failed after they started.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from prometheus_client.samples import Sample as Series
 from chatagent_operator.core.agent import PORT
 from chatagent_operator.core.judging.analysis import Histogram, Reading, Tally
 from chatagent_operator.core.judging.tally import Sample, Window
-from chatagent_operator.signals.answers import NoAnswerError, get
+from chatagent_operator.signals.answers import NoResponseError, fetch
 from chatagent_operator.signals.wanted import Wanted
 
 TIMEOUT_SECONDS = 2.0
@@ -31,26 +31,26 @@ _READ = re.compile(
 
 
 class Scrape:
-    """Asks the pods of both revisions at the same time."""
+    """Reads the metrics of the pods of both revisions at the same time."""
 
     def __init__(
         self, session: aiohttp.ClientSession, clock: Callable[[], float], port: int = PORT
     ) -> None:
-        """`clock` tells seconds since 1970."""
+        """`clock` returns seconds since 1970."""
         self._session = session
         self._clock = clock
         self._port = port
         self._windows: dict[str, Window] = {}
 
     async def begin(self, wanted: Wanted) -> None:
-        """Look at all pods for the first time."""
+        """Read the metrics of all pods for the first time."""
         began = self._clock()
         self._windows = {revision: Window(began) for revision in wanted.revisions.values()}
-        await self._look(wanted)
+        await self._scrape_all(wanted)
 
     async def read(self, wanted: Wanted, at: str) -> Reading:
-        """Look at all pods. Where none of a revision answers, that is the trouble."""
-        trouble = await self._look(wanted)
+        """Take a reading of all pods. If no pod of a revision responds, it has a trouble."""
+        trouble = await self._scrape_all(wanted)
         return Reading(
             at=at,
             window=wanted.window,
@@ -59,46 +59,46 @@ class Scrape:
             trouble="; ".join(trouble) or None,
         )
 
-    async def _look(self, wanted: Wanted) -> list[str]:
+    async def _scrape_all(self, wanted: Wanted) -> list[str]:
         found = await asyncio.gather(
-            *(self._revision(each, wanted.addresses) for each in wanted.revisions.values())
+            *(self._scrape_revision(each, wanted.addresses) for each in wanted.revisions.values())
         )
         return [f"{who} {why}" for who, why in zip(wanted.revisions, found, strict=True) if why]
 
-    async def _revision(
+    async def _scrape_revision(
         self, revision: str, addresses: Mapping[str, tuple[str, ...]]
     ) -> str | None:
-        """Look at the pods of a revision. Returns why none of them answered."""
+        """Read the metrics of the pods of a revision. Returns why none of them responded."""
         pods = addresses.get(revision, ())
         if not pods:
             return "has no pods"
-        looks = (self._pod(revision, ip) for ip in pods)
-        failed = [why for why in await asyncio.gather(*looks) if why]
+        results = (self._scrape_pod(revision, ip) for ip in pods)
+        failed = [why for why in await asyncio.gather(*results) if why]
         if len(failed) < len(pods):
             return None
-        return f"has {len(pods)} pods and none tells its metrics: {failed[0]}"
+        return f"has {len(pods)} pods, and none returns its metrics: {failed[0]}"
 
-    async def _pod(self, revision: str, ip: str) -> str | None:
+    async def _scrape_pod(self, revision: str, ip: str) -> str | None:
         host = f"[{ip}]" if ":" in ip else ip
         url = f"http://{host}:{self._port}/metrics"
         try:
-            code, body = await get(self._session, url, TIMEOUT_SECONDS, MAX_BYTES)
+            code, body = await fetch(self._session, url, TIMEOUT_SECONDS, MAX_BYTES)
             if code != 200:
-                return f"{url} answered {code}"
-            sample = read(body.decode(), revision)
-        except (NoAnswerError, ValueError) as error:
+                return f"{url} responded with {code}"
+            sample = parse_metrics(body.decode(), revision)
+        except (NoResponseError, ValueError) as error:
             return f"{url}: {error}"
         self._windows[revision].add(ip, sample)
         return None
 
 
-def read(text: str, revision: str) -> Sample:
-    """Return what a pod's /metrics say.
+def parse_metrics(text: str, revision: str) -> Sample:
+    """Parse the metrics of a pod.
 
     Raises:
         ValueError: it is not Prometheus' text format, or not of this revision.
     """
-    # most lines are of no interest, and parsing one takes far longer than matching it
+    # most lines are not needed, and parsing one takes far longer than matching it
     lines = "\n".join(line for line in text.splitlines() if _READ.match(line))
     series = [s for family in text_string_to_metric_families(lines + "\n") for s in family.samples]
     ours = [
@@ -107,7 +107,7 @@ def read(text: str, revision: str) -> Sample:
         if each.labels.get("revision") == revision and math.isfinite(each.value)
     ]
     if not ours:
-        raise ValueError(f"it says nothing of revision {revision}")
+        raise ValueError(f"it has no metrics of revision {revision}")
     born = next((each.value for each in series if each.name == BORN), None)
     return Sample(_tally(ours), born)
 
@@ -134,7 +134,7 @@ def _tally(series: list[Series]) -> Tally:
 
 def _histogram(series: Iterable[Series], name: str) -> Histogram:
     wanted = f"agent_{name}_bucket"
-    # A new revision knows no answers yet, so only those that were made are compared.
+    # A new revision has an empty answer cache, so only generated answers are compared.
     made = (s for s in series if s.name == wanted and s.labels.get("answer") != "known")
     found = [(float(s.labels["le"]), s.value) for s in made]
     return Histogram(tuple(sorted(found)))

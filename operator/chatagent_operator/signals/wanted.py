@@ -1,4 +1,4 @@
-"""What is measured for an agent: two revisions over one window."""
+"""The request for measurements of an agent: two revisions over one window."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from chatagent_operator.core.judging.analysis import Reading
 
 @dataclass(frozen=True)
 class Wanted:
-    """Two revisions that are to be compared from now on."""
+    """Two revisions to be compared from now on."""
 
     canary: str
     stable: str
     window: str
-    """`status.rollout.weighted_at`: each weight has a window of its own."""
+    """`status.rollout.weighted_at`: each weight has its own window."""
     interval: float
     """Seconds between two readings."""
     addresses: Mapping[str, tuple[str, ...]]
@@ -28,17 +28,17 @@ class Wanted:
 
     @property
     def revisions(self) -> dict[str, str]:
-        """Both, by what they are called in a sentence."""
+        """Both revisions, by what messages call them."""
         return {"the new revision": self.canary, "the stable revision": self.stable}
 
 
 class Source(Protocol):
-    """Where the numbers of one window come from."""
+    """A source of the metrics of one window."""
 
     async def begin(self, wanted: Wanted) -> None:
-        """Note what there was when the window began."""
+        """Record the state at the start of the window."""
         ...
 
     async def read(self, wanted: Wanted, at: str) -> Reading:
-        """Take a reading. What goes wrong stands in it."""
+        """Take a reading. It contains the errors that occurred."""
         ...

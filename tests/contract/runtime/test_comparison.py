@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from chatagent_operator.api.rollout import Evaluation
-from chatagent_operator.core.judging.quality import Summary, judge, shares
+from chatagent_operator.core.judging.quality import Summary, compute_shares, judge
 from chatagent_operator.core.judging.report import build_report_text
 from tests.contract.runtime.processes import (
     DEADLINE,
@@ -112,7 +112,7 @@ def test_an_agent_is_as_good_as_itself(tmp_path: Path, quickstart: Agent, questi
     assert found.worse == []
     verdict, message = judge(found.measures, LIMITS)
     assert verdict == "Succeeded", message
-    ours, theirs = shares(found.measures)
+    ours, theirs = compute_shares(found.measures)
     assert ours == theirs
     assert None not in ours.model_dump().values()
 

@@ -168,7 +168,7 @@ async def test_a_pod_that_is_killed_is_trouble_and_counts_on_when_it_is_back(
     await measuring.until(lambda reading: reading.canary.errors == 3)
     pods.canary.stop()
     seen = await measuring.until(lambda reading: reading.trouble is not None)
-    assert "the new revision has 1 pods and none tells its metrics" in str(seen.trouble)
+    assert "the new revision has 1 pods, and none returns its metrics" in str(seen.trouble)
     assert seen.canary.errors == 3
     pods.canary.start()
     await asyncio.to_thread(pods.canary.becomes, ready=True)

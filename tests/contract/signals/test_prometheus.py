@@ -189,13 +189,13 @@ async def test_both_revisions_are_counted_over_the_same_time(pods: Pods, labelle
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("sum(agent_nothing_total)", "the query gives no result"),
-        ("0 / 0", "the query gives NaN"),
-        ("1 / 0", "the query gives +Inf"),
-        ("up", "the query gives 2 series, and one number is needed"),
-        ("up[1m]", "the query gives a matrix, and one number is needed"),
+        ("sum(agent_nothing_total)", "the query returns no result"),
+        ("0 / 0", "the query returns NaN"),
+        ("1 / 0", "the query returns +Inf"),
+        ("up", "the query returns 2 series; change it to return one number"),
+        ("up[1m]", "the query returns a matrix; change it to return one number"),
         ("sum(", "Prometheus refused the query: bad_data: "),
-        ("'text'", "the query gives a string, and one number is needed"),
+        ("'text'", "the query returns a string; change it to return one number"),
     ],
 )
 async def test_a_query_without_a_number_says_so(pods: Pods, query: str, said: str) -> None:

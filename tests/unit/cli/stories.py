@@ -126,7 +126,7 @@ FAILED_STATUS: Body = {
     "failedMessage": EXCEEDED,
     "rollout": {
         "lastCommandId": "before",
-        "lastCommandResult": "refused: the rollout does not wait for a person",
+        "lastCommandResult": "refused: the rollout does not wait for approval",
         "message": "revision 9d7f6748 is rolled back",
     },
     "history": [

@@ -45,8 +45,10 @@ def agent(image: str = "runtime:2", **settings: Any) -> Agent:
 
 
 def asked(of: Agent, sources: dict[str, str] = SOURCES, attempt: str = "") -> Evaluation:
-    stable = revision.of(agent("runtime:1").spec.versioned())
-    found = find_evaluation(of, revision.of(of.spec.versioned()), stable, sources, attempt)
+    stable = revision.build_revision(agent("runtime:1").spec.versioned())
+    found = find_evaluation(
+        of, revision.build_revision(of.spec.versioned()), stable, sources, attempt
+    )
     assert found is not None
     return found
 
@@ -210,9 +212,9 @@ BROKEN = {"reason": "InvalidQuestions", "message": "/q/questions.jsonl:7: questi
         ([], "Failed", "longer than specified deadline", "Failed", "longer than specified"),
         (["usage: agent-runtime"], "Failed", "exit code 2", "Failed", "exit code 2"),
         ([], "Complete", "", "Running", "delete the Job"),
-        ([{"measures": {}}], "Complete", "", "Failed", "is not valid: questions"),
-        ([report() | {"questions": 0}], "Complete", "", "Failed", "is not valid: questions"),
-        ([report(facts=None)], "Complete", "", "Failed", "is not valid: measures.facts"),
+        ([{"measures": {}}], "Complete", "", "Failed", "is invalid: questions"),
+        ([report() | {"questions": 0}], "Complete", "", "Failed", "is invalid: questions"),
+        ([report(facts=None)], "Complete", "", "Failed", "is invalid: measures.facts"),
         ([report(facts=counts(3) | {"lost": "3"})], None, "", "Failed", "measures.facts.lost"),
         ([BROKEN, report()], "Complete", "", "Succeeded", "25 questions"),
     ],
@@ -257,7 +259,7 @@ def test_what_is_asked_names_the_job_and_how_it_is_judged_does_not() -> None:
 
 def test_no_evaluation_is_wanted_where_none_is_asked_for() -> None:
     plain = Agent("demo", "shop", "uid-1", 1, ChatAgentSpec.model_validate(spec()))
-    one = revision.of(plain.spec.versioned())
+    one = revision.build_revision(plain.spec.versioned())
     assert find_evaluation(plain, one, one, SOURCES) is None
     assert find_missing_questions(plain, {}) is None
 

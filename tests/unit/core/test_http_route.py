@@ -13,7 +13,12 @@ from agent_runtime.http.fields import issued_conversation
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core.agent import Agent
 from chatagent_operator.core.children.http_route import build_http_route
-from chatagent_operator.core.observed.http_route import in_force, parents, trouble, url
+from chatagent_operator.core.observed.http_route import (
+    find_applied_generation,
+    find_trouble,
+    find_url,
+    list_gateways,
+)
 from chatagent_operator.core.routing.routes import Backend, BackendState, Routes, Slot
 from tests.conftest import Golden
 from tests.unit.core.simulation import spec
@@ -129,9 +134,9 @@ TAKEN = (condition("Accepted"), condition("ResolvedRefs"))
 
 
 def test_a_route_that_is_taken_is_in_force() -> None:
-    assert in_force(stored(*TAKEN)) == 7
-    assert trouble(stored(*TAKEN), GATEWAYS) is None
-    assert parents(stored()) == (("infra", "public"),)
+    assert find_applied_generation(stored(*TAKEN)) == 7
+    assert find_trouble(stored(*TAKEN), GATEWAYS) is None
+    assert list_gateways(stored()) == (("infra", "public"),)
 
 
 @pytest.mark.parametrize(
@@ -158,15 +163,15 @@ def test_a_route_that_is_taken_is_in_force() -> None:
     ],
 )
 def test_a_route_that_is_not_taken_says_why(body: Any, reason: str, words: str) -> None:
-    found = trouble(body, GATEWAYS)
+    found = find_trouble(body, GATEWAYS)
     assert found is not None
     assert found.reason == reason
     assert words in found.message
-    assert in_force(body) is None
+    assert find_applied_generation(body) is None
 
 
 def test_a_gateway_that_is_not_there_is_named() -> None:
-    found = trouble(stored(), {("infra", "public"): None})
+    found = find_trouble(stored(), {("infra", "public"): None})
     assert found is not None
     assert (found.reason, found.message) == (
         "GatewayNotFound",
@@ -176,7 +181,7 @@ def test_a_gateway_that_is_not_there_is_named() -> None:
 
 def test_a_gateway_of_nobody_is_told_apart() -> None:
     lost = {"type": "Accepted", "status": "Unknown", "reason": "Pending", "message": "Waiting"}
-    found = trouble(stored(), {("infra", "public"): {"status": {"conditions": [lost]}}})
+    found = find_trouble(stored(), {("infra", "public"): {"status": {"conditions": [lost]}}})
     assert found is not None
     assert (found.reason, found.message) == (
         "Pending",
@@ -185,15 +190,15 @@ def test_a_gateway_of_nobody_is_told_apart() -> None:
 
 
 def test_the_address_of_an_agent() -> None:
-    assert url(stored(), GATEWAYS) == "http://192.0.2.1:8080"
-    assert url(stored(), {}) is None
+    assert find_url(stored(), GATEWAYS) == "http://192.0.2.1:8080"
+    assert find_url(stored(), {}) is None
     https = [
         {"name": "http", "protocol": "HTTP", "port": 80},
         {"name": "https", "protocol": "HTTPS", "port": 443, "hostname": "*.example.com"},
     ]
     gateway = GATEWAY | {"spec": {"listeners": https}}
     named = route(hostnames=["chat.example.com"], parentRefs=[PARENT | {"sectionName": "https"}])
-    assert url(named, {("infra", "public"): gateway}) == "https://chat.example.com"
+    assert find_url(named, {("infra", "public"): gateway}) == "https://chat.example.com"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,9 @@ from tests.unit.core.simulation import Cluster, counted, spec
 
 
 def name_of(image: str, **changes: object) -> str:
-    return revision.of(ChatAgentSpec.model_validate(spec(image, **changes)).versioned()).name
+    return revision.build_revision(
+        ChatAgentSpec.model_validate(spec(image, **changes)).versioned()
+    ).name
 
 
 def serving(image: str = "runtime:1") -> Cluster:
@@ -528,7 +530,7 @@ def test_what_was_accepted_goes_on_beside_a_spec_that_cannot_be_read() -> None:
         ChatAgentSpec.model_validate(wrong)
     read = find_last_readable("shop", wrong, cluster.status, cluster.observed())
     assert read is not None
-    assert revision.of(read.versioned()).name == two
+    assert revision.build_revision(read.versioned()).name == two
     wrong = spec("runtime:2", rollout={"steps": [{"pause": {}}, {"nothing": 1}]})
     read = find_last_readable("shop", wrong, cluster.status, cluster.observed())
     assert read is not None
@@ -557,7 +559,7 @@ def test_what_was_accepted_goes_on_beside_a_spec_that_cannot_be_read() -> None:
     cluster.settle()
     read = find_last_readable("shop", wrong, cluster.status, cluster.observed())
     assert read is not None
-    assert revision.of(read.versioned()).name == two, "it stays out"
+    assert revision.build_revision(read.versioned()).name == two, "it stays out"
     assert find_last_readable("shop", {"image": ""}, cluster.status, cluster.observed()) is None
     assert find_last_readable("shop", wrong, ChatAgentStatus(), cluster.observed()) is None
 

@@ -20,11 +20,11 @@ from chatagent_operator.api.status import (
 )
 from chatagent_operator.core.judging.analysis import Measurement
 from chatagent_operator.core.rollout.advance import advance
-from chatagent_operator.core.rollout.capacity import desired_replicas
+from chatagent_operator.core.rollout.capacity import compute_replicas
 from chatagent_operator.core.rollout.commands import Action, Command, Unreadable, parse_command
 from chatagent_operator.core.rollout.context import Seen
 from chatagent_operator.core.rollout.state import update_rollout
-from chatagent_operator.core.rollout.steps import path
+from chatagent_operator.core.rollout.steps import list_steps
 
 REVISIONS = ("a", "b", "c")
 ROLLOUTS = (
@@ -103,7 +103,7 @@ def seen(look: dict[str, Any], number: int, status: ChatAgentStatus) -> Seen:
 def test_what_holds_whatever_happens(
     looks: list[dict[str, Any]], rollout: Rollout, pods: int
 ) -> None:
-    status, steps = ChatAgentStatus(), path(rollout, pods)
+    status, steps = ChatAgentStatus(), list_steps(rollout, pods)
     for number, look in enumerate(looks):
         before, now = status, seen(look, number, status)
         decision = advance(before, now, rollout, pods)
@@ -139,7 +139,7 @@ def test_what_holds_whatever_happens(
             assert status.stable_revision in now.ready
             assert now.capacity == 100
             assert now.is_reachable
-        assert sum(desired_replicas(status, rollout, pods, {}, pods).values()) >= 1
+        assert sum(compute_replicas(status, rollout, pods, {}, pods).values()) >= 1
         again = advance(status, replace(now, is_gateway_current=False), rollout, pods)
         assert again.status == status, "a second look decides nothing new"
         assert not again.events
@@ -175,7 +175,7 @@ calm_looks = st.lists(
 def test_no_weight_without_approval_and_none_after_an_abort(
     looks: list[dict[str, Any]], rollout: Rollout, pods: int
 ) -> None:
-    status, steps = ChatAgentStatus(stable_revision="a"), path(rollout, pods)
+    status, steps = ChatAgentStatus(stable_revision="a"), list_steps(rollout, pods)
     for number, look in enumerate(looks):
         before, now = status, seen(look, number, status)
         decision = advance(before, now, rollout, pods)
@@ -274,7 +274,7 @@ def test_no_command_is_none() -> None:
 
 REFUSED = [
     (rolling_out(None), "abort", "there is no canary"),
-    (rolling_out(), "promote", "the rollout does not wait for a person"),
+    (rolling_out(), "promote", "the rollout does not wait for approval"),
     (rolling_out(), "resume", "the rollout is not paused"),
     (rolling_out(), "skip", "the steps have not started yet"),
     (rolling_out(paused="Command"), "pause", "paused already"),

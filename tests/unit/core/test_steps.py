@@ -84,7 +84,7 @@ def test_the_api_server_checks_the_same() -> None:
 def test_each_type_knows_what_commands_and_people_need() -> None:
     weight, pause, analysis = (create_step(step) for step in STEPS.values())
     assert [each.weight for each in (weight, pause, analysis)] == [20, None, None]
-    assert [each.waits_for_person for each in (weight, pause, analysis)] == [False, True, False]
+    assert [each.waits_for_approval for each in (weight, pause, analysis)] == [False, True, False]
     assert [bool(each.skip_refusal) for each in (weight, pause, analysis)] == [True, False, False]
     texts = [each.text for each in (weight, pause, analysis)]
     assert texts == ["setWeight 20%", "pause until resumed", "analysis, 4 measurements"]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatagent_operator.core.judging.analysis import Histogram, Tally
-from chatagent_operator.core.judging.tally import Sample, Window, minus, plus
+from chatagent_operator.core.judging.tally import Sample, Window, add_tallies, subtract_tallies
 
 BEGAN = 1000.0
 OLD, YOUNG = 900.0, 1100.0
@@ -86,7 +86,7 @@ def test_other_bounds_are_another_process_and_sums_keep_the_common_ones() -> Non
     window.add("a", Sample(counted(10)))
     window.add("a", Sample(counted(12, bounds=(0.2, 1.0))))
     assert window.tally().latency.buckets == ((0.2, 0.0), (1.0, 12.0), (float("inf"), 12.0))
-    both = plus(counted(1), counted(2, bounds=(1.0, 2.0)))
+    both = add_tallies(counted(1), counted(2, bounds=(1.0, 2.0)))
     assert both.latency.buckets == ((1.0, 3.0), (float("inf"), 3.0))
 
 
@@ -103,7 +103,7 @@ tallies = st.builds(
 
 @given(tallies, tallies)
 def test_a_difference_is_what_was_added(first: Tally, more: Tally) -> None:
-    assert minus(plus(first, more), first) == more
+    assert subtract_tallies(add_tallies(first, more), first) == more
 
 
 @dataclass

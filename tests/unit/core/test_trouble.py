@@ -9,7 +9,7 @@ import pytest
 from chatagent_operator.core import names
 from chatagent_operator.core.observed.facts import PodFacts
 from chatagent_operator.core.observed.objects import Observed, project
-from chatagent_operator.core.observed.trouble import of_pod
+from chatagent_operator.core.observed.trouble import find_pod_trouble
 
 
 def pod(**container: Any) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def ended(message: str = "", code: int = 1) -> dict[str, Any]:
     ],
 )
 def test_trouble_is_named(body: dict[str, Any], reason: str, words: str) -> None:
-    found = of_pod(body)
+    found = find_pod_trouble(body)
     assert found is not None
     assert found.reason == reason
     assert words in found.message
@@ -88,7 +88,7 @@ def test_trouble_lasts_while_the_container_starts_again() -> None:
     times = {"startedAt": "2026-01-01T10:00:00Z", "finishedAt": "2026-01-01T10:00:01Z"}
     before = {"terminated": ended(words)["terminated"] | times}
     now = {"running": {"startedAt": "2026-01-01T10:00:02Z"}}
-    found = of_pod(pod(state=now, started=False, lastState=before))
+    found = find_pod_trouble(pod(state=now, started=False, lastState=before))
     assert found is not None
     assert (found.reason, found.until) == ("ModelNotFound", ""), (
         "its probe says when it has started"
@@ -113,7 +113,7 @@ def test_trouble_of_a_task_lasts_until_it_runs_for_longer_than_before() -> None:
     observed = Observed({("Pod", child.name): child})
 
     def told(now: str) -> str | None:
-        facts = observed.without_passing_trouble(now).children["Pod", child.name].facts
+        facts = observed.without_transient_troubles(now).children["Pod", child.name].facts
         assert isinstance(facts, PodFacts)
         return facts.trouble and facts.trouble.reason
 
@@ -134,4 +134,4 @@ def test_trouble_of_a_task_lasts_until_it_runs_for_longer_than_before() -> None:
     ],
 )
 def test_what_is_no_trouble(body: dict[str, Any]) -> None:
-    assert of_pod(body) is None
+    assert find_pod_trouble(body) is None

@@ -18,6 +18,7 @@ from kubernetes.aio import client
 from chatagent_operator.core.kinds import CONFIG_MAP
 from chatagent_operator.gateway.runtime_socket import RuntimeSocket
 from chatagent_operator.gateway.sync import ConfigMapKey, SidecarSettings, follow, run_sidecar
+from chatagent_operator.kube.connection import Connection
 from chatagent_operator.kube.errors import ApiError, from_response
 from chatagent_operator.kube.reflector import Timing
 from tests.unit.operator_shell.api_server import ApiServer, Request
@@ -49,8 +50,8 @@ class World:
 
     @contextlib.asynccontextmanager
     async def following_at(self, url: str, timing: Timing = HURRY) -> AsyncGenerator[None]:
-        async with client.ApiClient(client.Configuration(host=url)) as api:
-            reflector = follow(api, TARGET, self.texts.append, self._failed, timing)
+        async with Connection(client.ApiClient(client.Configuration(host=url))) as connection:
+            reflector = follow(connection, TARGET, self.texts.append, self._failed, timing)
             task = asyncio.create_task(reflector.run())
             try:
                 yield
@@ -170,8 +171,8 @@ async def test_the_sidecar_lives_on_without_haproxy(unused_tcp_port: int) -> Non
     world = World()
     world.put('{"generation": 4}')
     async with serving(world.server.handle) as url:
-        async with client.ApiClient(client.Configuration(host=url)) as api:
-            sidecar = asyncio.create_task(run_sidecar(settings, api))
+        async with Connection(client.ApiClient(client.Configuration(host=url))) as connection:
+            sidecar = asyncio.create_task(run_sidecar(settings, connection))
             async with aiohttp.ClientSession(f"http://127.0.0.1:{unused_tcp_port}") as http:
                 async with asyncio.timeout(10):
                     await until(lambda: bool(world.server.requests))

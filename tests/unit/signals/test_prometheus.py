@@ -21,7 +21,7 @@ from chatagent_operator.api.rollout import Analysis, Metric, Prometheus
 from chatagent_operator.api.status import MetricStatus
 from chatagent_operator.core.judging.analysis import Reading, judge
 from chatagent_operator.signals import prometheus
-from chatagent_operator.signals.prometheus import Queries, filled_in
+from chatagent_operator.signals.prometheus import Queries, fill_placeholders
 from chatagent_operator.signals.wanted import Wanted
 
 AT, BEGAN, NOW = "2026-01-01T00:01:30Z", "2026-01-01T00:00:00Z", datetime(2026, 1, 1, 0, 1, 30)
@@ -120,7 +120,7 @@ async def test_pods_that_are_not_scraped_are_trouble_and_not_a_good_revision(
     server: StandIn,
 ) -> None:
     reading = await server.reading()
-    assert "does it scrape the agent's pods" in str(reading.trouble)
+    assert "check that it scrapes the agent's pods" in str(reading.trouble)
     assert judge(Analysis(), reading, 1).verdict == "Inconclusive"
 
 
@@ -147,7 +147,7 @@ async def test_a_scalar_is_a_number(server: StandIn) -> None:
 
 def test_placeholders_are_filled_in() -> None:
     query = 'x{r="{{revision}}", n="{{ namespace }}", a="{{agent}}"}[{{window}}] {{other}}'
-    assert filled_in(query, C, wanting(Analysis()), 90) == (
+    assert fill_placeholders(query, C, wanting(Analysis()), 90) == (
         f'x{{r="{C}", n="shop", a="help.desk"}}[90s] {{{{other}}}}'
     )
 
@@ -163,15 +163,15 @@ def matrix() -> web.StreamResponse:
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (lambda: web.json_response(vector()), "the query gives no result"),
-        (lambda: web.json_response(vector(({}, "NaN"))), "the query gives NaN"),
-        (lambda: web.json_response(vector(({}, "+Inf"))), "the query gives +Inf"),
-        (lambda: web.json_response(vector(({}, "-Inf"))), "the query gives -Inf"),
+        (lambda: web.json_response(vector()), "the query returns no result"),
+        (lambda: web.json_response(vector(({}, "NaN"))), "the query returns NaN"),
+        (lambda: web.json_response(vector(({}, "+Inf"))), "the query returns +Inf"),
+        (lambda: web.json_response(vector(({}, "-Inf"))), "the query returns -Inf"),
         (
             lambda: web.json_response(vector(({"a": "1"}, 1), ({"a": "2"}, 2))),
-            "the query gives 2 series, and one number is needed",
+            "the query returns 2 series; change it to return one number",
         ),
-        (matrix, "the query gives a matrix, and one number is needed"),
+        (matrix, "the query returns a matrix; change it to return one number"),
         (
             refused(errorType="bad_data", error="parse error: unexpected <EOF>"),
             "Prometheus refused the query: bad_data: parse error: unexpected <EOF>",
@@ -179,26 +179,32 @@ def matrix() -> web.StreamResponse:
         (refused(503, errorType="timeout"), "Prometheus refused the query: timeout: 503"),
         (
             lambda: web.Response(status=401),
-            "Prometheus answered 401: look at analysis.prometheus.tokenSecretRef",
+            "Prometheus responded with 401; check analysis.prometheus.tokenSecretRef",
         ),
-        (lambda: web.Response(status=404, text="no"), "what answered 404 is not Prometheus'"),
+        (
+            lambda: web.Response(status=404, text="no"),
+            "the response with status 404 is not from Prometheus'",
+        ),
         (
             lambda: web.Response(status=302, headers={"Location": "/login"}),
-            "what answered 302 is not Prometheus'",
+            "the response with status 302 is not from Prometheus'",
         ),
-        (lambda: web.Response(text="<html>"), "what answered 200 is not Prometheus'"),
-        (lambda: web.json_response([1]), "what answered 200 is not Prometheus'"),
+        (
+            lambda: web.Response(text="<html>"),
+            "the response with status 200 is not from Prometheus'",
+        ),
+        (lambda: web.json_response([1]), "the response with status 200 is not from Prometheus'"),
         (
             lambda: web.json_response({"status": "success", "data": {"resultType": "vector"}}),
-            "Prometheus gave a result that cannot be read",
+            "Prometheus returned a result that cannot be parsed",
         ),
         (
             lambda: web.json_response(vector(({}, "seven"))),
-            "Prometheus gave a result that cannot be read",
+            "Prometheus returned a result that cannot be parsed",
         ),
         (
             lambda: web.Response(body=b" " * (prometheus.MAX_BYTES + 1)),
-            f"Prometheus gave no answer: it answered more than {prometheus.MAX_BYTES} bytes",
+            f"Prometheus did not respond: the response exceeds {prometheus.MAX_BYTES} bytes",
         ),
     ],
 )
@@ -223,7 +229,7 @@ def judge_all(reading: Reading, *metrics: Metric) -> tuple[MetricStatus, ...]:
 async def test_a_prometheus_that_is_not_there_is_trouble(server: StandIn) -> None:
     server.url = "http://127.0.0.1:1"
     reading = await server.reading()
-    assert str(reading.trouble).startswith("Prometheus gave no answer: Cannot connect to host")
+    assert str(reading.trouble).startswith("Prometheus did not respond: Cannot connect to host")
     assert "Cannot connect" in str((await server.reading(QUERIED)).answers["mine"][0])
 
 
@@ -234,7 +240,7 @@ async def test_a_prometheus_that_hangs_is_trouble(
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         server.url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         reading = await server.reading()
-    assert reading.trouble == "Prometheus gave no answer: it did not answer within 0.05 s"
+    assert reading.trouble == "Prometheus did not respond: no response within 0.05 s"
 
 
 SECRET = SecretKeyRef(name="prometheus", key="token")
@@ -262,8 +268,8 @@ async def test_the_token_goes_with_every_query(server: StandIn) -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (None, "there is no Secret prometheus, key token"),
-        (" \n", "there is no Secret prometheus, key token"),
+        (None, "Secret prometheus, key token does not exist or is empty; set it"),
+        (" \n", "Secret prometheus, key token does not exist or is empty; set it"),
         (RuntimeError("forbidden"), "Secret prometheus, key token cannot be read: forbidden"),
     ],
 )

@@ -13,7 +13,7 @@ from aiohttp import web
 from agent_runtime.telemetry.metrics import Metrics
 from chatagent_operator.api.rollout import Analysis
 from chatagent_operator.signals import scrape
-from chatagent_operator.signals.scrape import Scrape, read
+from chatagent_operator.signals.scrape import Scrape, parse_metrics
 from chatagent_operator.signals.wanted import Wanted
 
 AT = "2026-01-01T00:00:30Z"
@@ -26,7 +26,7 @@ def metrics(revision: str = "aaaa1111") -> Metrics:
 
 
 def test_a_runtime_that_has_answered_nothing_has_counted_nothing() -> None:
-    sample = read(metrics().text().decode(), "aaaa1111")
+    sample = parse_metrics(metrics().text().decode(), "aaaa1111")
     assert sample.tally.turns == 0
     assert sample.tally.latency.count == 0
     assert sample.born is not None
@@ -41,7 +41,7 @@ def test_every_number_that_a_rollout_is_judged_by_is_read() -> None:
     ours.tokens(100, 20)
     for status in ("ok", "ok", "error", "denied"):
         ours.tool("get_order", status, 0.1)
-    tally = read(ours.text().decode(), "aaaa1111").tally
+    tally = parse_metrics(ours.text().decode(), "aaaa1111").tally
     assert (tally.turns, tally.errors, tally.no_answers) == (5, 3, 1)
     assert (tally.tool_calls, tally.tool_failures) == (4, 1)
     assert tally.tokens == 120
@@ -56,7 +56,7 @@ def test_a_known_answer_is_a_turn_whose_times_are_not_compared() -> None:
     for known in (True, True, False):
         ours.request(200, 0.15, known)
         ours.first_token(0.04, known)
-    tally = read(ours.text().decode(), "aaaa1111").tally
+    tally = parse_metrics(ours.text().decode(), "aaaa1111").tally
     assert (tally.turns, tally.latency.count, tally.first_token.count) == (3, 1, 1)
 
 
@@ -64,19 +64,19 @@ def test_a_known_answer_is_a_turn_whose_times_are_not_compared() -> None:
 def test_what_a_client_does_wrong_is_neither_a_turn_nor_an_error(code: int) -> None:
     ours = metrics()
     ours.request(code, 0.1)
-    tally = read(ours.text().decode(), "aaaa1111").tally
+    tally = parse_metrics(ours.text().decode(), "aaaa1111").tally
     assert (tally.turns, tally.errors) == (0, 0)
 
 
 @pytest.mark.parametrize("text", ["", "<html>", 'agent_requests_total{revision="aaaa1111"', "{}"])
 def test_what_is_not_metrics_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  # the parser has words of its own
-        read(text, "aaaa1111")
+        parse_metrics(text, "aaaa1111")
 
 
 def test_another_revision_behind_an_old_address_is_refused() -> None:
-    with pytest.raises(ValueError, match="nothing of revision aaaa1111"):
-        read(metrics("bbbb2222").text().decode(), "aaaa1111")
+    with pytest.raises(ValueError, match="no metrics of revision aaaa1111"):
+        parse_metrics(metrics("bbbb2222").text().decode(), "aaaa1111")
 
 
 @dataclass
@@ -170,11 +170,11 @@ async def test_one_pod_that_does_not_answer_keeps_what_it_had(pods: Pods) -> Non
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (lambda: web.Response(status=500), "answered 500"),
-        (lambda: web.Response(text="<html>"), "nothing of revision canary"),
+        (lambda: web.Response(status=500), "responded with 500"),
+        (lambda: web.Response(text="<html>"), "no metrics of revision canary"),
         (lambda: web.Response(body=b"\xff\xfe"), "decode"),
-        (lambda: web.Response(body=b"#" * (scrape.MAX_BYTES + 1)), "more than"),
-        (lambda: web.Response(status=302, headers={"Location": "/metrics"}), "answered 302"),
+        (lambda: web.Response(body=b"#" * (scrape.MAX_BYTES + 1)), "the response exceeds"),
+        (lambda: web.Response(status=302, headers={"Location": "/metrics"}), "responded with 302"),
     ],
 )
 async def test_a_revision_none_of_whose_pods_tells_is_trouble(
@@ -185,7 +185,7 @@ async def test_a_revision_none_of_whose_pods_tells_is_trouble(
         pods.answers[mapped(ip)] = answer
     reading = await source.read(wanted(), AT)
     assert reading.trouble is not None
-    assert reading.trouble.startswith("the new revision has 2 pods and none tells its metrics")
+    assert reading.trouble.startswith("the new revision has 2 pods, and none returns its metrics")
     assert said in reading.trouble
 
 
@@ -206,4 +206,4 @@ async def test_a_pod_that_hangs_is_not_waited_for(
         hanging = replace(wanted(), addresses={"canary": ("127.0.0.9",), "stable": ()})
         source = Scrape(pods.session, lambda: LATER, deaf.getsockname()[1])
         await source.begin(hanging)
-        assert "did not answer within 0.05 s" in str((await source.read(hanging, AT)).trouble)
+        assert "no response within 0.05 s" in str((await source.read(hanging, AT)).trouble)

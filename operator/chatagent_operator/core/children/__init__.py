@@ -1,6 +1,6 @@
-"""What an agent is made of, one file for each thing: its objects, its condition, when it may go.
+"""The components of an agent, one file each: objects, condition, and when objects may be deleted.
 
-A module here that defines `COMPONENT` is one such thing; nothing else lists them.
+A module here that defines `COMPONENT` is a component; they are listed nowhere else.
 """
 
 from __future__ import annotations
@@ -20,4 +20,4 @@ def _discover() -> Iterator[Component]:
 
 
 COMPONENTS = tuple(sorted(_discover(), key=lambda component: component.order))
-"""What others depend on comes first."""
+"""All components; those that others depend on come first."""

@@ -1,4 +1,4 @@
-"""The pods that serve, one set of objects for each revision, and their ServiceAccount."""
+"""The serving pods: a set of objects for each revision, and their ServiceAccount."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class AgentPods(Component):
 
     def _build_revision(self, state: DesiredState, revision: Revision) -> Iterator[DesiredObject]:
         agent, number = state.agent, state.numbers[revision.name]
-        name = names.of_revision(agent.name, revision.name)
-        pod, replicas = RuntimePod.of(revision, state.view), state.replicas[revision.name]
+        name = names.revision(agent.name, revision.name)
+        pod, replicas = RuntimePod.for_revision(revision, state.view), state.replicas[revision.name]
         yield DesiredObject(
             "ControllerRevision",
             name,
@@ -62,13 +62,13 @@ class AgentPods(Component):
         )
 
     def find_condition(self, state: DesiredState) -> Finding:
-        """Return whether enough pods of the serving revision are available: those that it should
-        have, or one, without which nothing answers. Others may be replaced by a canary."""
+        """Return whether enough pods of the serving revision are available: as many as are desired,
+        but at least one. A canary may replace the others."""
         serving = state.serving
-        available = state.view.available(serving)
-        wanted = max(1, state.replicas.get(serving, 0))
-        count = f"{available} of {wanted} pods of revision {serving} are available"
-        if available >= wanted:
+        available = state.view.count_available(serving)
+        desired = max(1, state.replicas.get(serving, 0))
+        count = f"{available} of {desired} pods of revision {serving} are available"
+        if available >= desired:
             return Finding(ConditionType.WORKLOADS_READY, "True", "Available", count)
         trouble = find_trouble_of_revision(state.agent.name, serving, state.reported)
         return Finding(
@@ -79,11 +79,11 @@ class AgentPods(Component):
         )
 
     def judge_removal(self, child: Child, state: DesiredState) -> Removal:
-        """Keep what is live and the history; wait until the gateway sends nothing there."""
+        """Keep live revisions and the history. Delete others once the gateway is done."""
         if child.revision in state.decision.live:
             return Removal.KEEP
         if child.kind == "ControllerRevision":
-            return Removal.KEEP if _is_remembered(child, state) else Removal.NOW
+            return Removal.KEEP if _is_in_history(child, state) else Removal.NOW
         is_routed = state.view.previous.stable_revision is not None and not state.is_in_force
         return Removal.SOON if is_routed and child.revision and child.serves else Removal.NOW
 
@@ -91,12 +91,12 @@ class AgentPods(Component):
 COMPONENT = AgentPods()
 
 
-def _is_remembered(child: Child, state: DesiredState) -> bool:
-    """It is among the newest of the history."""
+def _is_in_history(child: Child, state: DesiredState) -> bool:
+    """Return whether a ControllerRevision is within the history limit."""
     history = sorted(
         (
             (each.facts.revision, each.name)
-            for each in state.observed.of_kind("ControllerRevision")
+            for each in state.observed.list_children("ControllerRevision")
             if each.revision not in state.decision.live and isinstance(each.facts, DataFacts)
         ),
         reverse=True,
@@ -106,11 +106,11 @@ def _is_remembered(child: Child, state: DesiredState) -> bool:
 
 
 def _build_controller_revision(agent: Agent, revision: Revision, number: int) -> Manifest:
-    """Return the revision as the API server remembers it."""
+    """Return the ControllerRevision of a revision."""
     return agent.child(
         "apps/v1",
         "ControllerRevision",
-        names.of_revision(agent.name, revision.name),
+        names.revision(agent.name, revision.name),
         names.ROLE_AGENT,
         revision.name,
         data=revision.content,
@@ -118,12 +118,12 @@ def _build_controller_revision(agent: Agent, revision: Revision, number: int) ->
 
 
 def _build_config_map(agent: Agent, revision: Revision) -> Manifest:
-    """Return the pipeline of the revision, as `agent-runtime serve` reads it."""
+    """Return the ConfigMap with the pipeline, as `agent-runtime serve` reads it."""
     pipeline = revision.spec.pipeline.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return agent.child(
         "v1",
         "ConfigMap",
-        names.of_revision(agent.name, revision.name),
+        names.revision(agent.name, revision.name),
         names.ROLE_AGENT,
         revision.name,
         immutable=True,
@@ -132,11 +132,11 @@ def _build_config_map(agent: Agent, revision: Revision) -> Manifest:
 
 
 def _build_service(agent: Agent, revision: Revision) -> Manifest:
-    """Return the address of the revision's pods, for the gateway."""
+    """Return the Service of the revision's pods, for the gateway."""
     return agent.child(
         "v1",
         "Service",
-        names.of_revision(agent.name, revision.name),
+        names.revision(agent.name, revision.name),
         names.ROLE_AGENT,
         revision.name,
         spec={
@@ -147,7 +147,7 @@ def _build_service(agent: Agent, revision: Revision) -> Manifest:
 
 
 def _build_deployment(pod: RuntimePod, replicas: int) -> Manifest:
-    """Return the pods of the revision."""
+    """Return the Deployment of the revision."""
     agent, revision = pod.agent, pod.revision
     template = pod.build_template(
         names.ROLE_AGENT,
@@ -166,7 +166,7 @@ def _build_deployment(pod: RuntimePod, replicas: int) -> Manifest:
     return agent.child(
         "apps/v1",
         "Deployment",
-        names.of_revision(agent.name, revision.name),
+        names.revision(agent.name, revision.name),
         names.ROLE_AGENT,
         revision.name,
         spec={

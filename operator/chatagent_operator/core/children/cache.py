@@ -1,4 +1,4 @@
-"""The managed Redis of an agent: cached answers and sessions. The agent answers without it too."""
+"""The managed Redis of an agent: cached answers and sessions. The agent also serves without it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from chatagent_operator.core.children.component import (
     find_workload_condition,
 )
 from chatagent_operator.core.desired import DesiredState
-from chatagent_operator.core.servers import PASSWORD_KEY, REDIS_PORT, managed_redis
+from chatagent_operator.core.servers import PASSWORD_KEY, REDIS_PORT, find_managed_redis
 from chatagent_operator.core.writes import Create, DesiredObject
 
 MEMORY_LIMIT = "384Mi"
 MEMORY_SHARE = Decimal(2) / 3
-"""Of the container's limit: the rest is for buffers and for writing the file of what happened."""
+"""Share of the container's memory limit; the rest is for buffers and for rewriting the AOF."""
 _REQUESTS = {"cpu": "20m", "memory": "64Mi"}
 _SUFFIXES = {
     "": 1, "m": Decimal("0.001"), "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15,
@@ -33,11 +33,11 @@ _START = (
     'umask 077; printf \'requirepass "%s"\\n\' "$REDISCLI_AUTH" > /tmp/redis.conf; '
     'exec "$0" /tmp/redis.conf "$@"'
 )
-"""In a file, since everybody on the node can read the words of a command."""
+"""The password is in a file, because arguments of processes can be read on the node."""
 
 
 class Cache(Component):
-    """The Redis."""
+    """The managed Redis."""
 
     role = names.ROLE_CACHE
     order = 50
@@ -45,16 +45,16 @@ class Cache(Component):
 
     def build_objects(self, state: DesiredState) -> Iterator[DesiredObject]:
         """Return the objects of a managed Redis."""
-        if settings := managed_redis(state.agent):
+        if settings := find_managed_redis(state.agent):
             build = partial(build_objects, state.agent, settings, state.view.platform)
             yield from desire_all(state.agent, self.role, build)
 
     def build_secrets(self, state: DesiredState) -> Iterator[Create]:
         """Return the password of a new Redis, or of one whose Secret was deleted.
 
-        The operator may not read Secrets: pods that cannot start without it report it.
+        The operator has no permission to read Secrets: pods that cannot start report a missing one.
         """
-        if managed_redis(state.agent) is None:
+        if find_managed_redis(state.agent) is None:
             return
         name = names.redis(state.agent.name)
         child = state.observed.get("StatefulSet", name)
@@ -66,12 +66,12 @@ class Cache(Component):
             yield Create("Secret", name, partial(build_secret, state.agent))
 
     def find_condition(self, state: DesiredState) -> Finding:
-        """Return whether Redis runs. Nothing waits for it: the agent answers without it."""
+        """Return whether Redis is available. Nothing waits for it: the agent serves without it."""
         aspect = ConditionType.CACHE_READY
-        if managed_redis(state.agent) is None:
+        if find_managed_redis(state.agent) is None:
             message = (
                 "the operator does not connect to an external Redis; "
-                "see the metrics and the logs of the agent's pods"
+                "check the metrics and the logs of the agent's pods"
             )
             return Finding(aspect, "Unknown", "External", message)
         name = names.redis(state.agent.name)
@@ -86,7 +86,7 @@ COMPONENT = Cache()
 
 
 def build_secret(agent: Agent, password: str) -> Manifest:
-    """Return the password, created once; the operator never reads it."""
+    """Return the Secret with the password. It is created once, and never read."""
     return agent.child(
         "v1",
         "Secret",
@@ -98,7 +98,7 @@ def build_secret(agent: Agent, password: str) -> Manifest:
 
 def build_objects(agent: Agent, settings: ManagedRedis, platform: Platform) -> list[Manifest]:
     """Return the Service and the StatefulSet."""
-    # `-e`: an error that it answers with counts as one
+    # `-e`: exit with an error if the response is one
     probe = {"exec": {"command": ["redis-cli", "-e", "ping"]}, "timeoutSeconds": 3}
     name = names.redis(agent.name)
     reference = {"name": name, "key": PASSWORD_KEY}
@@ -123,7 +123,7 @@ def build_objects(agent: Agent, settings: ManagedRedis, platform: Platform) -> l
 
 
 def find_max_memory(settings: ManagedRedis) -> int:
-    """Return the bytes that Redis may fill, less than what its container may use."""
+    """Return the memory that Redis may use for data, in bytes."""
     limit = settings.resources.limits.get("memory", MEMORY_LIMIT)
     return int(_amount(limit) * MEMORY_SHARE)
 
@@ -134,7 +134,7 @@ def _arguments(settings: ManagedRedis) -> list[str]:
         "--port", str(REDIS_PORT),
         "--dir", "/data",
         "--maxmemory", str(find_max_memory(settings)),
-        # What has a time limit makes room, the least used first; files and responses stay.
+        # Keys that expire are evicted, the least recently used first; files and responses are kept.
         "--maxmemory-policy", "volatile-lru",
         "--save", "",
         "--appendonly", "yes" if settings.storage else "no",

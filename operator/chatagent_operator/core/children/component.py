@@ -1,4 +1,4 @@
-"""What every thing that an agent is made of has: its objects, its condition, when it may go."""
+"""The interface of a component: its objects, its condition, and when objects may be deleted."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ class Removal(Enum):
 
     NOW = "now"
     SOON = "soon"
-    """Once the gateway follows: a request may still be on its way to its pods."""
+    """Once the gateway has applied the routes: requests may still be sent to its pods."""
     KEEP = "keep"
 
 
 class Component:
-    """One thing that an agent is made of."""
+    """A component of an agent."""
 
     role: ClassVar[str]
-    """Label of its objects."""
+    """Value of the role label of its objects."""
 
     order: ClassVar[int]
-    """What others depend on comes first: its trouble is reported before theirs."""
+    """Components that others depend on come first: their trouble is reported first."""
 
     reports_trouble: ClassVar[bool] = False
-    """Trouble of its pods makes the agent Degraded."""
+    """Whether trouble of its pods makes the agent Degraded."""
 
     def build_objects(self, state: DesiredState) -> Iterable[DesiredObject]:
-        """Return the objects that there should be."""
+        """Return the desired objects."""
         return ()
 
     def build_secrets(self, state: DesiredState) -> Iterable[Create]:
-        """Return the objects with a new secret that there should be."""
+        """Return the desired objects with a new secret."""
         return ()
 
     def find_condition(self, state: DesiredState) -> Finding | None:

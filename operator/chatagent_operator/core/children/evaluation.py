@@ -1,4 +1,4 @@
-"""The Job that asks both revisions the same questions before the new one has traffic, and its
+"""The Job that asks both revisions the same questions before the new one gets traffic, and its
 report."""
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _RESOURCES = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory
 _RETRIES = 2
 _WAIT_SECONDS = 60
 _CONCURRENCY = 2
-"""Questions at the same time, at each revision: the stable one has users to serve."""
+"""Number of concurrent questions to each revision: the stable one serves users."""
 _PERMANENT = (2, 3)
 """Exit codes of `agent-runtime evaluate`: unknown flags, and an empty or invalid set."""
 
@@ -40,7 +40,7 @@ class Evaluations(Component):
     def build_objects(self, state: DesiredState) -> Iterator[DesiredObject]:
         """Return the Job while it is needed."""
         if asked := state.evaluation:
-            pod = RuntimePod.of(asked.stable, state.view)
+            pod = RuntimePod.for_revision(asked.stable, state.view)
             yield DesiredObject(
                 "Job",
                 asked.job,
@@ -50,8 +50,7 @@ class Evaluations(Component):
             )
 
     def judge_removal(self, child: Child, state: DesiredState) -> Removal:
-        """Keep the last report, which says why a canary was rolled back, and what it is read
-        from until it is stored."""
+        """Keep the last report, which explains a rollback, and its Job until that is stored."""
         if child.revision == state.status.canary_revision:
             return Removal.KEEP
         if child.kind == "ConfigMap" and child.revision in state.decision.live:
@@ -67,7 +66,7 @@ COMPONENT = Evaluations()
 
 
 def build_job(evaluation: Evaluation, pod: RuntimePod) -> Manifest:
-    """Return the Job. It has no traffic and no GPU, and asks the revisions' own Services."""
+    """Return the Job. It has no GPU, and sends its questions to the revisions' own Services."""
     agent, platform = pod.agent, pod.platform
     settings = evaluation.settings
     file, volume = _find_questions(settings)
@@ -120,7 +119,7 @@ def build_job(evaluation: Evaluation, pod: RuntimePod) -> Manifest:
 
 
 def build_report(agent: Agent, report: UnstoredReport, log: str) -> Manifest:
-    """Return the report from the log of the Job's pod; of a pod that failed, the log itself."""
+    """X"""
     text = build_report_text(log)
     data = {REPORT_KEY: text} if text else {LOG_KEY: log[-LOG_CHARACTERS:]}
     return agent.child(
@@ -131,16 +130,16 @@ def build_report(agent: Agent, report: UnstoredReport, log: str) -> Manifest:
 def _find_questions(settings: rollout.Evaluation) -> tuple[str, Manifest]:
     """Return the path of the file on its volume, and the volume."""
     if settings.config_map:
-        # All keys, and not the one: the kubelet does not report a key that does not exist.
+        # All keys, not just the one: the kubelet does not report a key that does not exist.
         return settings.config_map.key, {"configMap": {"name": settings.config_map.name}}
     if settings.persistent_volume_claim:
         claim = settings.persistent_volume_claim
         return claim.path, {
             "persistentVolumeClaim": {"claimName": claim.claim_name, "readOnly": True}
         }
-    raise ValueError("an evaluation has questions in a ConfigMap or on a volume")
+    raise ValueError("an evaluation must have a ConfigMap or a volume with questions")
 
 
 def _build_address(agent: Agent, revision: str, platform: Platform) -> str:
-    service = names.of_revision(agent.name, revision)
+    service = names.revision(agent.name, revision)
     return f"http://{service}.{agent.namespace}.svc.{platform.cluster_domain}:{PORT}"

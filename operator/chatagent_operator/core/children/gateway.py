@@ -1,7 +1,7 @@
-"""The gateway: the routes that move conversations, and what follows them.
+"""The gateway: the routes that move conversations, and the objects that apply them.
 
-By default that is an HAProxy of the agent's own with a Service that clients talk to; with
-`gateway-api` it is an HTTPRoute for the cluster's Gateways.
+By default these are HAProxy pods of the agent's own with a Service for clients; with `gateway-api`
+it is an HTTPRoute for the cluster's Gateways.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class Gateway(Component):
     reports_trouble = True
 
     def build_objects(self, state: DesiredState) -> Iterator[DesiredObject]:
-        """Return the routes first: they are what rolls a revision back."""
+        """Return the objects, the routes first: they roll a revision back."""
         agent, routes = state.agent, state.routes
         has_own = agent.spec.gateway.provider == "haproxy"
-        if not has_own and routes.backends:  # a route must lead somewhere
+        if not has_own and routes.backends:  # a route must have a backend
             yield desire(build_http_route(agent, routes), is_weight=True)
         yield desire(_build_routes(agent, routes), is_weight=True)
         if has_own:
@@ -47,7 +47,7 @@ class Gateway(Component):
             yield from desire_all(agent, self.role, build)
 
     def find_condition(self, state: DesiredState) -> Finding:
-        """Return whether the gateway runs, or a Gateway has accepted the route."""
+        """Return whether the gateway is available, or the Gateways have accepted the route."""
         aspect = ConditionType.GATEWAY_READY
         if state.agent.spec.gateway.provider == "haproxy":
             name = names.gateway(state.agent.name)
@@ -63,7 +63,7 @@ class Gateway(Component):
         return Finding(aspect, "True", "Programmed")
 
     def judge_removal(self, child: Child, state: DesiredState) -> Removal:
-        """Keep the previous provider's objects until the desired one works."""
+        """Keep the objects of the previous provider until those of the desired one serve."""
         if state.agent.spec.gateway.provider == "gateway-api":
             return Removal.NOW if state.is_in_force else Removal.SOON
         workload = state.observed.workload("StatefulSet", names.gateway(state.agent.name))
@@ -74,7 +74,7 @@ COMPONENT = Gateway()
 
 
 def _build_routes(agent: Agent, routes: Routes) -> Manifest:
-    """Return the weights, for the sidecar."""
+    """Return the ConfigMap with the routes, for the sidecar."""
     return agent.child(
         "v1",
         "ConfigMap",
@@ -85,7 +85,7 @@ def _build_routes(agent: Agent, routes: Routes) -> Manifest:
 
 
 def build_objects(agent: Agent, platform: Platform) -> list[Manifest]:
-    """Return all objects of the agent's own gateway but the routes."""
+    """Return all objects of the agent's own gateway except the routes."""
     settings = _build_settings(agent)
     config = agent.child(
         "v1",
@@ -96,7 +96,7 @@ def build_objects(agent: Agent, platform: Platform) -> list[Manifest]:
     )
     return [
         build_service_account(agent, names.gateway(agent.name), names.ROLE_GATEWAY),
-        *_build_rights(agent),
+        *_build_rbac(agent),
         config,
         # HAProxy resolves its peers' names when it starts.
         *(
@@ -123,7 +123,7 @@ def _name_pod(agent: Agent, ordinal: int) -> str:
     return f"{names.gateway(agent.name)}-{ordinal}"
 
 
-def _build_rights(agent: Agent) -> list[Manifest]:
+def _build_rbac(agent: Agent) -> list[Manifest]:
     name = names.gateway(agent.name)
     role = agent.child(
         "rbac.authorization.k8s.io/v1",
@@ -158,7 +158,7 @@ def _build_peer_service(agent: Agent, settings: GatewaySettings, ordinal: int) -
         pod,
         names.ROLE_GATEWAY,
         spec={
-            # A pod gets the others' conversations before it is ready.
+            # A pod receives the pins of the others before it is ready.
             "publishNotReadyAddresses": True,
             "selector": names.selector(agent.name, names.ROLE_GATEWAY)
             | {"statefulset.kubernetes.io/pod-name": pod},
@@ -175,7 +175,7 @@ def _build_disruption_budget(agent: Agent) -> Manifest:
         names.ROLE_GATEWAY,
         spec={
             "maxUnavailable": 1,
-            # One that is not ready serves no client, and must not stop a node from being emptied.
+            # A pod that is not ready serves no client, and must not block the drain of a node.
             "unhealthyPodEvictionPolicy": "AlwaysAllow",
             "selector": {"matchLabels": names.selector(agent.name, names.ROLE_GATEWAY)},
         },

@@ -1,7 +1,7 @@
-"""The pods of an agent's own gateway: HAProxy, and the sidecar that follows the routes.
+"""The pods of an agent's own gateway: HAProxy, and the sidecar that applies the routes.
 
-A StatefulSet, because the pods share the table of conversations, and must be known to each other
-by name before they start.
+A StatefulSet, because the pods share the table of conversations and need each other's names before
+they start.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ def build_stateful_set(
             "replicas": agent.spec.gateway.replicas,
             "serviceName": agent.name,
             "revisionHistoryLimit": 0,
-            # They start together, and one that fails keeps no other from being made. A change is
-            # rolled out to one after the other all the same, each ready before the next.
+            # They start together, and one that fails does not block the others. A change is still
+            # rolled out to one after the other, each ready before the next.
             "podManagementPolicy": "Parallel",
             "selector": {"matchLabels": selector},
             "template": {
                 "metadata": {
                     "labels": names.labels(agent.name, names.ROLE_GATEWAY),
-                    # a changed configuration is read by new pods, one after the other
+                    # a changed configuration replaces the pods, one after the other
                     "annotations": {"chatagent.dev/config": names.digest(config)},
                 },
                 "spec": {
@@ -106,7 +106,7 @@ def _build_haproxy(platform: Platform, settings: GatewaySettings) -> Manifest:
         ],
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
         "securityContext": RESTRICTED_CONTAINER,
-        # The sidecar says when no request is left: SIGTERM, which comes next, cuts them.
+        # The sidecar reports when no request is left: SIGTERM, which follows, cuts them.
         "lifecycle": {
             "preStop": {
                 "exec": {
@@ -124,7 +124,7 @@ def _build_haproxy(platform: Platform, settings: GatewaySettings) -> Manifest:
             "httpGet": {"path": "/livez", "port": "ops"},
             "periodSeconds": 10,
             "failureThreshold": 6,
-            # One that hangs has nothing to wait for.
+            # A process that hangs need not be waited for.
             "terminationGracePeriodSeconds": 5,
         },
         "volumeMounts": [

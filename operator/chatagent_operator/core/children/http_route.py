@@ -1,8 +1,8 @@
-"""The gateway of a cluster that has a Gateway API implementation: an HTTPRoute with the weights.
+"""The gateway on clusters with a Gateway API implementation: an HTTPRoute with the weights.
 
-The route holds no state, so the pins are in the conversations' names: the runtime ends each one
-that it issues with the name of its revision, and every revision that keeps its conversations has a
-rule for such names. (The API's own session persistence would keep sessions on a revision whatever
+The route has no state, so the pins are in the conversations' names: the runtime appends the name of
+its revision to each name that it issues, and every revision that keeps its conversations has a rule
+for such names. (The API's own session persistence would keep sessions on a revision whatever
 its weight is, also after an abort.) Pure: JSON in and out.
 """
 
@@ -19,18 +19,18 @@ from chatagent_operator.core.routing.routes import Backend, Routes
 
 CONVERSATION_HEADER = "X-Conversation-ID"
 EVALUATION_HEADER = "X-Agent-Evaluation"
-"""Set by the operator's own questions, which do not come through the gateway."""
+"""Set by the questions of an evaluation, which do not pass through the gateway."""
 
 _ANY_REVISION = r"[a-z0-9][-a-z0-9.]*"
 _TIMEOUTS = {"request": "0s", "backendRequest": "0s"}
-"""None: an answer may be streamed for minutes, and the agent has limits of its own."""
+"""No timeouts: a response may be streamed for minutes, and the agent has its own limits."""
 
 
 def build_http_route(agent: Agent, routes: Routes) -> Manifest:
     """Return the HTTPRoute. Some implementations reject one without a backend.
 
-    The stable revision takes over conversations whose own revision has no rule. Where there is
-    none, they go by the weights at each turn.
+    The stable revision takes over conversations whose own revision has no rule. Without a stable
+    revision their turns are routed by weight.
     """
     settings = agent.spec.gateway
     spec: Manifest = {
@@ -47,16 +47,16 @@ def build_http_route(agent: Agent, routes: Routes) -> Manifest:
 
 
 def _build_rules(agent: Agent, routes: Routes) -> Iterator[Manifest]:
-    # A rule that asks for a header goes before one that does not, and otherwise the first wins.
+    # A rule that matches a header takes precedence, otherwise the first one.
     in_order = sorted(routes.backends, key=lambda backend: backend.slot)
     keeping = [backend for backend in in_order if backend.state != "maint"]
     for backend in sorted(keeping, key=lambda backend: backend.revision == routes.stable):
         named = _ANY_REVISION if backend.revision == routes.stable else re.escape(backend.revision)
         yield _build_rule(_match_name(named), [_build_reference(agent, backend, 1)])
-    # One without weight stays in the rule, as its streams that are open would else be cut.
+    # A backend without weight stays in the rule: otherwise its open streams would be cut.
     weighed = [_build_reference(agent, b, b.weight if b.state == "ready" else 0) for b in in_order]
     if in_order and not any(each["weight"] for each in weighed):
-        # Implementations refuse a route without a weight. A Service without pods answers 503.
+        # Implementations reject a route without a weight. A Service without pods responds with 503.
         weighed = [_build_reference(agent, (keeping or in_order)[0], 1)]
     if weighed:
         yield _build_rule([], weighed)
@@ -85,11 +85,11 @@ def _match_name(revision: str) -> list[Manifest]:
 
 
 def _build_reference(agent: Agent, backend: Backend, weight: int) -> Manifest:
-    # Everything that the API server would fill in is written, so that nothing differs later.
+    # All defaults of the API server are written, so that nothing differs later.
     return {
         "group": "",
         "kind": "Service",
-        "name": names.of_revision(agent.name, backend.revision),
+        "name": names.revision(agent.name, backend.revision),
         "port": backend.port,
         "weight": weight,
     }

@@ -1,4 +1,4 @@
-"""The Jobs that bring the documents into the collections of the vector store."""
+"""The Jobs that index the documents into the collections of the vector store."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from chatagent_operator.core.children.component import Component, Removal
 from chatagent_operator.core.children.pod import CONFIG_FILE, CONFIG_PATH, RuntimePod
 from chatagent_operator.core.desired import DesiredState
 from chatagent_operator.core.observed.objects import Child
-from chatagent_operator.core.observed.trouble import of_report
+from chatagent_operator.core.observed.trouble import parse_trouble
 from chatagent_operator.core.view.ingestions import Ingestion
 from chatagent_operator.core.writes import DesiredObject
 
 _SOURCES_PATH = "/var/lib/chatagent/sources"
 _UNLIMITED_RETRIES = 1_000_000
 _RESOURCES = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "4Gi"}}
-"""Not those of the serving pods: documents are embedded on the CPU, and a GPU is expensive."""
+"""Not the resources of the serving pods: documents are embedded on the CPU, without a GPU."""
 
 
 class Ingestions(Component):
@@ -32,7 +32,7 @@ class Ingestions(Component):
         """Return the Jobs of the live revisions."""
         sources = [each.config_map.name for each in state.agent.spec.knowledge.sources]
         for each in state.ingestions:
-            pod = RuntimePod.of(each.revision, state.view)
+            pod = RuntimePod.for_revision(each.revision, state.view)
             yield DesiredObject(
                 "Job",
                 each.job,
@@ -42,10 +42,13 @@ class Ingestions(Component):
             )
 
     def find_condition(self, state: DesiredState) -> Finding:
-        """Return whether the documents are searchable as they are now."""
+        """Return whether the current documents are indexed."""
         aspect = ConditionType.INDEX_READY
         if state.view.missing_sources:
-            message = "documents are missing, see ResolvedRefs; the previous index is kept"
+            message = (
+                "ConfigMaps of spec.knowledge.sources do not exist, see the condition "
+                "ResolvedRefs; the previous index is kept"
+            )
             return Finding(aspect, "False", "SourcesMissing", message)
         waiting = [i for i in state.ingestions if not i.is_complete(state.observed)]
         if not waiting:
@@ -53,7 +56,7 @@ class Ingestions(Component):
         troubles = [
             trouble
             for _, pod in state.reported.pods(self.role)
-            if (trouble := pod.trouble or of_report(pod.report))
+            if (trouble := pod.trouble or parse_trouble(pod.report))
         ]
         if troubles:
             return Finding(aspect, "False", troubles[0].reason, troubles[0].message)
@@ -61,7 +64,7 @@ class Ingestions(Component):
         return Finding(aspect, "False", "Ingesting", message)
 
     def judge_removal(self, child: Child, state: DesiredState) -> Removal:
-        """Keep all while documents are missing: what a Job indexed is all that there is."""
+        """Keep all Jobs while sources are missing: the previous index is used."""
         return Removal.KEEP if state.view.missing_sources else Removal.NOW
 
 
@@ -69,7 +72,7 @@ COMPONENT = Ingestions()
 
 
 def _build_job(ingestion: Ingestion, pod: RuntimePod) -> Manifest:
-    """Return the Job. Its pod is restarted with back-off for as long as it fails."""
+    """Return the Job. Its pod is restarted with back-off while it fails."""
     agent = pod.agent
     sources = agent.spec.knowledge.sources
     mounts = tuple(

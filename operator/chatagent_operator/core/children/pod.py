@@ -1,7 +1,7 @@
-"""A pod of the runtime image: serving, indexing or evaluating.
+"""A pod with the runtime image: serving, indexing or evaluating.
 
-Everything that goes into such a pod is in `RuntimePod`: its template and the digest by which a
-Deployment or a Job is known to be current come from the same fields.
+All inputs of such a pod are in `RuntimePod`: its template, and the digest that identifies the
+current Deployment or Job, are built from the same fields.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from chatagent_operator.core.agent import (
     Manifest,
     Platform,
 )
-from chatagent_operator.core.revision import Revision, collection
+from chatagent_operator.core.revision import Revision, name_collection
 from chatagent_operator.core.servers import Servers
 from chatagent_operator.core.view.view import View
 
@@ -29,7 +29,7 @@ CONFIG_PATH = "/etc/chatagent"
 
 @dataclass(frozen=True)
 class RuntimePod:
-    """What goes into the pods of one revision."""
+    """The inputs of the pods of one revision."""
 
     agent: Agent
     revision: Revision
@@ -37,18 +37,18 @@ class RuntimePod:
     platform: Platform
 
     @classmethod
-    def of(cls, revision: Revision, view: View) -> RuntimePod:
+    def for_revision(cls, revision: Revision, view: View) -> RuntimePod:
         """Return the pod of a revision."""
         return cls(view.agent, revision, view.servers, view.platform)
 
     @property
     def inputs(self) -> list[Any]:
-        """What the pods are made from, as JSON. Neither the platform nor how it is rendered: a
-        later operator, or one with other settings, restarts no pod that serves."""
+        """The inputs as JSON, without the platform and the rendering: a change of the operator's
+        version or settings must not restart serving pods."""
         store, redis = self.servers.store, self.servers.redis
         token = store.token.model_dump(mode="json") if store.token else None
         password = redis.password.model_dump(mode="json") if redis.password else None
-        # A managed one counts for nothing: an operator that adds Redis restarts no pod.
+        # A managed Redis does not count: an operator that adds it must not restart pods.
         external = [] if redis.is_managed else [redis.url, password]
         query = [store.query] if store.query else []
         return [self.revision.name, store.url, token, *external, *query]
@@ -65,7 +65,7 @@ class RuntimePod:
         pod = revision.spec.pod
         spec: Manifest = {
             "serviceAccountName": pod.service_account_name or agent.name,
-            "automountServiceAccountToken": role == names.ROLE_AGENT and asks_api_server(revision),
+            "automountServiceAccountToken": role == names.ROLE_AGENT and needs_api_server(revision),
             "enableServiceLinks": False,
             "terminationGracePeriodSeconds": pod.termination_grace_period_seconds,
             "securityContext": RESTRICTED_POD,
@@ -88,7 +88,7 @@ class RuntimePod:
             "volumes": [
                 {
                     "name": "config",
-                    "configMap": {"name": names.of_revision(agent.name, revision.name)},
+                    "configMap": {"name": names.revision(agent.name, revision.name)},
                 },
                 {"name": "tmp", "emptyDir": {}},
                 *volumes,
@@ -102,7 +102,7 @@ class RuntimePod:
 
     def _build_environment(self) -> list[Manifest]:
         store, redis = self.servers.store, self.servers.redis
-        place = collection(self.agent.namespace, self.agent.name, self.revision)
+        place = name_collection(self.agent.namespace, self.agent.name, self.revision)
         own: list[Manifest] = [
             {"name": "AGENT_NAME", "value": f"{self.agent.namespace}/{self.agent.name}"},
             {"name": "AGENT_REVISION", "value": self.revision.name},
@@ -114,7 +114,7 @@ class RuntimePod:
             if key:
                 reference = key.model_dump(mode="json", by_alias=True)
                 if key == redis.password and redis.is_managed:
-                    reference["optional"] = True  # no pod waits for Redis, nor for its password
+                    reference["optional"] = True  # no pod waits for Redis or its password
                 own.append({"name": name, "valueFrom": {"secretKeyRef": reference}})
         theirs = [
             variable.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -141,8 +141,8 @@ class RuntimePod:
         return {key: value for key, value in optional.items() if value}
 
 
-def asks_api_server(revision: Revision) -> bool:
-    """The pods ask the API server whose token it is or who may use a tool."""
+def needs_api_server(revision: Revision) -> bool:
+    """Return whether the pods send TokenReviews or SubjectAccessReviews to the API server."""
     identity = revision.spec.pipeline.identity
     return identity.token_review is not None or identity.decision == "subjectAccessReview"
 

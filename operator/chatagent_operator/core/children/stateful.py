@@ -1,4 +1,4 @@
-"""A server of the agent's own that keeps data: one pod behind a Service, its data in /data."""
+"""A managed server with data: one pod behind a Service, with its data in /data."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def build_objects(
 
     Args:
         container: the program, with one port, which the Service has too.
-        storage: the volume. None: the data goes with the pod.
-        when_deleted: what becomes of the volume when the StatefulSet is deleted.
+        storage: the volume. None: the data is lost with the pod.
+        when_deleted: whether the volume is deleted with the StatefulSet.
         temporary: the emptyDir of /tmp.
     """
     selector = names.selector(agent.name, role)

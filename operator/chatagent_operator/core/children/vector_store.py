@@ -18,13 +18,13 @@ from chatagent_operator.core.children.component import (
 )
 from chatagent_operator.core.desired import DesiredState
 from chatagent_operator.core.observed.objects import Child
-from chatagent_operator.core.servers import STORE_PORT, managed_store
+from chatagent_operator.core.servers import STORE_PORT, find_managed_store
 from chatagent_operator.core.view.troubles import find_troubles
 from chatagent_operator.core.writes import DesiredObject
 
 
 class VectorStore(Component):
-    """The vector store."""
+    """The vector store, managed or external."""
 
     role = names.ROLE_VECTOR_STORE
     order = 10
@@ -32,14 +32,14 @@ class VectorStore(Component):
 
     def build_objects(self, state: DesiredState) -> Iterator[DesiredObject]:
         """Return the objects of a managed store."""
-        if settings := managed_store(state.agent):
+        if settings := find_managed_store(state.agent):
             build = partial(build_objects, state.agent, settings, state.view.platform)
             yield from desire_all(state.agent, self.role, build)
 
     def find_condition(self, state: DesiredState) -> Finding:
-        """Return whether the store answers."""
+        """Return whether the store is available."""
         aspect = ConditionType.VECTOR_STORE_READY
-        if managed_store(state.agent):
+        if find_managed_store(state.agent):
             name = names.vector_store(state.agent.name)
             starting = "the vector store is starting"
             return find_workload_condition(aspect, name, starting, self, state)
@@ -48,10 +48,12 @@ class VectorStore(Component):
             return Finding(aspect, "False", trouble.reason, trouble.message)
         if any(pod.ready for _, pod in state.observed.pods(names.ROLE_AGENT)):
             return Finding(aspect, "True", "Answers")
-        return Finding(aspect, "Unknown", "NotAskedYet", "no pod has reached the vector store yet")
+        return Finding(
+            aspect, "Unknown", "NotAskedYet", "no pod has connected to the vector store yet"
+        )
 
     def judge_removal(self, child: Child, state: DesiredState) -> Removal:
-        """Keep a store until every pod reads from the one that replaces it."""
+        """Keep the server until every pod uses the store that replaces it."""
         is_server = child.name == names.vector_store(state.agent.name)
         return Removal.KEEP if is_server and not state.has_moved else Removal.NOW
 

@@ -1,4 +1,4 @@
-"""Judging a new revision by its metrics beside the stable revision's over the same time. Pure.
+"""Judges a new revision by its metrics, compared with the stable revision over the same time. Pure.
 
 A limit counts as exceeded only where that is statistically significant. With a limit of its own a
 share is compared by the binomial distribution, exactly, and so is a percentile, as the share of
@@ -20,7 +20,7 @@ from chatagent_operator.api.rollout import Analysis, Metric
 from chatagent_operator.api.status import MetricStatus, Verdict
 
 FEW = 3
-"""Bad turns below which no share fails: one error of one turn is no evidence."""
+"""Minimum number of bad turns for a share to fail: one error in one turn is no evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """The counters of a revision's pods since the weight is in force."""
+    """The counters of a revision's pods since the weight was applied."""
 
     turns: float = 0.0
     errors: float = 0.0
@@ -88,7 +88,7 @@ class Reading:
     """The counters of both revisions, read at one time."""
 
     at: str
-    """When, RFC 3339."""
+    """Time, RFC 3339."""
     window: str
     """`weighted_at` of the weight that it belongs to."""
     canary: Tally
@@ -96,7 +96,7 @@ class Reading:
     answers: Mapping[str, tuple[float | str, float | str]] = field(
         default_factory=dict[str, tuple[float | str, float | str]]
     )
-    """By metric, the results of PromQL for the canary and the stable revision, or why not."""
+    """By metric, the PromQL results for the canary and the stable revision, or an error message."""
     trouble: str | None = None
     """Why there are no counters."""
 
@@ -128,7 +128,9 @@ def judge(analysis: Analysis, reading: Reading, number: int) -> Measurement:
         number: of the measurement at this weight, from 1.
     """
     error = (1 - analysis.confidence) / (number * (number + 1))
-    metrics = tuple(_judge_metric(each, analysis, reading, error) for each in analysis.judged_by())
+    metrics = tuple(
+        _judge_metric(each, analysis, reading, error) for each in analysis.effective_metrics()
+    )
     verdicts = {each.verdict for each in metrics}
     worst: Verdict = (
         "Failed"

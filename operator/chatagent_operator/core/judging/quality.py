@@ -1,6 +1,6 @@
-"""Judging the quality of a new revision's answers beside the stable revision's. Pure.
+"""Judges the quality of a new revision's answers, compared with the stable revision's. Pure.
 
-An evaluation Job counts; the rule is one that a person can check with the counts in the message.
+An evaluation Job counts. The rule can be checked by hand with the counts in the message.
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ def judge(measures: Measures, limits: Evaluation) -> tuple[Verdict, str]:
     if not any(counts.compared for _, counts, _ in found):
         return (
             "Failed",
-            "nothing can be compared: neither revision returned what the questions ask for",
+            "neither revision returned what the questions ask for, so nothing can be compared; "
+            "check the set of questions",
         )
     return "Succeeded", ", ".join(
         f"{label} {_describe(counts)}" for label, counts, _ in found if counts.new_of
@@ -130,7 +131,7 @@ def _describe(counts: Counts) -> str:
     return f"{text} (stable revision {stable:.3g})" if stable is not None else text
 
 
-def shares(measures: Measures) -> tuple[QualityShares, QualityShares]:
+def compute_shares(measures: Measures) -> tuple[QualityShares, QualityShares]:
     """Compute the shares of the new and of the stable revision."""
     return (
         _shares(measures, lambda counts: _share(counts.new, counts.new_of)),

@@ -1,7 +1,7 @@
-"""Summing the counters of several pods to those of a revision since a time. Pure.
+"""Sums the counters of several pods to those of a revision since a time. Pure.
 
-A counter starts at 0 with its process. So what a process has counted since its last sample is a
-difference, and what a process that started since then has counted is its whole sample.
+A counter starts at 0 with its process. So the increase since the last sample is a difference, or,
+if the process has started since then, the whole sample.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ class Sample:
     """The counters since its process started."""
 
     born: float | None = None
-    """When that was, in seconds since 1970."""
+    """When the process started, in seconds since 1970."""
 
 
 class Window:
     """The sum of the counters of a revision's pods since the window began.
 
-    What a process counts between its last sample and its end is lost. What a pod had added stays
-    when it is deleted.
+    What a process counts between its last sample and its end is lost. What a deleted pod has added
+    is kept.
     """
 
     def __init__(self, began: float) -> None:
@@ -39,18 +39,18 @@ class Window:
     def add(self, pod: str, sample: Sample) -> None:
         """Add what a pod has counted since its last sample.
 
-        The first sample counts only where its process is younger than the window: how much an
-        older one had counted before is not known.
+        The first sample counts only if its process is younger than the window: how much an older
+        one had counted before is unknown.
         """
         last = self._last.get(pod)
         self._last[pod] = sample
         if last is None:
             if sample.born is not None and sample.born >= self._began:
-                self._sum = plus(self._sum, sample.tally)
+                self._sum = add_tallies(self._sum, sample.tally)
         elif _restarted(last, sample):
-            self._sum = plus(self._sum, sample.tally)
+            self._sum = add_tallies(self._sum, sample.tally)
         else:
-            self._sum = plus(self._sum, minus(sample.tally, last.tally))
+            self._sum = add_tallies(self._sum, subtract_tallies(sample.tally, last.tally))
 
     def tally(self) -> Tally:
         """Return the sum."""
@@ -73,12 +73,12 @@ def _fell(before: float | Histogram, after: float | Histogram) -> bool:
     return after < before
 
 
-def plus(a: Tally, b: Tally) -> Tally:
+def add_tallies(a: Tally, b: Tally) -> Tally:
     """Add two tallies. Histograms keep the bounds that both have: counts are cumulative."""
     return _tally([_plus(*pair) for pair in _pairs(a, b)])
 
 
-def minus(after: Tally, before: Tally) -> Tally:
+def subtract_tallies(after: Tally, before: Tally) -> Tally:
     """Subtract an earlier tally of the same process."""
     return _tally([_minus(*pair) for pair in _pairs(after, before)])
 

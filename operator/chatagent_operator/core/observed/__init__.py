@@ -1,1 +1,1 @@
-"""What was observed: projections of API objects, and what pods and gateways answer."""
+"""The observed state: projections of API objects, and the responses of pods and gateways."""

@@ -1,6 +1,6 @@
-"""The few hundred bytes that a decision needs of an API object, by kind.
+"""Reads the facts that decisions need from API objects, by kind.
 
-A stored object has tens of kilobytes.
+A stored object has tens of kilobytes, its facts a few hundred bytes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from chatagent_operator.core.observed.trouble import Trouble, of_pod
+from chatagent_operator.core.observed.trouble import Trouble, find_pod_trouble
 from chatagent_operator.core.routing.routes import ROUTES_KEY
 
 Body = Mapping[str, Any]
@@ -18,50 +18,50 @@ Body = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class WorkloadFacts:
-    """A Deployment or StatefulSet."""
+    """Facts of a Deployment or StatefulSet."""
 
     replicas: int
     available: int
     settled: bool
-    """Every pod is of the present template, and the controller has seen the present spec."""
+    """Whether all pods have the current template, and the controller has observed the spec."""
 
     failure: str | None = None
-    """Why pods cannot even be made: a quota, a missing ServiceAccount or RuntimeClass."""
+    """Why pods cannot be created: a quota, a missing ServiceAccount or RuntimeClass."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobFacts:
-    """A Job."""
+    """Facts of a Job."""
 
     complete: bool
     failure: str | None = None
-    """Why it was given up."""
+    """Why it failed permanently."""
 
 
 @dataclass(frozen=True, slots=True)
 class PodFacts:
-    """A Pod."""
+    """Facts of a Pod."""
 
     ready: bool
     running: bool
-    """Its containers run, ready or not."""
+    """Whether its containers run, ready or not."""
 
     ip: str | None
     trouble: Trouble | None
     report: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What its first container wrote when it ended."""
+    """Termination message of its first container, if it is JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceFacts:
-    """A Service."""
+    """Facts of a Service."""
 
     cluster_ip: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class DataFacts:
-    """A ConfigMap's or ControllerRevision's data, where the operator reads it back."""
+    """Data of a ConfigMap or ControllerRevision that the operator reads back."""
 
     data: Mapping[str, Any]
     revision: int = 0
@@ -71,7 +71,7 @@ Facts = WorkloadFacts | JobFacts | PodFacts | ServiceFacts | DataFacts | None
 
 
 def read_workload(body: Body) -> WorkloadFacts:
-    """Facts of a Deployment or StatefulSet."""
+    """Read the facts of a Deployment or StatefulSet."""
     status: Body = body.get("status") or {}
     replicas = body["spec"].get("replicas", 1)
     return WorkloadFacts(
@@ -91,14 +91,14 @@ def read_workload(body: Body) -> WorkloadFacts:
 
 
 def read_job(body: Body) -> JobFacts:
-    """Facts of a Job."""
+    """Read the facts of a Job."""
     conditions = (body.get("status") or {}).get("conditions") or []
-    held = {c["type"]: c.get("message", "") for c in conditions if c["status"] == "True"}
-    return JobFacts("Complete" in held, held.get("Failed"))
+    found = {c["type"]: c.get("message", "") for c in conditions if c["status"] == "True"}
+    return JobFacts("Complete" in found, found.get("Failed"))
 
 
 def read_pod(body: Body) -> PodFacts:
-    """Facts of a Pod."""
+    """Read the facts of a Pod."""
     status: Body = body.get("status") or {}
     conditions = {c["type"]: c for c in status.get("conditions") or []}
     containers = status.get("containerStatuses") or []
@@ -106,28 +106,28 @@ def read_pod(body: Body) -> PodFacts:
         ready=conditions.get("Ready", {}).get("status") == "True",
         running=bool(containers) and all("running" in c.get("state", {}) for c in containers),
         ip=status.get("podIP"),
-        trouble=of_pod(body),
-        report=_report(containers),
+        trouble=find_pod_trouble(body),
+        report=_read_report(containers),
     )
 
 
 def read_service(body: Body) -> ServiceFacts:
-    """Facts of a Service."""
+    """Read the facts of a Service."""
     return ServiceFacts(body["spec"].get("clusterIP"))
 
 
 def read_routes(body: Body) -> DataFacts | None:
-    """Routes of a gateway; None for every other ConfigMap: a report may have a megabyte."""
+    """Read the routes of a gateway. None for other ConfigMaps: a report may have a megabyte."""
     data: Body = body.get("data") or {}
     return DataFacts({ROUTES_KEY: data[ROUTES_KEY]}) if ROUTES_KEY in data else None
 
 
 def read_revision(body: Body) -> DataFacts:
-    """Content and number of a ControllerRevision."""
+    """Read the content and the number of a ControllerRevision."""
     return DataFacts(body.get("data") or {}, body.get("revision", 0))
 
 
-def _report(containers: list[Any]) -> Mapping[str, Any]:
+def _read_report(containers: list[Any]) -> Mapping[str, Any]:
     for container in containers:
         ended = container.get("state", {}).get("terminated") or {}
         try:

@@ -1,4 +1,4 @@
-"""What Gateways report of an agent's HTTPRoute: whether it is in force, what is wrong, its URL.
+"""Reads an agent's HTTPRoute and its Gateways: whether it is accepted, what is wrong, its URL.
 
 Pure: the objects' JSON in.
 """
@@ -14,39 +14,37 @@ from chatagent_operator.core.names import Key
 from chatagent_operator.core.observed.trouble import Trouble
 
 UNANSWERED = "RouteUnanswered"
-"""No Gateway has said yet whether it takes the route as it is now."""
+"""Reason while no Gateway has reported a status of the current route."""
 
 NOT_INSTALLED = Trouble(
     "GatewayAPINotInstalled",
     f"the cluster does not serve {HTTP_ROUTE.api_version}: install the Gateway API's "
     "CustomResourceDefinitions and an implementation, or set spec.gateway.provider to haproxy",
 )
-"""There can be no HTTPRoute."""
+"""The cluster has no HTTPRoutes."""
 
 Body = Mapping[str, Any]
-_WANTED = ("Accepted", "ResolvedRefs")
+_REQUIRED = ("Accepted", "ResolvedRefs")
 
 
-def in_force(body: Body) -> int | None:
-    """Generation of the intent that every Gateway of the route has taken; None until then.
+def find_applied_generation(body: Body) -> int | None:
+    """Return the generation of the intent that every Gateway has accepted; None until then.
 
     Args:
         body: the HTTPRoute as the API server has it.
     """
-    if any(_trouble_at(body, parent) for parent in _parents(body)):
+    if any(_find_trouble_at_parent(body, parent) for parent in _parents(body)):
         return None
     given = body["metadata"].get("annotations", {}).get(names.ROUTES_ANNOTATION, "")
     return int(given) if given.isdecimal() else None
 
 
-def trouble(body: Body, gateways: Mapping[Key, Body | None]) -> Trouble | None:
-    """Why the route is not in force, the first thing that is wrong. None: it is.
-
-    A Gateway takes a moment to answer a change: what is wrong for less is no trouble.
+def find_trouble(body: Body, gateways: Mapping[Key, Body | None]) -> Trouble | None:
+    """Return the first reason why the route is not accepted. None: it is.
 
     Args:
         body: the HTTPRoute as the API server has it.
-        gateways: the Gateways that exist, by `parents`; None for one that does not.
+        gateways: the Gateways of `list_gateways`; None for one that does not exist.
     """
     for parent in _parents(body):
         key = _key(body, parent)
@@ -57,18 +55,18 @@ def trouble(body: Body, gateways: Mapping[Key, Body | None]) -> Trouble | None:
                 f"Gateway {'/'.join(key)} does not exist; create it, or change "
                 "spec.gateway.parentRefs",
             )
-        if found := _trouble_at(body, parent):
-            return _trouble_of(gateway, key) if found.reason == UNANSWERED else found
+        if found := _find_trouble_at_parent(body, parent):
+            return _find_gateway_trouble(gateway, key) if found.reason == UNANSWERED else found
     return None
 
 
-def parents(body: Body) -> tuple[Key, ...]:
-    """Namespace and name of the Gateways that the route is for."""
+def list_gateways(body: Body) -> tuple[Key, ...]:
+    """List namespace and name of the Gateways that the route attaches to."""
     return tuple(dict.fromkeys(_key(body, parent) for parent in _parents(body)))
 
 
-def url(body: Body, gateways: Mapping[Key, Body | None]) -> str | None:
-    """Where clients find the agent; None where no Gateway has an address yet."""
+def find_url(body: Body, gateways: Mapping[Key, Body | None]) -> str | None:
+    """Return the URL for clients; None while no Gateway has an address."""
     hostnames: list[str] = body["spec"].get("hostnames") or []
     for parent in _parents(body):
         gateway = gateways.get(_key(body, parent)) or {}
@@ -93,34 +91,35 @@ def _addresses(gateway: Body) -> Iterator[str]:
         yield address["value"]
 
 
-def _trouble_at(body: Body, parent: Body) -> Trouble | None:
-    """What one parent says; a listener of its own may be named, and several controllers answer."""
+def _find_trouble_at_parent(body: Body, parent: Body) -> Trouble | None:
+    """Return why a parent does not accept the route. It may be a listener, and several controllers
+    may report its status."""
     name = "/".join(_key(body, parent))
-    answers = [
-        answer
-        for answer in body.get("status", {}).get("parents", [])
-        if _key(body, answer["parentRef"]) == _key(body, parent)
-        and answer["parentRef"].get("sectionName") == parent.get("sectionName")
+    reports = [
+        report
+        for report in body.get("status", {}).get("parents", [])
+        if _key(body, report["parentRef"]) == _key(body, parent)
+        and report["parentRef"].get("sectionName") == parent.get("sectionName")
     ]
     found = Trouble(UNANSWERED, f"Gateway {name} reports no status of the route")
-    for answer in answers:
-        said = {c["type"]: c for c in answer.get("conditions", [])}
-        current = [c for c in said.values() if _is_current(body, c)]
-        wrong = next((c for c in current if c["type"] in _WANTED and c["status"] != "True"), None)
+    for report in reports:
+        conditions = {c["type"]: c for c in report.get("conditions", [])}
+        current = [c for c in conditions.values() if _is_current(body, c)]
+        wrong = next((c for c in current if c["type"] in _REQUIRED and c["status"] != "True"), None)
         if wrong:
             text = f"Gateway {name} does not accept the route: {wrong['message']}"
             found = Trouble(wrong["reason"], text)
-        elif all(kind in said and _is_current(body, said[kind]) for kind in _WANTED):
+        elif all(kind in conditions and _is_current(body, conditions[kind]) for kind in _REQUIRED):
             return None
     return found
 
 
-def _trouble_of(gateway: Body, key: Key) -> Trouble:
-    """Why a Gateway that exists says nothing: it may be none of any controller's."""
-    said = {c["type"]: c for c in gateway.get("status", {}).get("conditions", [])}
+def _find_gateway_trouble(gateway: Body, key: Key) -> Trouble:
+    """Return why an existing Gateway reports no status of the route: it may have no controller."""
+    conditions = {c["type"]: c for c in gateway.get("status", {}).get("conditions", [])}
     for kind in ("Accepted", "Programmed"):
-        if kind in said and said[kind]["status"] != "True":
-            found = said[kind]
+        if kind in conditions and conditions[kind]["status"] != "True":
+            found = conditions[kind]
             text = f"Gateway {'/'.join(key)} is not {kind.lower()}: {found['message']}"
             return Trouble(found["reason"], text)
     return Trouble(

@@ -1,6 +1,6 @@
-"""What the operator has seen of an agent's children: small projections of API objects.
+"""The observed state of one agent: small projections of its API objects.
 
-A stored object has tens of kilobytes; what a decision needs of it has a few hundred bytes.
+A stored object has tens of kilobytes; its projection has a few hundred bytes.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from chatagent_operator.core.observed.routes_in_force import Applied
 from chatagent_operator.core.observed.trouble import Trouble
 
 _SERVING = ("ConfigMap", "Deployment", "Service")
-"""What each revision that serves has of its own."""
-PASSING = timedelta(seconds=5)
-"""How long a trouble that often passes by itself is not spoken of."""
+"""Kinds of the objects that each serving revision has."""
+TRANSIENT = timedelta(seconds=5)
+"""Time for which a trouble that is often transient is not reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """An object that the operator made, or a pod of one."""
+    """An object that the operator created, or a pod of one."""
 
     kind: str
     name: str
@@ -32,10 +32,10 @@ class Child:
     role: str
     revision: str | None
     applied: str | None
-    """Digest of what was last applied to it."""
+    """Digest of the manifest that was last applied."""
 
     owner: str | None
-    """uid of the object that controls it."""
+    """UID of the controlling owner."""
 
     resource_version: int
     """Later versions of the same object have higher ones."""
@@ -44,13 +44,13 @@ class Child:
 
     @property
     def serves(self) -> bool:
-        """Whether the gateway needs it to reach a revision."""
+        """Whether the gateway needs the object to reach a revision."""
         return self.role == names.ROLE_AGENT and self.kind in _SERVING
 
 
 @dataclass(frozen=True)
 class Observed:
-    """Everything seen of one agent."""
+    """The observed state of one agent."""
 
     children: Mapping[tuple[str, str], Child] = field(default_factory=dict[tuple[str, str], Child])
     """By kind and name."""
@@ -59,45 +59,45 @@ class Observed:
     """Digest of the content of each ConfigMap in the namespace, by name."""
 
     unready: Mapping[str, Trouble] = field(default_factory=dict[str, Trouble])
-    """Why running pods are not ready, in their own words, by pod name."""
+    """Why running pods are not ready, as they report it, by pod name."""
 
     applied: Applied = field(default_factory=Applied)
-    """What the gateway does, in its own words."""
+    """The state of the gateway, as it reports it."""
 
     reading: Reading | None = None
-    """The newest numbers of the canary beside the stable revision's."""
+    """The newest metrics of the canary and the stable revision."""
 
     def get(self, kind: str, name: str) -> Child | None:
-        """One child."""
+        """Return a child; None if it does not exist."""
         return self.children.get((kind, name))
 
-    def of_kind(self, kind: str) -> Iterator[Child]:
-        """All children of a kind, in the order of their names."""
+    def list_children(self, kind: str) -> Iterator[Child]:
+        """Return all children of a kind, in the order of their names."""
         return (self.children[key] for key in sorted(self.children) if key[0] == kind)
 
     def revisions(self) -> set[str]:
-        """Revisions that can be served, or could until not all of their objects were there."""
+        """Return the revisions that have at least one object that serves."""
         return {
             child.revision for child in self.children.values() if child.revision and child.serves
         }
 
     def pods(self, role: str, revision: str | None = None) -> list[tuple[Child, PodFacts]]:
-        """Pods of a role, and of a revision where one is given."""
+        """Return the pods of a role, and of a revision if one is given."""
         return [
             (child, child.facts)
-            for child in self.of_kind("Pod")
+            for child in self.list_children("Pod")
             if isinstance(child.facts, PodFacts)
             and child.role == role
             and (revision is None or child.revision == revision)
         ]
 
-    def without_passing_trouble(self, now: str) -> Observed:
-        """Leaves out what began less than a moment ago and often passes by itself: a pod that
-        waits for its volume claim to be made, for instance. And what has passed."""
-        return self.without(lambda trouble: not _is_present(trouble, now))
+    def without_transient_troubles(self, now: str) -> Observed:
+        """Return a copy without expired troubles, and without recent ones that are often transient,
+        such as a pod that waits for its PersistentVolumeClaim."""
+        return self.without(lambda trouble: not _is_current(trouble, now))
 
     def without(self, is_left_out: Callable[[Trouble], bool]) -> Observed:
-        """All but some troubles."""
+        """Return a copy without some troubles."""
         children = {
             key: replace(child, facts=replace(child.facts, trouble=None))
             if isinstance(child.facts, PodFacts)
@@ -110,13 +110,13 @@ class Observed:
         return replace(self, children=children, unready=unready)
 
     def workload(self, kind: str, name: str) -> WorkloadFacts | None:
-        """Facts of a Deployment or StatefulSet."""
+        """Return the facts of a Deployment or StatefulSet."""
         child = self.get(kind, name)
         return child.facts if child and isinstance(child.facts, WorkloadFacts) else None
 
 
 def project(kind: str, body: Body) -> Child | None:
-    """The projection of an API object; None for one that is being deleted or is not ours."""
+    """Return the projection of an API object; None if it is being deleted or is not managed."""
     metadata = body["metadata"]
     labels = metadata.get("labels") or {}
     if metadata.get("deletionTimestamp") or names.AGENT_LABEL not in labels:
@@ -144,12 +144,12 @@ def project(kind: str, body: Body) -> Child | None:
 
 
 def content_digest(body: Body) -> str:
-    """Digest of a ConfigMap's content."""
+    """Compute the digest of a ConfigMap's content."""
     return names.digest([body.get("data") or {}, body.get("binaryData") or {}], 16)
 
 
-def _is_present(trouble: Trouble, now: str) -> bool:
+def _is_current(trouble: Trouble, now: str) -> bool:
     seen = datetime.fromisoformat(now)
     if trouble.until and seen > datetime.fromisoformat(trouble.until):
         return False
-    return not trouble.since or seen - datetime.fromisoformat(trouble.since) >= PASSING
+    return not trouble.since or seen - datetime.fromisoformat(trouble.since) >= TRANSIENT

@@ -1,6 +1,6 @@
-"""Which intent a gateway follows, as it says itself. Pure.
+"""The intent that a gateway has applied, as it reports it. Pure.
 
-A rollout goes on only by this: that a weight was written says nothing of what takes conversations.
+Only this continues a rollout: a weight that was written need not be applied yet.
 """
 
 from __future__ import annotations
@@ -14,35 +14,36 @@ from chatagent_operator.core.observed.trouble import Trouble
 
 @dataclass(frozen=True)
 class PodAnswer:
-    """What one gateway pod says of itself."""
+    """The state that one gateway pod reports."""
 
     generation: int
-    """Of the routes in force there."""
+    """Generation of the applied routes."""
     reached: frozenset[str]
-    """Revisions of the newest routes that it has read, whatever their weight, to whose Service a
-    connection can be made from there: its endpoints are ready, and the node knows them."""
+    """Revisions of the newest routes, whatever their weight, whose Service the pod can connect to:
+    its endpoints are ready, and the node has them."""
 
 
 @dataclass(frozen=True)
 class Applied:
-    """What a gateway does: of several pods, what all that are ready have in common."""
+    """The state of a gateway: what all of its ready pods have in common."""
 
     generation: int | None = None
-    """The least generation in force. None where a ready pod does not say, or there is none."""
+    """The lowest applied generation. None: a ready pod does not respond, or there is none."""
     reached: frozenset[str] = frozenset()
-    """Revisions that every ready pod reaches."""
+    """Revisions that every ready pod can connect to."""
     behind: Mapping[str, float] = field(default_factory=dict[str, float])
-    """Ready pods that do not follow the newest routes, or do not say so, and for how many seconds
-    that has been seen."""
+    """Ready pods that have not applied the newest routes, or do not respond, with the seconds since
+    that was first observed."""
     trouble: Trouble | None = None
-    """Why it does not follow, as only a Gateway of the cluster's own says, or why it could not be
-    read whether that one still leads somewhere."""
+    """Why the HTTPRoute is not accepted, or why it could not be read. Only with the Gateway API."""
     url: str | None = None
-    """Where clients find it. Only of a Gateway of the cluster's own."""
+    """URL for clients. Only with the Gateway API."""
 
 
-def common(answers: Mapping[str, PodAnswer | None], behind: Mapping[str, float]) -> Applied:
-    """What the answers of all ready pods, by name, come to. None: the pod did not answer."""
+def combine_answers(
+    answers: Mapping[str, PodAnswer | None], behind: Mapping[str, float]
+) -> Applied:
+    """Combine the answers of all ready pods, by name. None: the pod did not respond."""
     given = [answer for answer in answers.values() if answer]
     if not given or len(given) < len(answers):
         return Applied(behind=behind)
@@ -54,7 +55,7 @@ def common(answers: Mapping[str, PodAnswer | None], behind: Mapping[str, float])
 
 
 def read_answer(body: Any) -> PodAnswer | None:
-    """The answer of a gateway's `/applied`; None for one that names no generation."""
+    """Parse the response of a gateway's `/applied`; None if it has no generation."""
     if not isinstance(body, dict):
         return None
     fields = cast(Mapping[str, Any], body)

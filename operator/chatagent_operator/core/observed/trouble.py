@@ -1,7 +1,7 @@
-"""What is wrong with a pod, in one reason for programs and one sentence for people.
+"""Finds what is wrong with a pod: a machine-readable reason and a human-readable message.
 
-The kubelet and the scheduler say it in a dozen places; the runtime says it in the message that
-it leaves when it ends (`{"reason": …, "message": …}`). This is the one place that reads them.
+The kubelet and the scheduler report it in a dozen places, the runtime in its termination message
+(`{"reason": …, "message": …}`). Only this module reads them.
 """
 
 from __future__ import annotations
@@ -21,51 +21,51 @@ _REFERENCES = {"secret": "SecretNotFound", "configmap": "ConfigMapNotFound"}
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """One thing that is wrong."""
+    """A problem of a pod."""
 
     reason: str
     message: str
     since: str = ""
-    """When it began, where that is known: a trouble that is younger than a moment may pass."""
+    """When it started, if that is known: a recent one may be transient."""
 
     until: str = ""
-    """When it has passed, unless it is told again by then."""
+    """When it expires, unless it is reported again by then."""
 
     @property
     def is_reference(self) -> bool:
-        """A Secret, ConfigMap or key that the pod needs is not there."""
+        """Whether a Secret, ConfigMap or key that the pod needs does not exist."""
         return self.reason in {*_REFERENCES.values(), "ReferenceNotFound"}
 
     @property
     def is_store(self) -> bool:
-        """The vector store does not answer."""
+        """Whether the vector store does not respond."""
         return self.reason == "VectorStoreUnavailable"
 
     @property
     def is_unschedulable(self) -> bool:
-        """No node has room for the pod."""
+        """Whether no node has the resources that the pod requests."""
         return self.reason == "Unschedulable"
 
 
-def of_pod(body: Body) -> Trouble | None:
-    """The first trouble of a pod, the most telling one first."""
+def find_pod_trouble(body: Body) -> Trouble | None:
+    """Return the trouble of a pod, the most specific one if there are several."""
     status: Body = body.get("status") or {}
     if status.get("phase") in {"Failed", "Succeeded"}:
-        return None  # it is over, evicted for instance, and another one has taken its place
+        return None  # it has ended, evicted for example, and has been replaced
     is_task = (body.get("spec") or {}).get("restartPolicy") == "OnFailure"
     for container in _containers(status):
-        if found := _of_container(container, is_task):
+        if found := _find_container_trouble(container, is_task):
             return found
     for condition in status.get("conditions") or []:
-        # a SchedulerError passes by itself: two writers met
+        # a SchedulerError is transient: a conflict of two writers
         if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
             since = condition.get("lastTransitionTime", "")
             return Trouble("Unschedulable", condition.get("message", ""), since)
     return None
 
 
-def of_report(report: Body) -> Trouble | None:
-    """Trouble in the words of the runtime: `{"reason": …, "message": …}`."""
+def parse_trouble(report: Body) -> Trouble | None:
+    """Parse a trouble as the runtime reports it: `{"reason": …, "message": …}`."""
     reason = report.get("reason")
     return Trouble(str(reason), str(report.get("message", ""))) if reason else None
 
@@ -75,7 +75,7 @@ def _containers(status: Body) -> Iterator[Body]:
     yield from status.get("containerStatuses") or []
 
 
-def _of_container(container: Body, is_task: bool) -> Trouble | None:
+def _find_container_trouble(container: Body, is_task: bool) -> Trouble | None:
     state: Body = container.get("state") or {}
     ended: Body = (
         state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
@@ -86,27 +86,29 @@ def _of_container(container: Body, is_task: bool) -> Trouble | None:
         text = waiting.get("message", "")
         return Trouble("ImagePullFailed", f"image {container.get('image')!r}: {text}")
     if reason in {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}:
-        return _of_configuration(waiting.get("message", reason))
+        return _classify_configuration_error(waiting.get("message", reason))
     running: Body | None = state.get("running")
-    # While one that failed starts again, nothing is known to be better.
+    # While a container that failed starts again, its trouble is kept.
     if running is not None and container.get("started", True) and not is_task:
         return None
     if ended.get("exitCode", 0) == 0:
         return None
-    found = _of_end(container, ended)
-    # Of what serves, the probes say when it has started.
-    return replace(found, until=_passed_by(running, ended)) if running and is_task else found
-
-
-def _of_end(container: Body, ended: Body) -> Trouble:
-    return _own_words(ended) or Trouble(
-        "ContainerFailed",
-        f"container {container['name']!r} ended with exit code {ended.get('exitCode')} "
-        f"({ended.get('reason', 'Error')}); see its log with kubectl logs --previous",
+    found = _describe_exit(container, ended)
+    # Whether a serving container has started is known from its probes.
+    return (
+        replace(found, until=_find_recovery_time(running, ended)) if running and is_task else found
     )
 
 
-def _of_configuration(message: str) -> Trouble:
+def _describe_exit(container: Body, ended: Body) -> Trouble:
+    return _parse_termination_message(ended) or Trouble(
+        "ContainerFailed",
+        f"container {container['name']!r} terminated with exit code {ended.get('exitCode')} "
+        f"({ended.get('reason', 'Error')}); check its log with kubectl logs --previous",
+    )
+
+
+def _classify_configuration_error(message: str) -> Trouble:
     for word, reason in _REFERENCES.items():
         if message.lower().startswith(word) and "not found" in message:
             return Trouble(reason, message)
@@ -115,8 +117,8 @@ def _of_configuration(message: str) -> Trouble:
     return Trouble("ContainerFailed", message)
 
 
-def _passed_by(running: Body, ended: Body) -> str:
-    """When a container runs for so much longer than the one before it that it has come further."""
+def _find_recovery_time(running: Body, ended: Body) -> str:
+    """Return the time after which a restarted container has run longer than the failed one."""
     times = running.get("startedAt"), ended.get("startedAt"), ended.get("finishedAt")
     if not all(times):
         return ""
@@ -124,9 +126,9 @@ def _passed_by(running: Body, ended: Body) -> str:
     return (again + 2 * (failed - began) + _MARGIN).isoformat()
 
 
-def _own_words(ended: Body) -> Trouble | None:
+def _parse_termination_message(ended: Body) -> Trouble | None:
     try:
         report = json.loads(ended.get("message") or "{}")
     except ValueError:
         return None
-    return of_report(report) if isinstance(report, dict) else None
+    return parse_trouble(report) if isinstance(report, dict) else None

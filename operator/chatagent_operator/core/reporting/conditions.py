@@ -1,4 +1,4 @@
-"""The conditions of the agent as a whole. Each component has its own beside its objects."""
+"""The conditions of the whole agent. Each component computes its own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from chatagent_operator.core.rollout.times import elapsed
 from chatagent_operator.core.view.troubles import find_trouble_of_revision, find_troubles
 
 LAG_SECONDS = 5.0
-"""After which a gateway pod that does not follow is reported. It takes some 30 ms."""
+"""Time after which a gateway pod that has not applied the routes is reported. It usually takes
+30 ms."""
 
 
 def find_conditions(state: DesiredState) -> list[Finding]:
@@ -37,7 +38,7 @@ def find_conditions(state: DesiredState) -> list[Finding]:
 
 
 def _find_references(state: DesiredState) -> Finding:
-    """Everything that the spec refers to exists."""
+    """Return whether all objects that the spec refers to exist."""
     aspect = ConditionType.RESOLVED_REFS
     missing = [*state.view.missing_sources]
     if questions := state.view.missing_questions:
@@ -51,7 +52,7 @@ def _find_references(state: DesiredState) -> Finding:
 
 
 def find_progressing(decision: Decision) -> Finding:
-    """A rollout is under way."""
+    """Return whether a rollout is in progress."""
     aspect = ConditionType.PROGRESSING
     status, waiting = decision.status, decision.waiting
     if status.canary_revision and waiting:
@@ -71,7 +72,7 @@ def find_progressing(decision: Decision) -> Finding:
 
 
 def _find_paused(decision: Decision) -> Finding:
-    """The rollout waits for a person, or for a time that a person has set."""
+    """Return whether the rollout waits for approval, or for a configured duration."""
     waiting = decision.waiting
     if waiting and waiting.is_paused:
         return Finding(ConditionType.PAUSED, "True", waiting.reason, waiting.message)
@@ -79,7 +80,7 @@ def _find_paused(decision: Decision) -> Finding:
 
 
 def find_degraded(state: DesiredState, store: Finding) -> Finding:
-    """Something needs a person's attention: the first of these."""
+    """Return whether a problem needs attention; if there are several, the most urgent one."""
     found = next(_find_faults(state, store), None)
     if found is None:
         return Finding(ConditionType.DEGRADED, "False", "AsExpected")
@@ -87,7 +88,7 @@ def find_degraded(state: DesiredState, store: Finding) -> Finding:
 
 
 def _find_faults(state: DesiredState, store: Finding) -> Iterator[tuple[str, str]]:
-    """Return reason and message of each, the most urgent first."""
+    """Return reason and message of each problem, the most urgent first."""
     for what, message in state.view.rejected.items():
         yield "Rejected", f"the API server rejected {what}: {message}"
     if state.view.missing_sources:
@@ -106,8 +107,8 @@ def _find_faults(state: DesiredState, store: Finding) -> Iterator[tuple[str, str
     if lagging := [pod for pod, seconds in behind if seconds >= LAG_SECONDS]:
         yield (
             "GatewayLags",
-            f"gateway pods {', '.join(lagging)} do not follow the routes and may still send "
-            "conversations by the previous weights; see the log of their container sync",
+            f"gateway pods {', '.join(lagging)} have not applied the routes and may still use the "
+            "previous weights; check the logs of their sync containers",
         )
     if state.status.stable_revision and store.status == "False":
         yield store.reason, f"vector store: {store.message}"
@@ -131,7 +132,10 @@ def _find_faults_of_rollout(state: DesiredState) -> Iterator[tuple[str, str]]:
     if status.stable_revision is None and waiting_since:
         limit = state.agent.spec.rollout.progress_deadline_seconds
         if elapsed(waiting_since, state.view.now) > limit:
-            message = f"revision {status.canary_revision} is not ready after {limit} s"
+            message = (
+                f"revision {status.canary_revision} exceeded the progress deadline of {limit} s; "
+                "see the conditions WorkloadsReady and IndexReady"
+            )
             yield "ProgressDeadlineExceeded", message
     if status.failed_revision and status.failed_reason != "Aborted":
         message = f"revision {status.failed_revision} was rolled back: {status.failed_message}"
@@ -141,16 +145,16 @@ def _find_faults_of_rollout(state: DesiredState) -> Iterator[tuple[str, str]]:
 def _find_ready(
     state: DesiredState, workloads: Finding, index: Finding, gateway: Finding
 ) -> Finding:
-    """The agent answers: one pod and the gateway are enough, and a previous index is too."""
+    """Return whether the agent serves: one pod and the gateway suffice, with a previous index."""
     stable = state.status.stable_revision
     needed = (workloads, index, gateway)
     if stable:
-        needed = (gateway,) if state.view.available(state.serving) else (workloads, gateway)
+        needed = (gateway,) if state.view.count_available(state.serving) else (workloads, gateway)
     for finding in needed:
         if not finding.is_true:
             return Finding(ConditionType.READY, "False", finding.reason, finding.message)
     if not stable or not any(backend.state == "ready" for backend in state.routes.backends):
-        message = "the gateway has no address of a revision yet"
+        message = "no revision has a Service address yet"
         return Finding(ConditionType.READY, "False", "NoRoute", message)
     return Finding(ConditionType.READY, "True", "Serving", f"revision {stable} serves")
 
@@ -158,8 +162,8 @@ def _find_ready(
 def _find_kstatus(
     state: DesiredState, progressing: Finding, degraded: Finding, ready: Finding
 ) -> list[Finding]:
-    """What kstatus reads, and Flux with it: one of the two, or neither where all is done."""
-    if state.status.failed_revision:  # what the manifest desires does not serve
+    """Return Reconciling or Stalled for kstatus; neither if the agent is as desired."""
+    if state.status.failed_revision:  # the desired revision does not serve
         return [Finding(ConditionType.STALLED, "True", progressing.reason, progressing.message)]
     if degraded.is_true:
         return [Finding(ConditionType.STALLED, "True", degraded.reason, degraded.message)]

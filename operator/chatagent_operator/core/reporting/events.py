@@ -1,4 +1,4 @@
-"""Events: which changes of the conditions a person should read about."""
+"""Events: which changes of conditions are emitted as Events."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from chatagent_operator.api.status import ChatAgentStatus, Condition
 from chatagent_operator.core.rollout.decision import EventRecord
 
 _PAUSES = frozenset({"PausedAtStep", "PausedBySpec", "PausedByCommand"})
-"""Reasons of Progressing that are worth an Event; the rollout emits those of the others."""
+"""Reasons of Progressing that are emitted here. The rollout emits the others."""
 
 _RECOVERED = {ConditionType.DEGRADED: "Recovered", ConditionType.READY: "Ready"}
 
 
-def find_events(previous: ChatAgentStatus, present: ChatAgentStatus) -> tuple[EventRecord, ...]:
-    """Return the Events between two statuses."""
+def find_events(previous: ChatAgentStatus, current: ChatAgentStatus) -> tuple[EventRecord, ...]:
+    """Return the Events for the changes between two statuses."""
     old = {condition.type: condition for condition in previous.conditions}
-    new = {condition.type: condition for condition in present.conditions}
+    new = {condition.type: condition for condition in current.conditions}
     events: list[EventRecord] = []
     progress, earlier = new.get(ConditionType.PROGRESSING), old.get(ConditionType.PROGRESSING)
     earlier_reason = earlier.reason if earlier else ""
     if progress and progress.reason in _PAUSES and progress.reason != earlier_reason:
         events.append(EventRecord("Normal", progress.reason, progress.message))
     for aspect in (ConditionType.ACCEPTED, ConditionType.DEGRADED, ConditionType.READY):
-        event = _find_event(aspect, old.get(aspect), new.get(aspect), present)
+        event = _find_event(aspect, old.get(aspect), new.get(aspect), current)
         if event:
             events.append(event)
     return tuple(events)
@@ -40,6 +40,6 @@ def _find_event(
     if now.status == ("True" if aspect == ConditionType.DEGRADED else "False"):
         return EventRecord("Warning", now.reason, now.message)
     if was:
-        message = now.message or "everything is as expected again"
+        message = now.message or "no problem is observed any more"
         return EventRecord("Normal", _RECOVERED.get(aspect, now.reason), message)
     return None

@@ -1,4 +1,4 @@
-"""The status of an agent that is suspended, or whose spec cannot be read."""
+"""The status of an agent that is suspended, or whose spec is invalid."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from chatagent_operator.core.rollout.commands import Command, Unreadable
 def report_suspended(
     agent: Agent, previous: ChatAgentStatus, command: Command | Unreadable | None, now: str
 ) -> ChatAgentStatus:
-    """Return the status of an agent that is not reconciled: the previous one, and why."""
-    paused = Finding(
+    """Return the status of a suspended agent: the previous one, with the reason."""
+    suspended = Finding(
         ConditionType.PROGRESSING,
         "False",
         "Suspended",
-        "spec.suspend is true: nothing is changed until it is false",
+        "spec.suspend is true, so the agent is not reconciled; set it to false to continue",
     )
-    passing = ConditionType.PROGRESSING, ConditionType.RECONCILING
-    kept = _keep_findings(previous, but=passing)
+    changed = ConditionType.PROGRESSING, ConditionType.RECONCILING
+    kept = _keep_findings(previous, but=changed)
     rollout = previous.rollout
     if command and command.id != rollout.last_command_id:
         refusal = {
@@ -32,7 +32,7 @@ def report_suspended(
             "observed_generation": agent.generation,
             "phase": "Suspended",
             "rollout": rollout,
-            "conditions": merge(previous.conditions, [*kept, paused], agent.generation, now),
+            "conditions": merge(previous.conditions, [*kept, suspended], agent.generation, now),
         }
     )
 
@@ -44,13 +44,13 @@ def report_invalid(
     now: str,
     reconciled: ChatAgentStatus | None = None,
 ) -> ChatAgentStatus:
-    """Return the status of an agent whose spec this operator cannot read.
+    """Return the status of an agent whose spec is invalid.
 
     Args:
-        reconciled: the result of a reconciliation by the last readable spec.
+        reconciled: the status after a reconciliation by the last valid spec.
     """
-    passing = ConditionType.ACCEPTED, ConditionType.RECONCILING, ConditionType.STALLED
-    kept = _keep_findings(reconciled or previous, but=passing)
+    changed = ConditionType.ACCEPTED, ConditionType.RECONCILING, ConditionType.STALLED
+    kept = _keep_findings(reconciled or previous, but=changed)
     accepted = Finding(ConditionType.ACCEPTED, "False", "InvalidSpec", message)
     stalled = Finding(ConditionType.STALLED, "True", "InvalidSpec", message)
     return (reconciled or previous).model_copy(

@@ -1,4 +1,4 @@
-"""The status: the state of the rollout, the conditions, a phase, and what is indexed."""
+"""The status: the state of the rollout, the conditions, the phase and the index."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def build_status(state: DesiredState) -> ChatAgentStatus:
             "url": _find_url(state),
             "evaluation": state.quality,
             "knowledge": _find_knowledge(state),
-            "replicas": state.view.available(state.serving),
+            "replicas": state.view.count_available(state.serving),
             "selector": _find_selector(state),
             "conditions": merge(previous.conditions, found, agent.generation, state.view.now),
         }

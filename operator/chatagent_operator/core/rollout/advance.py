@@ -1,9 +1,9 @@
-"""A rollout's state machine: which revision is stable, which is tried, and where its steps are.
+"""A rollout's state machine: the stable revision, the canary, and the current step.
 
 The state is the ChatAgent's status and nothing else. `advance` takes the previous status and what
-is observed now, and returns the status with the rollout's fields changed; to repeat it with the
-same observations changes nothing. What rolls a revision back comes before what continues its
-rollout, and waits for nothing.
+is observed now, and returns the status with the rollout's fields changed. Repeating it with the
+same observations changes nothing. Whatever rolls a revision back comes before whatever continues
+its rollout, and never waits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from chatagent_operator.core.rollout.limits import (
 )
 from chatagent_operator.core.rollout.progress import apply_weight, run_steps
 from chatagent_operator.core.rollout.promotion import promote_first_revision
-from chatagent_operator.core.rollout.steps import create_step, path
+from chatagent_operator.core.rollout.steps import create_step, list_steps
 
 PHASES = (
     follow_desired_revision,
@@ -34,16 +34,16 @@ PHASES = (
     enforce_evaluation,
     enforce_deadline,
 )
-"""What comes before the steps, in this order."""
+"""Phases that run before the steps, in this order."""
 
 
 def advance(previous: ChatAgentStatus, seen: Seen, settings: Rollout, replicas: int) -> Decision:
-    """Advance a rollout as far as it goes now.
+    """Advance a rollout as far as the observed state allows.
 
     Args:
         replicas: pods of the stable revision without a rollout.
     """
-    steps = path(settings, replicas)
+    steps = list_steps(settings, replicas)
     context = RolloutContext(
         previous,
         seen,
@@ -58,7 +58,7 @@ def advance(previous: ChatAgentStatus, seen: Seen, settings: Rollout, replicas: 
     context, waiting = apply_weight(
         context,
         waiting,
-        in_force=previous.rollout.weight,
+        applied=previous.rollout.weight,
         approved=previous.rollout.approved_weight,
     )
     return Decision(context.status, waiting, context.events)

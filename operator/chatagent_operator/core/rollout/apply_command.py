@@ -1,4 +1,4 @@
-"""The phase that carries out a person's command, once, or refuses it with a reason."""
+"""The phase that carries out a user's command, once, or refuses it with a reason."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from chatagent_operator.core.rollout.state import (
 )
 
 Applied = tuple[RolloutContext, str]
-"""The changed rollout, and the result as the person reads it."""
+"""The changed rollout, and the result for the user."""
 
 
 def apply_command(context: RolloutContext) -> RolloutContext:
-    """Carry out a new command, and store its result."""
+    """Carry out a new command and store its result."""
     command = context.seen.command
     if command is None or command.id == context.rollout.last_command_id:
         return context
@@ -38,7 +38,7 @@ def find_refusal(context: RolloutContext, command: Command) -> str | None:
     """Return why a command cannot be carried out. None: it can."""
     if command.action == "retry":
         return _find_refusal_of_retry(context, command)
-    status, rollout, step = context.status, context.rollout, context.present_step
+    status, rollout, step = context.status, context.rollout, context.current_step
     canary = status.canary_revision
     if canary is None:
         return "there is no canary; change the spec to start a rollout"
@@ -51,9 +51,9 @@ def find_refusal(context: RolloutContext, command: Command) -> str | None:
             return "spec.rollout.paused is true; set it to false"
         case "promote" | "skip" if canary not in context.seen.ready:
             return f"revision {canary} is not ready; wait until it is, or use `abort`"
-        case "promote" if not command.full and not _waits_for_person(context):
+        case "promote" if not command.full and not _waits_for_approval(context):
             return (
-                "the rollout does not wait for a person; use `skip` to skip this step, or "
+                "the rollout does not wait for approval; use `skip` to skip this step, or "
                 "`promote --full` to skip all remaining steps"
             )
         case "skip" if rollout.step_started_at is None:
@@ -77,9 +77,9 @@ def _find_refusal_of_retry(context: RolloutContext, command: Command) -> str | N
     return None
 
 
-def _waits_for_person(context: RolloutContext) -> bool:
-    step = context.present_step
-    return context.rollout.paused is not None or (step is not None and step.waits_for_person)
+def _waits_for_approval(context: RolloutContext) -> bool:
+    step = context.current_step
+    return context.rollout.paused is not None or (step is not None and step.waits_for_approval)
 
 
 def _refuse(context: RolloutContext, subject: str, reason: str) -> Applied:
@@ -127,10 +127,10 @@ def _retry(context: RolloutContext) -> Applied:
 
 
 def _end_step(context: RolloutContext, command: Command) -> Applied:
-    """Continue after the present step; `promote` ends no more than a pause by a command."""
-    rollout, step = context.rollout, context.present_step
+    """End the current step. `promote` of a rollout paused by a command only resumes it."""
+    rollout, step = context.rollout, context.current_step
     status = unpause(context.status)
-    is_pause_step = step is not None and step.waits_for_person
+    is_pause_step = step is not None and step.waits_for_approval
     if command.action == "promote" and rollout.paused == "Command" and not is_pause_step:
         return context.with_status(status), f"resumed {status.canary_revision}"
     status = start_next_step(status, context.seen.now)

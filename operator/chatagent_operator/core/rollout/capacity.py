@@ -1,7 +1,7 @@
-"""How many pods each revision has during a rollout, with and without room for more. Pure.
+"""Computes the number of pods of each revision during a rollout. Pure.
 
-The canary has the pods for its next weight. Where there is no room beside the stable pods, it
-replaces them one by one, and one of them always stays.
+The canary has the pods for its next weight. If more pods are unschedulable, they replace the stable
+ones one by one, and one of those always remains.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from chatagent_operator.api.rollout import Rollout
 from chatagent_operator.api.status import ChatAgentStatus
-from chatagent_operator.core.rollout.pods import next_weight
+from chatagent_operator.core.rollout.pods import find_next_weight
 from chatagent_operator.core.rollout.steps import create_steps
 
 
@@ -22,11 +22,11 @@ def is_replacing(status: ChatAgentStatus, settings: Rollout) -> bool:
     return is_configured or (mode == "auto" and status.rollout.replacing)
 
 
-def desired_replicas(
+def compute_replicas(
     status: ChatAgentStatus,
     settings: Rollout,
     replicas: int,
-    present: Mapping[str, int],
+    current: Mapping[str, int],
     available: int,
     is_held: bool = False,
 ) -> Mapping[str, int]:
@@ -34,20 +34,20 @@ def desired_replicas(
 
     Args:
         replicas: pods of the stable revision without a rollout.
-        present: pods that each revision should have until now.
+        current: pods that each Deployment requests until now.
         available: pods of the canary that are available.
         is_held: the rollout is paused, or waits for its documents.
     """
     stable, canary = status.stable_revision, status.canary_revision
     draining = {
-        each.revision: min(replicas, present.get(each.revision, replicas))
+        each.revision: min(replicas, current.get(each.revision, replicas))
         for each in status.draining
     }
     if canary is None:
         return draining | ({stable: replicas} if stable else {})
     if stable is None:
         return draining | {canary: replicas}
-    share = next_weight(status, create_steps(settings, replicas))
+    share = find_next_weight(status, create_steps(settings, replicas))
     of_canary = max(1, math.ceil(replicas * share / 100))
     of_stable = replicas
     if settings.strategy == "recreate":
@@ -62,18 +62,18 @@ def desired_replicas(
     return draining | {stable: of_stable, canary: of_canary}
 
 
-def capacity_percent(
+def compute_capacity(
     available: int, status: ChatAgentStatus, settings: Rollout, replicas: int
 ) -> int:
     """Compute the percent of the conversations that the canary's available pods can serve.
 
-    Where they replace stable pods, of which one stays until the end, all but one can serve all.
+    If they replace stable pods, of which one remains until the end, all but one count as all.
     """
     enough = max(1, replicas - 1) if is_replacing(status, settings) else replicas
     return 100 if available >= enough else 100 * available // replicas
 
 
-def cannot_free_room(status: ChatAgentStatus, settings: Rollout, replicas: int) -> bool:
-    """Whether no stable pod can be removed for a canary that is unschedulable."""
+def cannot_replace_pods(status: ChatAgentStatus, settings: Rollout, replicas: int) -> bool:
+    """Whether an unschedulable canary cannot replace a stable pod."""
     mode = settings.capacity.mode
     return mode == "surge" or replicas == 1 or is_replacing(status, settings)

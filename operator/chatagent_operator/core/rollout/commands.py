@@ -1,4 +1,4 @@
-"""A person's command to a rollout: the annotation `chatagent.dev/command`, read but not applied."""
+"""Parses a user's command to a rollout from the annotation `chatagent.dev/command`."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ ACTIONS: tuple[Action, ...] = get_args(Action)
 
 @dataclass(frozen=True)
 class Command:
-    """A command."""
+    """A command to a rollout."""
 
     id: str
     action: Action
     revision: str | None = None
-    """The canary that it is for; of `retry`, the failed revision. None: whichever there is."""
+    """The canary that it applies to; of `retry`, the failed revision. None: the current one."""
     full: bool = False
     """Of `promote`: skip all remaining steps."""
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """An annotation that is not a command. It is refused once, as a command would be."""
+    """An annotation that is not a valid command. It is refused once, like a command."""
 
     id: str
     """Digest of its text."""

@@ -1,4 +1,4 @@
-"""What a phase of a rollout works on, and what a type of step must provide. Immutable."""
+"""The input of the phases of a rollout, and the interface of a type of step. Immutable."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from chatagent_operator.core.rollout.state import update_rollout
 
 @dataclass(frozen=True)
 class Seen:
-    """What was observed of the desired revision, the gateway and the commands."""
+    """The observed state of the desired revision, the gateway and the commands."""
 
     desired: str
     """The revision that the spec describes."""
@@ -25,19 +25,19 @@ class Seen:
     ready: frozenset[str] = frozenset()
     """Revisions that can serve: a pod is available, the index is complete, the address is known."""
     is_indexed: bool = True
-    """The desired revision's documents are searchable, so that it waits for its pods only."""
+    """Whether the desired revision's documents are indexed, so that it waits for its pods only."""
     has_indexing_failed: bool = False
-    """Indexing its documents fails and is retried. Otherwise indexing may take any time."""
+    """Whether indexing its documents fails and is retried. Otherwise it has no deadline."""
     capacity: int = 100
     """Percent of all conversations that the desired revision's available pods can serve."""
     problem: str = ""
     """Why the desired revision is not ready, in a sentence."""
     is_unschedulable: bool = False
-    """No node has room for the desired revision's pods, and none can be freed for them."""
+    """Whether the desired revision's pods are unschedulable and cannot replace stable ones."""
     is_reachable: bool = True
-    """Every gateway pod can connect to the desired revision."""
+    """Whether every gateway pod can connect to the desired revision."""
     is_gateway_current: bool = True
-    """The gateway applies the weights of the previous status."""
+    """Whether the gateway has applied the weights of the previous status."""
     measurement: Measurement | None = None
     """The newest measurement of the canary."""
     evaluation: EvaluationStatus | None = None
@@ -47,7 +47,7 @@ class Seen:
 
     @property
     def is_indexing(self) -> bool:
-        """The desired revision waits for its documents, and indexing them does not fail."""
+        """Whether the desired revision waits for its documents, and indexing them does not fail."""
         return not self.is_indexed and not self.has_indexing_failed
 
 
@@ -56,31 +56,31 @@ class RolloutStep(ABC):
 
     field: ClassVar[str]
     """Name of its field in `api.rollout.Step`."""
-    waits_for_person: ClassVar[bool] = False
-    """`promote` continues after it."""
+    waits_for_approval: ClassVar[bool] = False
+    """Whether it waits for approval, so that `promote` continues after it."""
     skip_refusal: ClassVar[str | None] = None
-    """Why `skip` must not skip it."""
+    """Why `skip` must not skip it. None: it may."""
     counts_measurements: ClassVar[bool] = False
-    """Measurements count for it, also where `analysis.background` is false."""
+    """Whether measurements count for it, even if `analysis.background` is false."""
 
     @property
     def weight(self) -> int | None:
-        """The weight that it approves, for which the canary needs pods. None: it approves none."""
+        """The weight that it approves and the canary needs pods for. None: it approves none."""
         return None
 
     @property
     @abstractmethod
     def text(self) -> str:
-        """The step in a few words, for people."""
+        """A short description of the step."""
 
     @abstractmethod
     def run(self, context: RolloutContext) -> StepResult:
-        """Work on the step. It waits for what is returned; without that, it has succeeded."""
+        """Run the step. It waits for the result; if that is None, it has succeeded."""
 
 
 @dataclass(frozen=True)
 class RolloutContext:
-    """A rollout in the middle of a reconciliation. Each phase takes one and returns one."""
+    """A rollout during a reconciliation. Each phase takes one and returns one."""
 
     status: ChatAgentStatus
     seen: Seen
@@ -97,29 +97,29 @@ class RolloutContext:
 
     @property
     def is_canary_beside_stable(self) -> bool:
-        """A second revision is tried while the stable one serves."""
+        """Whether a canary is rolled out while a stable revision serves."""
         return self.status.canary_revision is not None and self.status.stable_revision is not None
 
     @property
-    def present_step(self) -> RolloutStep | None:
-        """The step that has started. None: the steps have not started, or all have succeeded."""
+    def current_step(self) -> RolloutStep | None:
+        """The current step. None: the steps have not started, or all have succeeded."""
         index = self.rollout.step or 0
         if self.rollout.step_started_at is None or index >= len(self.steps):
             return None
         return self.steps[index]
 
     def with_status(self, status: ChatAgentStatus) -> RolloutContext:
-        """Return it with another status."""
+        """Return a copy with another status."""
         return replace(self, status=status)
 
     def update_rollout(self, **changes: Any) -> RolloutContext:
-        """Return it with changed fields of `status.rollout`."""
+        """Return a copy with changed fields of `status.rollout`."""
         return self.with_status(update_rollout(self.status, **changes))
 
     def add_event(self, type: EventType, reason: str, message: str) -> RolloutContext:
-        """Return it with one more Event."""
+        """Return a copy with one more Event."""
         return replace(self, events=(*self.events, EventRecord(type, reason, message)))
 
 
 StepResult = tuple[RolloutContext, Waiting | None]
-"""The changed rollout, and what it waits for. None: nothing keeps it from continuing."""
+"""The changed rollout, and what it waits for. None: it can continue."""

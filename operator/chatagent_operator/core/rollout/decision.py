@@ -26,9 +26,9 @@ class Waiting:
     reason: str
     message: str
     is_paused: bool = False
-    """It waits for a person, or for a duration that a person configured."""
+    """Whether it waits for approval, or for a configured duration."""
     due: float | None = None
-    """Seconds after which the rollout must be reconciled again. None: a watch event is enough."""
+    """Seconds after which the rollout must be reconciled again. None: not before a watch event."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Decision:
     """The changed status, what the rollout waits for, and the Events to create."""
 
     status: ChatAgentStatus
-    """The previous status with the fields of the rollout changed, and no others."""
+    """The previous status with only the fields of the rollout changed."""
     waiting: Waiting | None = None
     events: tuple[EventRecord, ...] = ()
 

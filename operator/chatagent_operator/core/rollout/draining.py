@@ -1,4 +1,4 @@
-"""Former stable revisions whose conversations stay with them for a time."""
+"""Draining of previous stable revisions."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from chatagent_operator.core.rollout.context import RolloutContext
 from chatagent_operator.core.rollout.times import elapsed
 
 DRAINING_LIMIT = 2
-"""Former revisions that may drain at the same time: the gateway has four places."""
+"""Maximum number of revisions that drain at the same time: the gateway has four slots."""
 
 
 def expire_draining(context: RolloutContext) -> RolloutContext:
-    """Stop draining revisions whose time is over, and those that are stable again."""
+    """Stop draining revisions whose time limit has expired, and one that is stable again."""
     status, affinity = context.status, context.settings.affinity
     limit = 0 if affinity.on_promote == "move" else seconds(affinity.drain)
     kept = tuple(

@@ -1,4 +1,4 @@
-"""Phases that follow the spec: another desired revision, other steps."""
+"""Phases that follow changes of the spec: another desired revision, other steps."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def follow_steps(context: RolloutContext) -> RolloutContext:
     if rollout.paused == "Inconclusive":  # the step that was inconclusive is replaced
         status = unpause(status)
     if approved and not context.steps and context.settings.strategy != "rolling":
-        # No step is left to wait at, and nobody has approved all of the weight.
+        # No step is left to wait at, and the full weight has not been approved.
         status = update_rollout(status, paused="Command")
     message = (
         f"the steps have changed; revision {status.canary_revision} continues with the new ones"

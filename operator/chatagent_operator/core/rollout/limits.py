@@ -1,6 +1,6 @@
 """Limits that roll a canary back: its measurements, its evaluation, its progress deadline.
 
-They come before what continues a rollout, and wait for nothing.
+They run before whatever continues a rollout, and never wait.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from chatagent_operator.core.rollout.times import elapsed
 
 
 def record_measurement(context: RolloutContext) -> RolloutContext:
-    """Count a new measurement, and roll back where too many have failed at this weight."""
+    """Count a new measurement, and roll back if too many have failed at the current weight."""
     found, settings = context.seen.measurement, context.settings
     if found is None or not context.is_canary_beside_stable:
         return context
     if settings.strategy != "canary":
-        return context  # the others are judged by readiness, and blueGreen by its evaluation
-    step, previous = context.present_step, context.status.analysis
+        return context  # other strategies check readiness only, and blueGreen its evaluation
+    step, previous = context.current_step, context.status.analysis
     is_at_step = step is not None and step.counts_measurements
     is_new = found.at > (previous.measured_at or "")
     if not is_new or found.window != context.rollout.weighted_at:
@@ -67,7 +67,7 @@ def enforce_deadline(context: RolloutContext) -> RolloutContext:
 
 
 def roll_back(context: RolloutContext, reason: str, message: str) -> RolloutContext:
-    """End the rollout, and remember its revision as failed."""
+    """End the rollout and mark its revision as failed."""
     revision = context.status.canary_revision or ""
     status = end_rollout(context.status, "Failed", reason, message, context.seen.now)
     status = mark_failed(status, revision, reason, message)

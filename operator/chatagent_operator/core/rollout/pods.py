@@ -1,4 +1,4 @@
-"""Waiting until the canary can take a weight: its pods are ready and every gateway reaches them."""
+"""Waits until the canary can take a weight: its pods are ready, and all gateway pods reach them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from chatagent_operator.core.rollout.decision import Waiting
 from chatagent_operator.core.rollout.times import elapsed
 
 
-def next_weight(status: ChatAgentStatus, steps: Sequence[RolloutStep]) -> int:
+def find_next_weight(status: ChatAgentStatus, steps: Sequence[RolloutStep]) -> int:
     """Return the weight that the canary needs pods for: of this step, or the approved one."""
     rollout = status.rollout
     step = rollout.step or 0
@@ -23,11 +23,11 @@ def next_weight(status: ChatAgentStatus, steps: Sequence[RolloutStep]) -> int:
 
 
 def describe_shortage(context: RolloutContext) -> str | None:
-    """Say why the canary cannot serve its next weight. None: it can."""
+    """Return why the canary cannot serve its next weight. None: it can."""
     status, seen = context.status, context.seen
     if status.canary_revision not in seen.ready:
         return f"revision {status.canary_revision} is not ready yet" + _explain(seen.problem)
-    needed = next_weight(status, context.steps)
+    needed = find_next_weight(status, context.steps)
     if status.stable_revision and seen.capacity < needed:
         return (
             f"the ready pods of revision {status.canary_revision} can serve {seen.capacity} % of "
@@ -60,7 +60,9 @@ def wait_for_gateway(context: RolloutContext) -> StepResult:
         rollout.approved_weight or (rollout.offered and seen.is_gateway_current)
     ):
         return context, None
-    return context.update_rollout(offered=True), Waiting("WaitingForGateway", unreachable(context))
+    return context.update_rollout(offered=True), Waiting(
+        "WaitingForGateway", describe_unreachable(context)
+    )
 
 
 def wait_for_weight(weight: int) -> Waiting:
@@ -68,8 +70,8 @@ def wait_for_weight(weight: int) -> Waiting:
     return Waiting("WaitingForGateway", f"the gateway does not apply weight {weight} % yet")
 
 
-def unreachable(context: RolloutContext) -> str:
-    """Say that the gateway does not reach the canary."""
+def describe_unreachable(context: RolloutContext) -> str:
+    """Return the message for a canary that the gateway cannot connect to."""
     return f"the gateway cannot connect to revision {context.status.canary_revision} yet"
 
 

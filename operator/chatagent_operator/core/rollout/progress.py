@@ -1,10 +1,10 @@
-"""Running the steps of a rollout, as far as they go."""
+"""Runs the steps of a rollout."""
 
 from __future__ import annotations
 
 from chatagent_operator.core.rollout.context import RolloutContext, StepResult
 from chatagent_operator.core.rollout.decision import Waiting
-from chatagent_operator.core.rollout.pods import unreachable, wait_for_pods
+from chatagent_operator.core.rollout.pods import describe_unreachable, wait_for_pods
 from chatagent_operator.core.rollout.promotion import promote_canary
 from chatagent_operator.core.rollout.state import start_next_step
 
@@ -44,20 +44,20 @@ def find_hold(context: RolloutContext) -> Waiting | None:
 
 
 def apply_weight(
-    context: RolloutContext, waiting: Waiting | None, *, in_force: int, approved: int
+    context: RolloutContext, waiting: Waiting | None, *, applied: int, approved: int
 ) -> StepResult:
-    """Set the weight of the canary: the approved one while it can serve, and 0 while it cannot.
+    """Set the weight of the canary: the approved one while it can serve, otherwise 0.
 
     Args:
-        in_force: the weight in the previous status.
+        applied: the weight in the previous status.
         approved: the approved weight in the previous status.
     """
     status, rollout = context.status, context.rollout
     serves = status.stable_revision is not None and status.canary_revision in context.seen.ready
-    is_known = context.seen.is_reachable or in_force or rollout.approved_weight != approved
+    is_known = context.seen.is_reachable or applied or rollout.approved_weight != approved
     if serves and not is_known:
-        # Its pods are ready again, and not every gateway pod can connect to them yet.
-        serves, waiting = False, Waiting("WaitingForGateway", unreachable(context))
+        # Its pods are ready again, but not every gateway pod can connect to them yet.
+        serves, waiting = False, Waiting("WaitingForGateway", describe_unreachable(context))
     is_tried = context.is_canary_beside_stable
     context = context.update_rollout(
         weight=rollout.approved_weight if serves else 0,

@@ -1,4 +1,4 @@
-"""Making a revision the stable one: the first by being ready, a canary after its last step."""
+"""Promotes a revision: the first one when it is ready, a canary after its last step."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Changes of a rollout's state, which is the ChatAgent's status: there is no second copy of it.
+"""Changes the state of a rollout, which is the ChatAgent's status: there is no second copy of it.
 
-Every function takes a status and returns a changed one. Which fields there are, and what they mean,
-is defined in `api.status` alone.
+Every function takes a status and returns a changed one. The fields and their meaning are defined
+in `api.status` only.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from chatagent_operator.api.status import (
 )
 
 HISTORY_LIMIT = 10
-"""Past rollouts that the status keeps."""
+"""Number of past rollouts that the status keeps."""
 
 _KEPT = ("last_command_id", "last_command_result")
-"""Fields of `status.rollout` that outlive the rollout: a command is carried out only once."""
+"""Fields of `status.rollout` that are kept after a rollout: a command is carried out only once."""
 
 
 def update_rollout(status: ChatAgentStatus, **changes: Any) -> ChatAgentStatus:
@@ -42,7 +42,7 @@ def start_canary(status: ChatAgentStatus, revision: str, path: str, now: str) ->
 
 
 def clear_rollout(status: ChatAgentStatus) -> ChatAgentStatus:
-    """Remove the canary. The last measurements and the last command stay readable."""
+    """Remove the canary. The last measurements and the last command are kept."""
     kept = {name: getattr(status.rollout, name) for name in _KEPT}
     return status.model_copy(update={"canary_revision": None, "rollout": RolloutStatus(**kept)})
 
@@ -60,7 +60,7 @@ def end_rollout(
         ended_at=now,
     )
     draining = status.draining
-    if outcome in ("Failed", "Aborted"):  # a former stable revision may be tried while it drains
+    if outcome in ("Failed", "Aborted"):  # a draining revision may be rolled out again
         draining = tuple(each for each in draining if each.revision != status.canary_revision)
     return clear_rollout(status).model_copy(
         update={"draining": draining, "history": (past, *status.history)[:HISTORY_LIMIT]}
@@ -70,30 +70,30 @@ def end_rollout(
 def mark_failed(
     status: ChatAgentStatus, revision: str, reason: str, message: str
 ) -> ChatAgentStatus:
-    """Remember a revision that must not be tried again until the spec changes, or a `retry`."""
+    """Record a revision that is not rolled out again until the spec changes or it is retried."""
     return status.model_copy(
         update={"failed_revision": revision, "failed_reason": reason, "failed_message": message}
     )
 
 
 def clear_failure(status: ChatAgentStatus) -> ChatAgentStatus:
-    """Forget the failed revision."""
+    """Clear the failed revision."""
     fields = ("failed_revision", "failed_reason", "failed_message")
     return status.model_copy(update=dict.fromkeys(fields))
 
 
 def start_next_step(status: ChatAgentStatus, now: str) -> ChatAgentStatus:
-    """Make the next step the present one."""
+    """Start the next step."""
     step = (status.rollout.step or 0) + 1
     return reset_counters(update_rollout(status, step=step, step_started_at=now))
 
 
 def unpause(status: ChatAgentStatus) -> ChatAgentStatus:
-    """End a pause. Measurements of the present step are counted anew."""
+    """End a pause, and reset the counts of measurements at the current step."""
     return reset_counters(update_rollout(status, paused=None))
 
 
 def reset_counters(status: ChatAgentStatus) -> ChatAgentStatus:
-    """Reset the counts of measurements at the present step; those at the present weight stay."""
+    """Reset the counts of measurements at the current step, but not those at the current weight."""
     counters = {"succeeded": 0, "inconclusive": 0}
     return status.model_copy(update={"analysis": status.analysis.model_copy(update=counters)})

@@ -1,8 +1,8 @@
-"""Reading a stored status, which another version of the operator may have written. Pure.
+"""Reads a stored status, which another version of the operator may have written. Pure.
 
-A field that cannot be read must not stop the operator, and must not let a rollout skip anything.
-So just that field is dropped, and where a rollout could skip something without it, the rollout
-falls back to a state that is safe: its steps start again at weight 0, or it waits for a person.
+An invalid field must neither stop the operator nor let a rollout skip anything. So only that field
+is dropped, and where a rollout could skip something without it, the rollout falls back to a safe
+state: its steps start again at weight 0, or it is paused.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from chatagent_operator.core.names import REVISION_LABEL
 from chatagent_operator.core.rollout.state import mark_failed, update_rollout
 
 Place = tuple[str | int, ...]
-"""Where a field is, from the outside in."""
+"""Path of a field, from the outside in."""
 
 _ROUNDS = 10
-"""More than the status is deep, twice: a round drops fields, the next one what lacks them."""
+"""More than twice the depth of the status: a round drops fields, the next what requires them."""
 
 _PROGRESS = frozenset({"approvedWeight", "step", "weightedAt", "path", "lastCommandId"})
 """Fields of `status.rollout` without which a step could be skipped or repeated by a command."""
 
 _KEPT = ("started_at", "last_command_id", "last_command_result")
-"""Fields of `status.rollout` that stay where the steps start again."""
+"""Fields of `status.rollout` that are kept when the steps start again."""
 
 _GONE: Final = object()
 
 
 def read_status(raw: object) -> ChatAgentStatus:
-    """Read a stored status without the fields that cannot be read. Never raises."""
+    """Read a stored status without its invalid fields. Never raises."""
     fields: Any = dict(cast(Mapping[str, Any], raw)) if isinstance(raw, Mapping) else {}
     dropped: set[Place] = set()
     for _ in range(_ROUNDS):
@@ -49,7 +49,8 @@ def read_status(raw: object) -> ChatAgentStatus:
 
 
 def _drop(value: Any, places: Sequence[Place]) -> Any:
-    """Drop what is at these places. Where a place is missing, what needs it is dropped."""
+    """Drop the values at these places. If a place is missing, the object that requires it is
+    dropped."""
     inside: dict[str | int, list[Place]] = {}
     for place in places:
         if not place:
@@ -93,7 +94,7 @@ def _make_safe(status: ChatAgentStatus, dropped: set[Place]) -> ChatAgentStatus:
 
 
 def _find_stable(status: ChatAgentStatus) -> str | None:
-    """Find the stable revision elsewhere in the status: any other would be promoted untested."""
+    """Find the stable revision elsewhere in the status. Any other would be promoted untested."""
     selected = (pair.partition("=") for pair in (status.selector or "").split(","))
     found = next((value for key, _, value in selected if key == REVISION_LABEL), None)
     promoted = (past.revision for past in status.history if past.outcome == "Promoted")

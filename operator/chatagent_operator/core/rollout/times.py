@@ -1,4 +1,4 @@
-"""Arithmetic with the times in a status. Pure: the present time is always passed in."""
+"""Arithmetic with the times in a status. Pure: the current time is always passed in."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""HAProxy's configuration for one agent's gateway, rendered from a few numbers.
+"""Renders HAProxy's configuration for an agent's gateway from a few settings.
 
-Pure but for reading its own template. What changes at run time is not in it: see commands.py.
+Pure, except that it reads its own template. What changes at run time is set by gateway/commands.py.
 """
 
 from __future__ import annotations
@@ -15,25 +15,26 @@ from jinja2 import Environment, StrictUndefined, Template
 from chatagent_operator.core.routing.routes import SLOTS
 
 FRONTEND = "chat"
-"""HAProxy's name of what listens for clients."""
+"""Name of HAProxy's frontend for clients."""
 
 BACKEND = "agent"
-"""HAProxy's name of the backend and of the stick table in it."""
+"""Name of HAProxy's backend and of its stick table."""
 
 CONFIG_FILE = "haproxy.cfg"
 SLOTS_MAP_FILE = "slots.map"
 """Keys of the gateway's ConfigMap, and names of the files in the directory it is mounted at."""
 
 LINGER_SECONDS = 5
-"""How long a gateway still takes connections once its pod ends: the nodes learn of it meanwhile."""
+"""How long a terminating gateway pod still accepts connections: until the nodes have updated their
+endpoints."""
 DRAIN_SECONDS = 120
-"""How long streams may go on after that. Not the agent's pods' own time: a change of that would
-restart the gateway."""
+"""How long streams may continue after that. It does not depend on the grace period of the agent's
+pods: a change of that would restart the gateway."""
 HARD_STOP_SECONDS = 5
-"""How long requests may go on that came when there was no other: see gateway/ending.py."""
+"""How long requests that came without another gateway may continue: see gateway/ending.py."""
 ENDING_FILE = "ending"
 ENDED_FILE = "ended"
-"""Beside the socket: HAProxy's container is to be stopped, and may be."""
+"""Files beside the socket: HAProxy's container is being stopped; it may stop now."""
 
 REVISION_HEADER = "X-Agent-Revision"
 """Response header that names the revision which answered."""
@@ -44,54 +45,54 @@ NO_REVISION = "-"
 _KEY_LENGTH = 128
 _ISSUED_PREFIX_BYTES = len("conv_") + 32 + len("-")
 _ISSUED_CONVERSATION = "^conv_[0-9a-f]{32}-[a-z0-9][-a-z0-9.]*$"
-"""A name that the runtime gave: its end is the revision that the conversation began on."""
+"""A name that the runtime gave: it ends with the revision that the conversation began on."""
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A gateway that shares the table of conversations."""
+    """A gateway pod that shares the table of conversations."""
 
     name: str
-    """Its pod's name: what `haproxy -L` is given there."""
+    """Name of the pod, which is also the argument of `haproxy -L` there."""
     address: str
-    """HOST:PORT. A host name is looked up once, when HAProxy starts, and must be known then."""
+    """HOST:PORT. A host name is resolved once, when HAProxy starts, and must exist then."""
 
 
 @dataclass(frozen=True)
 class GatewaySettings:
-    """What the operator may choose for a gateway. The defaults fit one CPU and 128 MiB."""
+    """Settings of a gateway. The defaults fit one CPU and 128 MiB."""
 
     http_port: int = 8080
     ops_port: int = 8404
     peer_port: int = 8406
     peers: tuple[Peer, ...] = ()
-    """All gateways of the agent, this one among them. Empty: it shares its table with nobody."""
+    """All gateway pods of the agent, this one included. Empty: the table is not shared."""
     bind_address: str = ""
     """Empty: every IPv4 address. `[::]` in a cluster with IPv6."""
     socket: str = "/run/haproxy/admin.sock"
     config_dir: str = "/etc/haproxy"
     max_connections: int = 2000
     table_entries: int = 100_000
-    """Conversations remembered. The oldest is forgotten when there are more."""
+    """Maximum number of conversations in the table. The oldest is removed when it is exceeded."""
     affinity_ttl_seconds: int = 86_400
     stream_timeout_seconds: int = 600
-    """Longest silence before and within an answer."""
+    """Maximum time without data before and within a response."""
     connect_timeout_ms: int = 2000
     request_timeout_ms: int = 10_000
-    """For the whole of a request to arrive, body included where it is searched."""
+    """Time limit for a request to arrive, with its body if that is searched."""
     buffer_bytes: int = 65_536
-    """Headers and start of the body that are searched for `conversation_id`. A stream holds up
-    to two of these while bytes move."""
+    """Size of the headers and of the start of the body that are searched for `conversation_id`. A
+    stream uses up to two buffers while it transfers data."""
 
     @property
     def slots_map(self) -> str:
-        """The map as HAProxy knows it: by the path in its configuration."""
+        """Path of the map in HAProxy's configuration, by which HAProxy identifies it."""
         return f"{self.config_dir}/{SLOTS_MAP_FILE}"
 
 
 @dataclass(frozen=True)
 class ErrorAnswer:
-    """An answer that HAProxy gives itself, in the same form as the agent's own errors."""
+    """A response that HAProxy generates, in the format of the agent's own errors."""
 
     status: int
     type: str
@@ -101,7 +102,7 @@ class ErrorAnswer:
 
     @property
     def body(self) -> str:
-        """JSON; it must hold no apostrophe, in which the configuration quotes it."""
+        """JSON without apostrophes, because the configuration quotes it in them."""
         fields = {"message": self.message, "type": self.type, "param": None, "code": self.code}
         return json.dumps({"error": fields})
 
@@ -123,13 +124,13 @@ ERRORS = (
 @cache
 def _template() -> Template:
     source = files("chatagent_operator.core.routing").joinpath("haproxy.cfg.j2").read_text("utf-8")
-    # No HTML here: the text goes to HAProxy, and every value is ours or a number.
+    # No HTML here: the text is read by HAProxy, and every value is our own or a number.
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701
     return environment.from_string(source)
 
 
 def render_haproxy_config(settings: GatewaySettings) -> str:
-    """Text of `haproxy.cfg`. Equal settings give equal text."""
+    """Render `haproxy.cfg`. Equal settings give equal text."""
     return _template().render(
         vars(settings),
         slots_map=settings.slots_map,
@@ -149,16 +150,16 @@ def render_haproxy_config(settings: GatewaySettings) -> str:
 
 
 def render_slots_map() -> str:
-    """Text of `slots.map` at HAProxy's start: what each slot serves, no stable revision and no
-    generation yet, and that the other gateways' pins are not here.
+    """Render `slots.map` as it is when HAProxy starts: no slot has a revision, there is no stable
+    revision and no generation yet, and the pins of the other gateways are not received.
 
-    The sidecar keeps it current in HAProxy's memory. So the process itself remembers which
-    revision its pins are for, exactly as long as it remembers the pins.
+    The sidecar updates the map in HAProxy's memory. So the process knows which revision its pins
+    are for, exactly as long as it keeps the pins.
     """
     slots = [f"{slot} {NO_REVISION}\n" for slot in SLOTS]
     return "".join([*slots, f"stable {NO_REVISION}\n", "generation -1\n", "synced 0\n"])
 
 
 def render_config_files(settings: GatewaySettings) -> dict[str, str]:
-    """`data` of the ConfigMap that HAProxy mounts: file name → text."""
+    """Render the `data` of the ConfigMap that HAProxy mounts, by file name."""
     return {CONFIG_FILE: render_haproxy_config(settings), SLOTS_MAP_FILE: render_slots_map()}

@@ -1,4 +1,4 @@
-"""The intent of an agent's gateway: which revisions take conversations, and what share of new ones.
+"""The intent of an agent's gateway: which revisions get conversations, and what share of new ones.
 
 The operator writes it as `routes.json` into the ConfigMap `<agent>-routes`; the gateway's sidecar
 applies it to HAProxy. Pure: JSON in and out, no clock and no network.
@@ -25,27 +25,27 @@ ROUTES_KEY = "routes.json"
 
 Slot = Literal["s1", "s2", "s3", "s4"]
 SLOTS: tuple[Slot, ...] = get_args(Slot)
-"""The servers that every gateway has. Their number is fixed because HAProxy is never reloaded:
-stable, canary, and two more for revisions that still hold conversations."""
+"""The servers of every gateway. Their number is fixed because HAProxy is never reloaded: stable,
+canary, and two more for revisions that are drained."""
 
 BackendState = Literal["ready", "drain", "maint"]
-"""ready: takes new conversations by its weight. drain: keeps the conversations it has.
-maint: takes nothing, and its conversations are let go."""
+"""ready: gets new conversations by its weight. drain: keeps the conversations that it has.
+maint: gets nothing, and its conversations move to other revisions."""
 
 
 class RoutesError(ValueError):
-    """The text is no valid intent. The message names the fields, on one line."""
+    """The text is not a valid intent. The message names the fields, on one line."""
 
 
 class RoutesModel(BaseModel):
     """Immutable. Unknown fields are ignored: during an upgrade the operator that writes may be
-    newer than the sidecar that reads, and a gateway that refuses all intents is worse."""
+    newer than the sidecar that reads, and a gateway that rejects all intents is worse."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 def _canonical_ip(address: str) -> str:
-    # It becomes part of a command to HAProxy, which takes no name there and no zone.
+    # It becomes part of a command to HAProxy, which accepts neither a name nor a zone there.
     parsed = ip_address(address)
     if "%" in address:
         raise ValueError("an address must not have a zone")
@@ -64,20 +64,20 @@ class Backend(RoutesModel):
     """ClusterIP of the revision's Service."""
     port: Annotated[int, Field(ge=1, le=65535)]
     weight: Annotated[int, Field(ge=0, le=100)]
-    """Percent of new conversations; without meaning unless the state is ready."""
+    """Percent of new conversations. Ignored unless the state is ready."""
     state: BackendState
 
 
 class Routes(RoutesModel):
-    """What one gateway shall do. At most one backend in a slot, and one slot for a revision."""
+    """The intent of one gateway. A slot has at most one backend, a revision at most one slot."""
 
     generation: Annotated[int, Field(ge=0, le=2**31 - 1)]
-    """Counts up with every change; the sidecar reports the one in force. It must fit HAProxy's
-    32-bit map values."""
+    """Increases with every change; the sidecar reports the one that is applied. It must fit into
+    HAProxy's 32-bit map values."""
     backends: tuple[Backend, ...] = ()
     stable: _Revision | None = None
-    """Takes over conversations that are named after a revision which takes nothing any more. None:
-    they go by the weights at their next turn."""
+    """Takes over conversations that are named after a removed revision. None: their next turn is
+    routed by weight."""
 
     @model_validator(mode="after")
     def _check_backends(self) -> Routes:
@@ -91,15 +91,15 @@ class Routes(RoutesModel):
         return self
 
     def in_slot(self, slot: Slot) -> Backend | None:
-        """The backend in this slot, None where the slot is free."""
+        """Return the backend in this slot; None if the slot is free."""
         return next((backend for backend in self.backends if backend.slot == slot), None)
 
     def slots(self) -> dict[str, Slot]:
-        """Revision → slot, for `assign_slots`. Backends in maint are named too."""
+        """Return the slot of each revision, for `assign_slots`. Backends in maint are included."""
         return {backend.revision: backend.slot for backend in self.backends}
 
     def to_json(self) -> str:
-        """The same text for the same intent, so that an unchanged one is not written again."""
+        """Return JSON, the same for the same intent, so that an unchanged one is not written."""
         in_order = sorted(self.backends, key=lambda backend: backend.slot)
         return self.model_copy(update={"backends": tuple(in_order)}).model_dump_json()
 
@@ -108,7 +108,7 @@ _ROUTES = TypeAdapter(Routes)
 
 
 def parse_routes(text: str | bytes) -> Routes:
-    """Read `routes.json`. Raises RoutesError."""
+    """Parse `routes.json`. Raises RoutesError."""
     try:
         return _ROUTES.validate_json(text)
     except ValidationError as error:
@@ -120,12 +120,12 @@ def parse_routes(text: str | bytes) -> Routes:
 
 
 def assign_slots(previous: Mapping[str, Slot], revisions: Iterable[str]) -> dict[str, Slot]:
-    """Revision → slot for `revisions`, earlier ones first, given the intent in force (`slots()`).
+    """Assign a slot to each revision, earlier ones first, given the applied intent (`slots()`).
 
-    A revision keeps its slot. A new one gets a slot that the intent in force does not name, so
-    that a gateway always sees a slot empty, and lets its conversations go, before another
-    revision moves in. A revision for which none is free is left out: it waits for the next
-    intent, when the slots of revisions that are not in `revisions` have become free.
+    A revision keeps its slot. A new one gets a slot that the applied intent does not contain, so
+    that a gateway always sees a slot empty, and removes its pins, before another revision uses it.
+    A revision for which none is free is left out until the next intent, when the slots of
+    revisions that are not in `revisions` are free.
     """
     wanted = list(dict.fromkeys(revisions))
     taken = set(previous.values())

@@ -1,1 +1,1 @@
-"""What follows from the observation: each fact derived once, for all that decide."""
+"""The view: facts derived from the observed state, each once, for all decisions."""

@@ -1,7 +1,6 @@
-"""The quality gate: what both revisions are asked, and what the Job that asks them has reported.
+"""The evaluation of a canary: its Job, and the result that the Job reports.
 
-The Job only counts; whether that is good enough is decided by `judging.quality`. A report that
-cannot be read is never a success.
+The Job only counts; `judging.quality` judges the counts. An invalid report is never a success.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from chatagent_operator.api import rollout
 from chatagent_operator.api.status import EvaluationStatus
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Agent
-from chatagent_operator.core.judging.quality import Summary, judge, shares
+from chatagent_operator.core.judging.quality import Summary, compute_shares, judge
 from chatagent_operator.core.observed.facts import JobFacts, PodFacts
 from chatagent_operator.core.observed.objects import Observed
-from chatagent_operator.core.observed.trouble import of_report
+from chatagent_operator.core.observed.trouble import parse_trouble
 from chatagent_operator.core.revision import Revision
 
 _WORST = 5
@@ -26,30 +25,31 @@ _WORST = 5
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Both revisions, the questions and how they are asked."""
+    """An evaluation: both revisions, and its settings."""
 
     job: str
     """Name of the Job, and of the ConfigMap with its report."""
 
     canary: str
     stable: Revision
-    """Its image asks: one that was judged already."""
+    """The Job runs its image, which is not the one to be judged."""
 
     settings: rollout.Evaluation
     missing: str | None = None
-    """What it cannot run without, in a sentence for people. The Job is not created then."""
+    """Which object it cannot run without, as a human-readable message. The Job is not created
+    then."""
 
 
 @dataclass(frozen=True)
 class UnstoredReport:
-    """A report that exists only in the log of a pod, which will be deleted some day."""
+    """A report that exists only in the log of a pod, and is lost with it."""
 
     job: str
     """Name of the Job, and of the ConfigMap to be created."""
 
     canary: str | None
     pod: str
-    """The one that finished, or of a Job that failed the last one."""
+    """The pod that succeeded, or the last one of a failed Job."""
 
 
 def find_evaluation(
@@ -59,11 +59,11 @@ def find_evaluation(
     sources: Mapping[str, str],
     attempt: str = "",
 ) -> Evaluation | None:
-    """Return the evaluation of a new revision; None where the spec has none.
+    """Return the evaluation of a new revision; None if the spec has none.
 
     Args:
         sources: digest of each ConfigMap that the agent reads.
-        attempt: differs where the same is to be evaluated again, after `retry` for instance.
+        attempt: a new value repeats the evaluation, after `retry` for example.
     """
     settings = agent.spec.rollout.analysis.evaluation
     if settings is None:
@@ -85,7 +85,7 @@ def find_evaluation(
 
 
 def find_missing_questions(agent: Agent, sources: Mapping[str, str]) -> str | None:
-    """Return what is wrong with the ConfigMap of the questions. Its Job checks the content."""
+    """Return why the ConfigMap with the questions is missing. The Job checks its content."""
     settings = agent.spec.rollout.analysis.evaluation
     if settings is None or settings.config_map is None or settings.config_map.name in sources:
         return None
@@ -103,7 +103,7 @@ def read_result(
     """Return the result of the evaluation so far.
 
     Args:
-        previous: as last written; a verdict holds when the Job's pod has been deleted.
+        previous: as last written; its verdict is kept when the Job's pod has been deleted.
     """
     pods = dict(_pods(evaluation.job, observed))
     for facts in pods.values():
@@ -115,7 +115,7 @@ def read_result(
         and previous.verdict in ("Succeeded", "Failed")
     ):
         return previous
-    reports = [trouble for facts in pods.values() if (trouble := of_report(facts.report))]
+    reports = [trouble for facts in pods.values() if (trouble := parse_trouble(facts.report))]
     child = observed.get("Job", evaluation.job)
     facts = child.facts if child and isinstance(child.facts, JobFacts) else None
     if evaluation.missing:
@@ -131,7 +131,7 @@ def read_result(
 
 
 def find_unstored_report(status: EvaluationStatus, observed: Observed) -> UnstoredReport | None:
-    """Return the report that a status names, while it exists in a log only."""
+    """Return the report that a status names, while it is not stored in a ConfigMap."""
     job = status.report or ""
     child, pod = observed.get("Job", job), _find_finished_pod(job, observed)
     if child is None or pod is None or observed.get("ConfigMap", job):
@@ -151,10 +151,10 @@ def _judge_report(evaluation: Evaluation, report: Mapping[str, object]) -> Evalu
     except ValidationError as error:
         wrong = error.errors()[0]
         field = ".".join(map(str, wrong["loc"]))
-        message = f"the evaluation's report is not valid: {field}: {wrong['msg']}"
+        message = f"the report of the evaluation is invalid: {field}: {wrong['msg']}"
         return EvaluationStatus(verdict="Failed", message=message, report=evaluation.job)
     verdict, reason = judge(summary.measures, evaluation.settings)
-    new, stable = shares(summary.measures)
+    new, stable = compute_shares(summary.measures)
     message = f"{summary.questions} questions: {reason}"
     if summary.failed.new:
         why = f" ({summary.error})" if summary.error else ""
@@ -181,7 +181,7 @@ def _describe_progress(
     troubles = [
         trouble
         for each in pods.values()
-        if (trouble := each.trouble or of_report(each.report)) is not None
+        if (trouble := each.trouble or parse_trouble(each.report)) is not None
     ]
     if facts and facts.complete and not pods:
         return (

@@ -1,7 +1,7 @@
-"""Which content must be in which collection of the vector store, and which Job brings it there.
+"""The collections of the vector store, and the Jobs that index the documents into them.
 
-A Job is named by what it indexes and where: store, collection, content of the sources. Changed
-documents or another store make a new Job, a new image alone does not.
+The name of a Job is derived from the store, the collection and the content of the sources. Changed
+documents or another store need a new Job; a new image alone does not.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from chatagent_operator.core import names
 from chatagent_operator.core.agent import Agent
 from chatagent_operator.core.observed.facts import JobFacts
 from chatagent_operator.core.observed.objects import Observed
-from chatagent_operator.core.revision import Revision, collection
+from chatagent_operator.core.revision import Revision, name_collection
 from chatagent_operator.core.servers import Store
 
 
 @dataclass(frozen=True)
 class Ingestion:
-    """One content for one collection, indexed with the image of one revision."""
+    """One content of one collection, indexed with the image of one revision."""
 
     job: str
     collection: str
     revision: Revision
 
     def is_complete(self, observed: Observed) -> bool:
-        """The collection holds this content."""
+        """Return whether the collection has this content."""
         child = observed.get("Job", self.job)
         return child is not None and isinstance(child.facts, JobFacts) and child.facts.complete
 
@@ -44,7 +44,7 @@ def find_missing_sources(agent: Agent, sources: Mapping[str, str]) -> tuple[str,
 def find_ingestions(
     agent: Agent, revisions: Iterable[Revision], sources: Mapping[str, str], store: Store
 ) -> tuple[Ingestion, ...]:
-    """Return one for each collection that a revision reads, in the order of the revisions.
+    """Return an ingestion for each collection that a revision reads, in the order of the revisions.
 
     The first revision that reads a collection indexes it: a canary never writes to the stable
     revision's collection with an image that has not been judged yet.
@@ -57,7 +57,7 @@ def find_ingestions(
     ]
     found: dict[str, Ingestion] = {}
     for revision in revisions:
-        place = collection(agent.namespace, agent.name, revision)
+        place = name_collection(agent.namespace, agent.name, revision)
         job = names.ingestion(agent.name, names.digest([store.url, place, content]))
         found.setdefault(place, Ingestion(job, place, revision))
     return tuple(found.values())

@@ -1,4 +1,4 @@
-"""The routes that the gateway should have, given what the canary should get."""
+"""Computes the desired routes of the gateway."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from chatagent_operator.core.routing.routes import Backend, BackendState, Routes
 
 
 def find_routes(
-    present: Routes,
+    current: Routes,
     *,
     stable: str | None,
     canary: str | None,
@@ -19,22 +19,22 @@ def find_routes(
     is_in_force: bool,
     address: Callable[[str], str | None],
 ) -> Routes:
-    """Return the routes; `present` itself where nothing changes.
+    """Return the desired routes; `current` itself if nothing changes.
 
     Args:
-        present: as last written.
+        current: as last written.
         weight: percent of the new conversations that the canary gets now.
-        is_offered: the canary waits for its first weight, and only the gateway is waited for.
+        is_offered: the canary waits only for the gateway before its first weight.
         draining: previous revisions that keep their conversations.
-        is_in_force: the gateway follows `present`.
-        address: of a revision's Service; None while there is none.
+        is_in_force: the gateway has applied `current`.
+        address: returns the ClusterIP of a revision's Service; None while it has none.
     """
     if stable and not address(stable):
-        return present  # its Service was deleted and is being recreated
+        return current  # its Service was deleted and is being recreated
     live = list(dict.fromkeys(name for name in (stable, canary, *draining) if name))
-    known = present.slots()
+    known = current.slots()
     if known and not is_in_force:
-        # A gateway that lags still reports conversations in the previous slots to the others.
+        # A lagging gateway still sends the pins of the previous slots to the others.
         live = [name for name in live if name in known]
     slots = assign_slots(known, live if stable else ())
     addresses = {name: address(name) for name in slots}
@@ -45,8 +45,8 @@ def find_routes(
         if not (found := addresses[name]):
             continue
         share = {stable: 100 - weight, canary: weight}.get(name, 0)
-        # A canary drains just before its first weight, so that no gateway which has that weight a
-        # moment before another one sees its conversations moved elsewhere by that one.
+        # A canary is in drain just before its first weight. So a gateway pod that lags behind does
+        # not move conversations that another one has just routed to the canary.
         is_next = name == canary and is_offered
         keeps = name in draining or name == stable or is_next
         unweighted: BackendState = "drain" if keeps else "maint"
@@ -60,7 +60,7 @@ def find_routes(
                 state="ready" if share else unweighted,
             )
         )
-    wanted = Routes(generation=present.generation, stable=stable, backends=tuple(backends))
-    if wanted.to_json() == present.to_json():
-        return present
-    return wanted.model_copy(update={"generation": present.generation + 1})
+    desired = Routes(generation=current.generation, stable=stable, backends=tuple(backends))
+    if desired.to_json() == current.to_json():
+        return current
+    return desired.model_copy(update={"generation": current.generation + 1})

@@ -1,4 +1,4 @@
-"""What keeps an agent's pods from being ready, found among what was observed."""
+"""Finds what keeps an agent's pods from being ready."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def find_troubles(observed: Observed, *roles: str) -> Iterator[Trouble]:
 
 
 def find_trouble_of_revision(agent: str, revision: str, observed: Observed) -> Trouble | None:
-    """Return what keeps pods of a revision from being ready, if anything is known."""
-    workload = observed.workload("Deployment", names.of_revision(agent, revision))
+    """Return what keeps pods of a revision from being ready; None if nothing is known."""
+    workload = observed.workload("Deployment", names.revision(agent, revision))
     if workload and workload.failure:
         return Trouble("PodsCannotBeMade", workload.failure)
     return next(
@@ -36,13 +36,13 @@ def find_trouble_of_revision(agent: str, revision: str, observed: Observed) -> T
 
 
 def find_trouble_of_index(revision: str, observed: Observed) -> Trouble | None:
-    """Return what keeps the documents of a revision from being indexed, if anything is known."""
+    """Return what keeps a revision's documents from being indexed; None if nothing is known."""
     pods = observed.pods(names.ROLE_INGESTION, revision)
     return next((pod.trouble for _, pod in pods if pod.trouble), None)
 
 
 def is_unschedulable(revision: str | None, observed: Observed) -> bool:
-    """A pod of the revision is unschedulable."""
+    """Return whether a pod of the revision is unschedulable."""
     pods = observed.pods(names.ROLE_AGENT, revision) if revision else []
     return any(pod.trouble and pod.trouble.is_unschedulable for _, pod in pods)
 

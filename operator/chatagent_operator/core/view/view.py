@@ -1,6 +1,6 @@
 """The view of one agent before its rollout advances: each fact is derived once, when it is used.
 
-Everything that decides takes the view and not what was observed.
+Decisions use the view and not the observed state.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ from chatagent_operator.core.view.routes import find_routes
 
 @dataclass(frozen=True)
 class View:
-    """One agent as a reconciliation sees it."""
+    """The input of a reconciliation of one agent, and the facts derived from it."""
 
     agent: Agent
     previous: ChatAgentStatus
-    """Its status as last written."""
+    """The status as last written."""
 
     everything: Observed
-    """As observed, troubles that often pass included."""
+    """The observed state, with transient troubles."""
 
     command: Command | Unreadable | None
     """The command in its annotation, whether new or not."""
@@ -66,16 +66,16 @@ class View:
     """RFC 3339, UTC."""
 
     rejected: Mapping[str, str] = field(default_factory=dict[str, str])
-    """What the API server answered for objects that it rejected, by kind and name."""
+    """The API server's messages on the objects that it rejected, by kind and name."""
 
     @cached_property
     def observed(self) -> Observed:
-        """What was observed, without troubles that often pass within seconds."""
-        return self.everything.without_passing_trouble(self.now)
+        """The observed state, without transient troubles."""
+        return self.everything.without_transient_troubles(self.now)
 
     @cached_property
     def servers(self) -> Servers:
-        """Where its vector store and its Redis answer."""
+        """Addresses of the vector store and of Redis."""
         return find_servers(self.agent, self.platform)
 
     # Revisions
@@ -86,14 +86,14 @@ class View:
         return self.agent.revision
 
     def find_revision(self, name: str | None) -> Revision | None:
-        """Return a revision by its name; None where there is none, or it cannot be read."""
+        """Return a revision by its name; None if it does not exist or is invalid."""
         if name == self.target.name:
             return self.target
         return find_revision(self.agent.name, name, self.observed) if name else None
 
     @cached_property
     def stable(self) -> Revision | None:
-        """The stable revision; None where there is none, or it cannot be read."""
+        """The stable revision; None if it does not exist or is invalid."""
         return self.find_revision(self.previous.stable_revision)
 
     @cached_property
@@ -104,23 +104,23 @@ class View:
 
     @cached_property
     def is_first_weight_due(self) -> bool:
-        """The canary has had no weight yet."""
+        """Whether the canary has had no weight yet."""
         return not self.previous.rollout.approved_weight
 
     # Documents
 
     @cached_property
     def missing_sources(self) -> tuple[str, ...]:
-        """What is wrong with the documents' ConfigMaps, one sentence for each."""
+        """Messages on missing ConfigMaps with documents."""
         return find_missing_sources(self.agent, self.observed.sources)
 
     @cached_property
     def missing_questions(self) -> str | None:
-        """What is wrong with the ConfigMap of the evaluation's questions."""
+        """Message on a missing ConfigMap with the evaluation's questions."""
         return find_missing_questions(self.agent, self.observed.sources)
 
     def find_ingestions(self, live: tuple[Revision, ...]) -> tuple[Ingestion, ...]:
-        """Return the ingestions that these revisions need; none while documents are missing."""
+        """Return the ingestions that these revisions need; none while sources are missing."""
         if self.missing_sources:
             return ()
         return find_ingestions(self.agent, live, self.observed.sources, self.servers.store)
@@ -130,53 +130,53 @@ class View:
         """Ingestions that the candidates need."""
         return self.find_ingestions(self.candidates)
 
-    def collection(self, revision: Revision) -> str:
-        """Return the collection that a revision reads."""
-        return revisions.collection(self.agent.namespace, self.agent.name, revision)
+    def find_collection(self, revision: Revision) -> str:
+        """Return the name of the collection that a revision reads."""
+        return revisions.name_collection(self.agent.namespace, self.agent.name, revision)
 
     def is_indexed(self, revision: Revision) -> bool:
-        """The documents of a revision are searchable."""
-        place = self.collection(revision)
+        """Return whether the documents of a revision are indexed."""
+        place = self.find_collection(revision)
         if self.missing_sources:
-            # What was indexed before goes on serving, and nothing else.
-            return self.stable is not None and place == self.collection(self.stable)
+            # The previous index continues to serve, and no other.
+            return self.stable is not None and place == self.find_collection(self.stable)
         return all(i.is_complete(self.observed) for i in self.ingestions if i.collection == place)
 
     # Pods and addresses
 
-    def available(self, revision: str | None) -> int:
-        """Return the available pods of a revision."""
-        workload = self.deployment(revision)
+    def count_available(self, revision: str | None) -> int:
+        """Return the number of available pods of a revision."""
+        workload = self.find_deployment(revision)
         return workload.available if workload else 0
 
-    def deployment(self, revision: str | None) -> WorkloadFacts | None:
+    def find_deployment(self, revision: str | None) -> WorkloadFacts | None:
         """Return the facts of a revision's Deployment."""
-        name = names.of_revision(self.agent.name, revision or "")
+        name = names.revision(self.agent.name, revision or "")
         return self.observed.workload("Deployment", name)
 
     @cached_property
     def replicas(self) -> Mapping[str, int]:
-        """Pods that each revision should have until now."""
+        """Number of pods that the Deployment of each revision requests."""
         return {
             child.revision: child.facts.replicas
-            for child in self.observed.of_kind("Deployment")
+            for child in self.observed.list_children("Deployment")
             if child.revision and isinstance(child.facts, WorkloadFacts)
         }
 
-    def address(self, revision: str) -> str | None:
+    def find_address(self, revision: str) -> str | None:
         """Return the ClusterIP of a revision's Service."""
-        child = self.observed.get("Service", names.of_revision(self.agent.name, revision))
+        child = self.observed.get("Service", names.revision(self.agent.name, revision))
         return child.facts.cluster_ip if child and isinstance(child.facts, ServiceFacts) else None
 
     @cached_property
     def ready(self) -> frozenset[str]:
-        """Candidates that could serve: a pod is available, its address known, its index built."""
-        return frozenset(each.name for each in self.candidates if self._could_serve(each))
+        """Candidates that can serve: a pod is available, the address known, the index complete."""
+        return frozenset(each.name for each in self.candidates if self._can_serve(each))
 
-    def _could_serve(self, revision: Revision) -> bool:
-        if not self.available(revision.name) or self.address(revision.name) is None:
+    def _can_serve(self, revision: Revision) -> bool:
+        if not self.count_available(revision.name) or self.find_address(revision.name) is None:
             return False
-        # Once it serves, what was indexed before goes on serving: its pods report a lost index.
+        # A canary with weight continues with its previous index: its pods report a lost one.
         serves = revision.name == self.previous.canary_revision and not self.is_first_weight_due
         return serves or self.is_indexed(revision)
 
@@ -189,20 +189,20 @@ class View:
         """Return what keeps pods of a revision from being ready."""
         return troubles.find_trouble_of_revision(self.agent.name, revision, self.observed)
 
-    # Room
+    # Capacity
 
     def is_unschedulable(self, revision: str | None) -> bool:
-        """A pod of the revision is unschedulable."""
+        """Return whether a pod of the revision is unschedulable."""
         return troubles.is_unschedulable(revision, self.observed)
 
     def is_terminating(self, since: str | None) -> bool:
-        """Pods that were deleted at that time may still finish what they have begun."""
+        """Return whether pods that were deleted at that time may still be terminating."""
         grace = self.agent.spec.pod.termination_grace_period_seconds + 30
         return since is not None and elapsed(since, self.now) < grace
 
     @cached_property
     def lacks_capacity(self) -> bool:
-        """The canary is unschedulable, and no pod will be replaced by it."""
+        """Whether the canary is unschedulable and cannot replace a stable pod."""
         rollout, usual = self.agent.spec.rollout, self.agent.spec.replicas
         is_canary = self.target.name == self.previous.canary_revision
         if not is_canary or not self.is_unschedulable(self.target.name):
@@ -210,19 +210,19 @@ class View:
         if rollout.strategy == "recreate":
             return not self.is_terminating(self.previous.rollout.started_at)
         if self._is_scaling_down:
-            return False  # one of the stable pods is being replaced by it
-        return capacity.cannot_free_room(self.previous, rollout, usual)
+            return False  # it is replacing one of the stable pods
+        return capacity.cannot_replace_pods(self.previous, rollout, usual)
 
     @cached_property
     def _is_scaling_down(self) -> bool:
         stable = self.previous.stable_revision
-        workload = self.deployment(stable)
+        workload = self.find_deployment(stable)
         pods = self.observed.pods(names.ROLE_AGENT, stable) if stable else []
         return workload is not None and len(pods) > workload.replicas
 
     @cached_property
     def may_replace(self) -> bool:
-        """Pods of the canary may take the places of stable ones."""
+        """Whether pods of the canary may replace stable ones."""
         settings: Capacity = self.agent.spec.rollout.capacity
         return self.agent.spec.replicas > 1 and settings.mode != "surge"
 
@@ -235,7 +235,7 @@ class View:
 
     @property
     def is_in_force(self) -> bool:
-        """The gateway follows the routes as last written."""
+        """Whether the gateway has applied the routes as last written."""
         return self.routes.generation == self.observed.applied.generation
 
     def find_routes(self, status: ChatAgentStatus) -> Routes:
@@ -249,19 +249,19 @@ class View:
             is_offered=rollout.offered and not rollout.approved_weight,
             draining=[each.revision for each in status.draining],
             is_in_force=self.is_in_force,
-            address=self.address,
+            address=self.find_address,
         )
 
     @cached_property
     def is_settled(self) -> bool:
-        """The gateway does what was last decided."""
+        """Whether the gateway has applied the weights of the previous status."""
         return self.find_routes(self.previous) == self.routes and self.is_in_force
 
     # Judging
 
     @cached_property
     def evaluation(self) -> Evaluation | None:
-        """What is asked of the canary and the stable revision, once the rollout has begun."""
+        """The evaluation of the canary, once its rollout has started. None: there is none."""
         if self.previous.canary_revision != self.target.name or self.stable is None:
             return None
         if self.agent.spec.rollout.strategy not in ("canary", "blueGreen"):
@@ -271,14 +271,14 @@ class View:
 
     @cached_property
     def quality(self) -> EvaluationStatus | None:
-        """The result of the evaluation so far; None where there is none."""
+        """The result of the evaluation so far; None if there is none."""
         previous, target = self.previous, self.target.name
         if not self.is_first_weight_due and target == previous.canary_revision:
-            return None  # it was judged before
+            return None  # it has been judged before its first weight
         if asked := self.evaluation:
             found = read_result(asked, self.observed, previous.evaluation)
             if (
-                self.available(asked.stable.name)
+                self.count_available(asked.stable.name)
                 or found.verdict != "Running"
                 or self.observed.get("Job", asked.job)
             ):
@@ -294,12 +294,12 @@ class View:
             target != previous.failed_revision or is_retried
         )
         if self.agent.spec.rollout.analysis.evaluation and is_new and previous.stable_revision:
-            return EvaluationStatus(verdict="Running")  # the next reconciliation makes its Job
+            return EvaluationStatus(verdict="Running")  # the next reconciliation creates its Job
         return None
 
     @cached_property
     def measurement(self) -> Measurement | None:
-        """The newest measurement at the present weight."""
+        """The newest measurement at the current weight."""
         reading = self.observed.reading
         if reading is None or reading.window != self.previous.rollout.weighted_at:
             return None
@@ -310,7 +310,7 @@ class View:
 
     @cached_property
     def seen(self) -> Seen:
-        """What the rollout decides on."""
+        """The input of the rollout."""
         desired, spec = self.target.name, self.agent.spec
         trouble = self.find_trouble(desired) or self.index_trouble
         return Seen(
@@ -319,8 +319,8 @@ class View:
             ready=self.ready,
             is_indexed=self.is_indexed(self.target),
             has_indexing_failed=self.index_trouble is not None,
-            capacity=capacity.capacity_percent(
-                self.available(desired), self.previous, spec.rollout, spec.replicas
+            capacity=capacity.compute_capacity(
+                self.count_available(desired), self.previous, spec.rollout, spec.replicas
             ),
             problem=trouble.message if trouble else "",
             is_unschedulable=self.lacks_capacity,
@@ -334,13 +334,13 @@ class View:
 
 def find_revision(agent: str, name: str, observed: Observed) -> Revision | None:
     """Return a revision from its ControllerRevision."""
-    child = observed.get("ControllerRevision", names.of_revision(agent, name))
+    child = observed.get("ControllerRevision", names.revision(agent, name))
     if child is None or not isinstance(child.facts, DataFacts):
         return None
     try:
-        return revisions.restore(name, dict(child.facts.data))
+        return revisions.restore_revision(name, dict(child.facts.data))
     except pydantic.ValidationError:
-        return None  # a later operator wrote it; what runs of it is left as it is
+        return None  # a later operator wrote it; its objects are not changed
 
 
 def read_routes(agent: str, observed: Observed) -> Routes:
@@ -350,5 +350,5 @@ def read_routes(agent: str, observed: Observed) -> Routes:
         try:
             return parse_routes(child.facts.data.get(ROUTES_KEY, ""))
         except RoutesError:
-            pass  # it was edited by hand: it is written again
+            pass  # it was edited by hand, and is overwritten
     return Routes(generation=0)

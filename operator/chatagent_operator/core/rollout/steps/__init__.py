@@ -1,4 +1,4 @@
-"""The types of steps, one class in one file each. A new one is added to `STEP_TYPES`."""
+"""The types of steps, each a class in its own file. A new one is added to `STEP_TYPES`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STEP_TYPES: dict[str, Callable[[Any], RolloutStep]] = {
 
 
 class UnknownStepError(Exception):
-    """A step whose type this operator does not know."""
+    """A step has a type that this operator does not support."""
 
 
 def create_step(step: Step) -> RolloutStep:
@@ -40,15 +40,15 @@ def create_step(step: Step) -> RolloutStep:
 
 
 def create_steps(settings: Rollout, replicas: int) -> tuple[RolloutStep, ...]:
-    """Create the steps of a rollout before all conversations go to the new revision."""
-    return tuple(create_step(step) for step in path(settings, replicas))
+    """Create the steps of a rollout before its promotion."""
+    return tuple(create_step(step) for step in list_steps(settings, replicas))
 
 
-def path(settings: Rollout, replicas: int) -> tuple[Step, ...]:
-    """Return the steps of a rollout as the spec would describe them, for each strategy."""
+def list_steps(settings: Rollout, replicas: int) -> tuple[Step, ...]:
+    """List the steps of a rollout as the spec describes them, for each strategy."""
     match settings.strategy:
         case "canary":
-            return settings.path()
+            return settings.effective_steps()
         case "rolling":
             shares = dict.fromkeys(100 * n // replicas for n in range(1, replicas))
             return tuple(Step(set_weight=share) for share in shares if share)

@@ -1,7 +1,7 @@
 """`analysis`: wait until enough measurements have succeeded.
 
-A measurement that fails rolls the canary back at any step, see `measurement`. Here too many that
-are inconclusive pause the rollout.
+A failed measurement rolls the canary back at any step, see `limits`. Too many inconclusive ones
+pause the rollout here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from chatagent_operator.core.rollout.decision import Waiting
 
 @dataclass(frozen=True)
 class AnalysisStep(RolloutStep):
-    """It succeeds once enough measurements have succeeded, or where the canary has no weight."""
+    """A step that succeeds once enough measurements have, or if the canary has no weight."""
 
     value: api.AnalysisStep
     field: ClassVar[str] = "analysis"
@@ -26,7 +26,7 @@ class AnalysisStep(RolloutStep):
 
     @property
     def text(self) -> str:
-        """The step in a few words."""
+        """A short description of the step."""
         return f"analysis, {self.value.count} measurements" if self.value.count else "analysis"
 
     def run(self, context: RolloutContext) -> StepResult:
@@ -35,7 +35,7 @@ class AnalysisStep(RolloutStep):
         needed = self.value.count or settings.count
         if found.succeeded >= needed or not context.rollout.approved_weight:
             # Without a weight there are no conversations to measure. A pause for inconclusive
-            # measurements ends where enough of the later ones have succeeded.
+            # measurements ends once enough later ones have succeeded.
             return context.update_rollout(paused=None), None
         if context.rollout.paused == "Inconclusive":
             return context, _too_many_inconclusive(found, needed)
@@ -45,7 +45,7 @@ class AnalysisStep(RolloutStep):
             return context.add_event("Warning", "Inconclusive", waiting.message), waiting
         message = f"{found.succeeded} of {needed} measurements succeeded"
         if found.metrics and found.verdict != "Succeeded":
-            message += f"; the last one: {_explain(found)}"
+            message += f"; the last one did not: {_explain(found)}"
         return context, Waiting("Analysing", message)
 
 
@@ -53,13 +53,13 @@ def _too_many_inconclusive(found: AnalysisStatus, needed: int) -> Waiting:
     why = _explain(found)
     message = (
         f"too many measurements were inconclusive{f': {why}' if why else ''}; the rollout "
-        f"continues once {needed} succeed, or without them by `promote`"
+        f"continues once {needed} succeed; use `promote` to continue without them"
     )
     return Waiting("Inconclusive", message, is_paused=True)
 
 
 def _explain(analysis: AnalysisStatus) -> str:
-    """Say why the last measurement did not succeed."""
+    """Return why the last measurement did not succeed."""
     if analysis.verdict == "Succeeded":
         return ""
     return summarize(analysis.metrics, analysis.verdict)

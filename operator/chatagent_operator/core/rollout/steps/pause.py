@@ -1,4 +1,4 @@
-"""`pause`: wait for a person, or for a duration."""
+"""`pause`: wait for approval, or for a duration."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from chatagent_operator.core.rollout.times import elapsed
 
 @dataclass(frozen=True)
 class PauseStep(RolloutStep):
-    """It succeeds once its duration is over; without a duration, only by a command."""
+    """A step that succeeds once its duration has expired; without a duration, only by a command."""
 
     value: Pause
     field: ClassVar[str] = "pause"
-    waits_for_person: ClassVar[bool] = True
+    waits_for_approval: ClassVar[bool] = True
 
     @property
     def text(self) -> str:
-        """The step in a few words."""
+        """A short description of the step."""
         return f"pause {self.value.duration or 'until resumed'}"
 
     def run(self, context: RolloutContext) -> StepResult:
-        """Wait for the rest of the duration, or for a person."""
+        """Wait for the rest of the duration, or for approval."""
         rollout, duration = context.rollout, self.value.duration
         number = (rollout.step or 0) + 1
         if duration is None:
-            message = f"step {number} waits for a person: use `promote` or `abort`"
+            message = f"step {number} waits for approval; use `promote` or `abort`"
             return context, Waiting("PausedAtStep", message, is_paused=True)
         left = seconds(duration) - elapsed(rollout.step_started_at or "", context.seen.now)
         if left <= 0:

@@ -12,12 +12,12 @@ from chatagent_operator.core.rollout.pods import wait_for_gateway, wait_for_pods
 
 @dataclass(frozen=True)
 class SetWeightStep(RolloutStep):
-    """It succeeds once the gateway applies the weight."""
+    """A step that succeeds once the gateway has applied the weight."""
 
     value: int
     field: ClassVar[str] = "set_weight"
     skip_refusal: ClassVar[str | None] = (
-        "the weight of this step is not in force yet; wait for it, use `abort`, or use "
+        "the weight of this step is not applied yet; wait until it is, use `abort`, or use "
         "`promote --full` to skip all remaining steps"
     )
 
@@ -28,11 +28,11 @@ class SetWeightStep(RolloutStep):
 
     @property
     def text(self) -> str:
-        """The step in a few words."""
+        """A short description of the step."""
         return f"setWeight {self.value}%"
 
     def run(self, context: RolloutContext) -> StepResult:
-        """Approve the weight once the canary can take it, then wait until it is in force."""
+        """Approve the weight once the canary can take it, then wait until it is applied."""
         if context.rollout.approved_weight >= self.value:
             waiting = None if context.seen.is_gateway_current else wait_for_weight(self.value)
             return context, waiting
