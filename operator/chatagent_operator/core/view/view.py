@@ -275,16 +275,16 @@ class View:
         previous, target = self.previous, self.target.name
         if not self.is_first_weight_due and target == previous.canary_revision:
             return None  # it has been judged before its first weight
-        if asked := self.evaluation:
-            found = read_result(asked, self.observed, previous.evaluation)
+        if evaluation := self.evaluation:
+            found = read_result(evaluation, self.observed, previous.evaluation)
             if (
-                self.count_available(asked.stable.name)
+                self.count_available(evaluation.stable.name)
                 or found.verdict != "Running"
-                or self.observed.get("Job", asked.job)
+                or self.observed.get("Job", evaluation.job)
             ):
                 return found
             message = (
-                f"revision {asked.stable.name} has no ready pod to compare with; "
+                f"revision {evaluation.stable.name} has no ready pod to compare with; "
                 "`promote --full` continues without the comparison"
             )
             return found.model_copy(update={"message": message})
