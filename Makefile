@@ -67,8 +67,8 @@ venv: ## The Python environment with everything in it
 	@$(UV) sync --frozen --all-extras --all-groups
 
 .PHONY: generate
-generate: venv ## Write the CRD, its copy in the chart and the reference pages
-	@PYTHONPATH=operator:. $(RUN) python -m chatagent_operator.api.crd
+generate: venv ## Write the CRD, the chart's copy and RBAC rules, and the reference page
+	@PYTHONPATH=operator:. $(RUN) python -m chatagent_operator.generate
 
 .PHONY: format
 format: venv ## Format the code
@@ -81,7 +81,7 @@ lint: venv ## Format, lint, types, import layers, generated files, words
 	$(RUN) ruff check .
 	$(RUN) pyright
 	PYTHONPATH=operator:. $(RUN) lint-imports
-	PYTHONPATH=operator:. $(RUN) python -m chatagent_operator.api.crd --check
+	PYTHONPATH=operator:. $(RUN) python -m chatagent_operator.generate --check
 	$(DEV).words
 
 .PHONY: test-unit
@@ -103,6 +103,11 @@ test-cluster: venv cluster ## Tests against the real API server and the real nod
 .PHONY: test
 test: lint cluster ## All of it
 	$(RUN) pytest tests
+
+.PHONY: bench-operator
+bench-operator: venv ## The operator with many agents: N="100 1000" SOURCE=checkout PEER=argo-rollouts=path ROUNDS=1 NAME=of-results
+	@$(RUN) python -m bench.operator_scale --agents $(or $(N),100 1000) --rounds $(or $(ROUNDS),1) \
+	  $(addprefix --source ,$(SOURCE)) $(addprefix --peer ,$(PEER)) $(addprefix --name ,$(NAME))
 
 .PHONY: bench
 bench: venv ## Benchmarks; results go to bench/results

@@ -38,8 +38,7 @@ from chatagent_operator.core import names
 from chatagent_operator.core.children.gateway_pods import SYNC_PORT
 from chatagent_operator.core.routing.routes import ROUTES_KEY, Routes
 from chatagent_operator.gateway.runtime_socket import RuntimeSocket
-from chatagent_operator.gateway.sync import SidecarSettings, run_sidecar
-from chatagent_operator.gateway.watch import ConfigMapKey
+from chatagent_operator.gateway.sync import ConfigMapKey, SidecarSettings, run_sidecar
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.errors import ApiError
 from tests.contract.gateway.loopback import Chats, Gateways, backend, serving
@@ -71,26 +70,41 @@ class ApiServer:
     """Answers watches of one ConfigMap."""
 
     text: str = ""
-    watchers: list[asyncio.Queue[str]] = field(default_factory=list[asyncio.Queue[str]])
+    version: int = 0
+    watchers: list[asyncio.Queue[bytes]] = field(default_factory=list[asyncio.Queue[bytes]])
 
     def write(self, text: str) -> None:
         self.text = text
+        self.version += 1
         for watcher in self.watchers:
-            watcher.put_nowait(text)
+            watcher.put_nowait(self.event("MODIFIED"))
+
+    def event(self, kind: str) -> bytes:
+        metadata: dict[str, Any] = {
+            "namespace": TARGET.namespace,
+            "name": TARGET.name,
+            "uid": "1",
+            "resourceVersion": str(self.version),
+        }
+        if kind == "BOOKMARK":
+            metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
+        body = {"metadata": metadata, "data": {ROUTES_KEY: self.text}}
+        return json.dumps({"type": kind, "object": body}).encode() + b"\n"
 
     async def watch(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
-        changes: asyncio.Queue[str] = asyncio.Queue()
+        changes: asyncio.Queue[bytes] = asyncio.Queue()
         self.watchers.append(changes)
         end = time.monotonic() + float(request.query["timeoutSeconds"])
-        text, kind = self.text, "ADDED"
+        await response.write(self.event("ADDED"))
+        if "sendInitialEvents" in request.query:
+            await response.write(self.event("BOOKMARK"))
         try:
             while True:
-                event = {"type": kind, "object": {"data": {ROUTES_KEY: text}}}
-                await response.write(json.dumps(event).encode() + b"\n")
                 async with asyncio.timeout(end - time.monotonic()):
-                    text, kind = await changes.get(), "MODIFIED"
+                    event = await changes.get()
+                await response.write(event)
         except TimeoutError:
             return response
         finally:

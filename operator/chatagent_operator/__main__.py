@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import kopf
 import prometheus_client
+import uvloop
 
 from chatagent_operator.handlers import Shell
 from chatagent_operator.metrics import Metrics
@@ -31,16 +32,21 @@ def main() -> None:
     prometheus_client.start_http_server(settings.metrics_port)
     registry = kopf.OperatorRegistry()
     stopped = asyncio.Event()
-    Shell(settings, Metrics(prometheus_client.REGISTRY), stopped).register(registry)
-    kopf.run(
-        registry=registry,
-        clusterwide=not settings.namespaces,
-        namespaces=settings.namespaces,
-        standalone=True,
-        stop_flag=stopped,
-        identity=cast(Any, socket.gethostname()),  # the default is a user's name: there is none
-        liveness_endpoint=f"http://0.0.0.0:{settings.probe_port}/healthz",
-    )
+    shell = Shell(settings, Metrics(prometheus_client.REGISTRY), stopped)
+    shell.register(registry)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        kopf.run(
+            loop=runner.get_loop(),
+            registry=registry,
+            clusterwide=not settings.namespaces,
+            namespaces=settings.namespaces,
+            standalone=True,
+            stop_flag=stopped,
+            identity=cast(Any, socket.gethostname()),  # the default is a user's name: there is none
+            liveness_endpoint=f"http://0.0.0.0:{settings.probe_port}/healthz",
+        )
+    if shell.failure:
+        sys.exit(f"chatagent-operator: {shell.failure}")
 
 
 if __name__ == "__main__":

@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from chatagent_operator.core.names import Key
-from chatagent_operator.core.writes import Apply, Create, Delete, Scale, Write
+from chatagent_operator.core.writes import Apply, Create, Delete, Scale, Wave, Write
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.errors import ApiError, NamespaceTerminatingError, RejectedError
 from chatagent_operator.kube.store import Store
 from chatagent_operator.metrics import Metrics
 
 PASSWORD_BYTES = 24
+MAX_WRITES = 24
+"""Writes in progress at the same time. More of them only wait in the API server."""
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +40,8 @@ class Executor:
         self._store = store
         self._kube = kube
         self._metrics = metrics
+        # Weights wait for weights only: an abort is not behind the objects of other agents.
+        self._slots = {wave: asyncio.Semaphore(MAX_WRITES) for wave in (Wave.WEIGHTS, None)}
 
     async def execute(self, key: Key, writes: tuple[Write, ...]) -> Result:
         """Write the waves one after the other, each at once.
@@ -86,6 +90,10 @@ class Executor:
                 raise error
 
     async def _try(self, key: Key, write: Write) -> None:
+        async with self._slots[Wave.WEIGHTS if write.wave is Wave.WEIGHTS else None]:
+            await self._write(key, write)
+
+    async def _write(self, key: Key, write: Write) -> None:
         namespace, _ = key
         self._metrics.count_write(write)
         match write:

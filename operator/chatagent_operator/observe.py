@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 from chatagent_operator.api.status import ChatAgentStatus
@@ -34,19 +35,28 @@ class Observer:
         readiness: Readiness,
         gateways: Gateways,
         analyst: Analyst,
+        namespaces: Sequence[str] = (),
     ) -> None:
+        """`namespaces`: where there are agents; empty: everywhere."""
         self._store = store
         self._kube = kube
         self._readiness = readiness
         self._gateways = gateways
         self._analyst = analyst
-        self._without_route: set[Key] = set()
-        """Agents with an HAProxy that are known to have no HTTPRoute of a previous provider."""
+        self._namespaces = namespaces
+        self._routed: set[Key] | None = None
+        """Agents that may have an HTTPRoute, if of a previous provider. None: not known yet."""
+        self._listing = asyncio.Lock()
+
+    def reset(self) -> None:
+        """Forget what another leader may have changed."""
+        self._routed = None
 
     def forget(self, key: Key) -> None:
         """Forget an agent that was deleted."""
         self._gateways.forget(key)
-        self._without_route.discard(key)
+        if self._routed:
+            self._routed.discard(key)
 
     async def observe(self, key: Key, agent: Agent, previous: ChatAgentStatus) -> Observed:
         """Return the store's view, completed by what pods and gateways answer."""
@@ -72,18 +82,22 @@ class Observer:
     ) -> tuple[Applied, Child | None]:
         """Return what the gateway does, and the agent's HTTPRoute, which is not watched."""
         key = agent.namespace, agent.name
+        try:
+            routed = await self._find_routed()
+        except ApiError as error:  # a rollback must not wait for it
+            routed, trouble = set[Key](), Trouble("RouteUnreadable", error.message)
+        else:
+            trouble = None
         if agent.spec.gateway.provider == "gateway-api":
-            self._without_route.discard(key)
+            routed.add(key)
             return await self._ask_route(agent, known)
-        trouble = None
-        if key not in self._without_route:
+        if key in routed:
             applied, route = await self._ask_route(agent, known)
             if route:
                 return Applied(), route  # it is deleted once the gateway works
-            if applied.trouble is None or applied.trouble == NOT_INSTALLED:
-                self._without_route.add(key)
-            else:
-                trouble = applied.trouble
+            trouble = applied.trouble if applied.trouble != NOT_INSTALLED else None
+            if trouble is None:
+                routed.discard(key)
         if not previous.canary_revision and len(known.revisions()) < 2:
             self._gateways.forget(key)
             return Applied(trouble=trouble), None  # no weight is waited for
@@ -92,6 +106,16 @@ class Observer:
         newest = read_routes(agent.name, known).generation
         applied = await self._gateways.in_force(key, pods, newest)
         return replace(applied, trouble=trouble), None
+
+    async def _find_routed(self) -> set[Key]:
+        """Return the agents that may have an HTTPRoute: most clusters have none, or lack the kind,
+        and one list is cheaper than a question for each agent."""
+        async with self._listing:
+            if self._routed is None:
+                found = await self._kube.list_labels(HTTP_ROUTE, self._namespaces)
+                agents = ((key, labels.get(names.AGENT_LABEL)) for key, labels in found)
+                self._routed = {(key[0], agent) for key, agent in agents if agent}
+            return self._routed
 
     async def _ask_route(self, agent: Agent, known: Observed) -> tuple[Applied, Child | None]:
         try:

@@ -31,7 +31,7 @@ class KeyedQueue(Generic[K]):
     def __init__(
         self,
         work: Callable[[K], Awaitable[float | None]],
-        workers: int = 32,
+        workers: int = 512,
         *,
         paused: bool = False,
     ) -> None:

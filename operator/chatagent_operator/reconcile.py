@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pydantic
 
+from chatagent_operator.api.conditions import ConditionType
 from chatagent_operator.api.rollout import seconds
-from chatagent_operator.api.status import ChatAgentStatus
+from chatagent_operator.api.status import ChatAgentStatus, KnowledgeStatus
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core import names, reporting
 from chatagent_operator.core.agent import Agent, Platform
@@ -25,6 +28,7 @@ from chatagent_operator.core.view.evaluations import UnstoredReport
 from chatagent_operator.execute import Executor
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.errors import ApiError, NamespaceTerminatingError, NotFoundError
+from chatagent_operator.kube.sources import Sources
 from chatagent_operator.kube.store import AgentRecord, Store
 from chatagent_operator.metrics import Metrics
 from chatagent_operator.observe import Observer
@@ -33,8 +37,27 @@ from chatagent_operator.signals.analyst import Analyst, Wanted
 REJECTED_RETRY_SECONDS = 30.0
 """When an object that the API server rejected is tried again: a quota may have grown."""
 
+STATUS_SECONDS = 3.0
+"""Between two writes of a status of which only details differ: while its pods start, one after the
+other changes them."""
+
 REPORT_RETRY_SECONDS = 5.0
 """When a log that could not be read is tried again."""
+
+MAX_REMEMBERED = 512
+"""Agents whose validated spec is kept in memory, some 30 KB for each."""
+
+_DETAILS = frozenset(
+    {
+        ConditionType.WORKLOADS_READY,
+        ConditionType.VECTOR_STORE_READY,
+        ConditionType.INDEX_READY,
+        ConditionType.CACHE_READY,
+        ConditionType.GATEWAY_READY,
+        ConditionType.RECONCILING,
+    }
+)
+"""Conditions of the parts of an agent. Those of the whole say what follows from them."""
 
 _log = logging.getLogger(__name__)
 
@@ -50,14 +73,17 @@ class Reconciler:
     def __init__(
         self,
         store: Store,
+        sources: Sources,
         kube: Kube,
         observer: Observer,
         analyst: Analyst,
         platform: Platform,
         metrics: Metrics,
         now: Callable[[], str] = utc_now,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
+        self._sources = sources
         self._kube = kube
         self._observer = observer
         self._executor = Executor(store, kube, metrics)
@@ -65,6 +91,11 @@ class Reconciler:
         self._platform = platform
         self._metrics = metrics
         self._now = now
+        self._clock = clock
+        self._reported: dict[Key, float] = {}
+        """When each agent's status was last written."""
+        self._agents: dict[Key, Agent] = {}
+        """Agents whose spec was read and validated, those used last at the end."""
 
     async def reconcile(self, key: Key) -> float | None:
         """Reconcile once. Returns the seconds until the next time, where one is due."""
@@ -72,6 +103,8 @@ class Reconciler:
         if record is None:
             self._analyst.want(key, None)
             self._observer.forget(key)
+            self._agents.pop(key, None)
+            self._reported.pop(key, None)
             return None
         with self._metrics.time_reconciliation():
             try:
@@ -83,19 +116,23 @@ class Reconciler:
 
     async def _reconcile(self, key: Key, record: AgentRecord) -> float | None:
         previous = read_status(record.status)
-        spec, invalid = self._read_spec(key, record, previous)
-        if spec is None:
+        agent, invalid = self._read_agent(key, record, previous)
+        if agent is None:
             status = reporting.report_invalid(previous, record.generation, invalid, self._now())
             await self._report(
                 key, record, previous, status, reporting.find_events(previous, status)
             )
             return None
-        agent = Agent(key[0], key[1], record.uid, record.generation, spec)
         command = parse_command(record.annotations.get(names.COMMAND_ANNOTATION))
+        named = _sources_of(agent.spec)
         if _is_urgent(agent, command, previous):
-            observed = self._store.observed(key)  # a pod that hangs must not be waited for
+            # What hangs or cannot be read must not be waited for.
+            observed = self._store.observed(key)
+            sources = self._sources.last_digests(key[0], named)
         else:
+            sources = await self._sources.digests(key[0], named)
             observed = await self._observer.observe(key, agent, previous)
+        observed = replace(observed, sources=sources)
         made = self._plan(agent, previous, observed, command, {})
         result = await self._executor.execute(key, made.writes)
         if result.rejected:
@@ -108,26 +145,40 @@ class Reconciler:
             )
             found = reporting.find_events(previous, status)
             events += tuple(event for event in found if event not in events)
-        await self._report(key, record, previous, status, events)
+        wait = await self._report(key, record, previous, status, events)
         if result.failure:
             raise result.failure
         if result.rejected:
             return REJECTED_RETRY_SECONDS  # nothing is deleted while its successor is rejected
         await self._executor.delete(key, made.deletions)
+        due = [wait, made.requeue_after]
         if made.unstored_report and not await self._store_report(key, agent, made.unstored_report):
-            return min(REPORT_RETRY_SECONDS, made.requeue_after or REPORT_RETRY_SECONDS)
-        return made.requeue_after
+            due.append(REPORT_RETRY_SECONDS)
+        return min((each for each in due if each is not None), default=None)
 
-    def _read_spec(
+    def _read_agent(
         self, key: Key, record: AgentRecord, previous: ChatAgentStatus
-    ) -> tuple[ChatAgentSpec | None, str]:
-        """Return the spec, or the one to go by instead, and what is wrong with the present one."""
+    ) -> tuple[Agent | None, str]:
+        """Return the agent, with the last readable spec where the present one is not valid, and
+        what is wrong with that one. None: there is no readable spec."""
+        known = self._agents.pop(key, None)
+        if known and (known.uid, known.generation) == (record.uid, record.generation):
+            self._agents[key] = known
+            return known, ""
+        namespace, name = key
         try:
-            return ChatAgentSpec.model_validate(record.spec), ""
+            spec = ChatAgentSpec.model_validate(record.spec)
         except pydantic.ValidationError as error:
             observed = self._store.observed(key)
-            spec = find_last_readable(record.name, record.spec, previous, observed)
-            return spec, _describe(error)
+            readable = find_last_readable(name, record.spec, previous, observed)
+            if readable is None:
+                return None, _describe(error)
+            agent = Agent(namespace, name, record.uid, record.generation, readable)
+            return agent, _describe(error)
+        agent = self._agents[key] = Agent(namespace, name, record.uid, record.generation, spec)
+        if len(self._agents) > MAX_REMEMBERED:
+            del self._agents[next(iter(self._agents))]  # the one that was not used for longest
+        return agent, ""
 
     def _measure(self, key: Key, agent: Agent, observed: Observed, made: Plan) -> None:
         """Have the canary measured while its weight is in force."""
@@ -174,20 +225,44 @@ class Reconciler:
         previous: ChatAgentStatus,
         status: ChatAgentStatus,
         events: tuple[EventRecord, ...],
-    ) -> None:
-        """Write the status if it changed, then the Events. One that is lost is not repeated."""
+    ) -> float | None:
+        """Write the status if it changed, then the Events. One that is lost is not repeated.
+
+        Returns the seconds after which it is to be written, where only details differ.
+        """
         if status != previous:
+            since = self._clock() - self._reported.get(key, -STATUS_SECONDS)
+            if since < STATUS_SECONDS and not events and _differ_in_details(previous, status):
+                return STATUS_SECONDS - since
             try:
                 body = await self._kube.write_status(
                     *key, status.model_dump(mode="json", by_alias=True), record.resource_version
                 )
             except NotFoundError:
-                self._store.lost_agent(record.uid)  # its children are deleted with it
-                return
+                return None  # its children are deleted with it, and the watch reports it
             self._store.wrote_agent(key, body)
+            self._reported[key] = self._clock()
         for event in events:
             _log.info("%s: %s: %s", key, event.reason, event.message)
             await self._kube.create_event(*key, record.uid, event)
+        return None
+
+
+def _differ_in_details(previous: ChatAgentStatus, status: ChatAgentStatus) -> bool:
+    """Nothing but how far the parts of the agent are differs: no decision, and no answer to whether
+    it is ready or needs attention."""
+
+    def reduce(status: ChatAgentStatus) -> ChatAgentStatus:
+        conditions = tuple(
+            condition.model_copy(update={"message": "", "last_transition_time": ""})
+            for condition in status.conditions
+            if condition.type not in _DETAILS
+        )
+        rollout = status.rollout.model_copy(update={"message": ""})
+        details = {"knowledge": KnowledgeStatus(), "replicas": None}
+        return status.model_copy(update={"conditions": conditions, "rollout": rollout, **details})
+
+    return reduce(previous) == reduce(status)
 
 
 def _is_urgent(
@@ -200,6 +275,15 @@ def _is_urgent(
         and command.id != previous.rollout.last_command_id
         and agent.spec.gateway.provider == "haproxy"
     )
+
+
+def _sources_of(spec: ChatAgentSpec) -> list[str]:
+    """The ConfigMaps that hold documents or questions."""
+    found = [source.config_map.name for source in spec.knowledge.sources]
+    evaluation = spec.rollout.analysis.evaluation
+    if evaluation and evaluation.config_map:
+        found.append(evaluation.config_map.name)
+    return found
 
 
 def _describe(error: pydantic.ValidationError) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from chatagent_operator.api.group import API_VERSION, KIND
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core import names
+from chatagent_operator.core import revision as revisions
+from chatagent_operator.core.revision import Revision
 
 Manifest = dict[str, Any]
 
@@ -51,6 +54,16 @@ class Agent:
     uid: str
     generation: int
     spec: ChatAgentSpec
+    digests: dict[str, tuple[tuple[str, str, str], ...]] = field(
+        default_factory=dict[str, tuple[tuple[str, str, str], ...]], compare=False, repr=False
+    )
+    """Kind, name and digest of objects that depend on nothing but the agent and the platform, by
+    role: remembered, since they are the same in each reconciliation."""
+
+    @cached_property
+    def revision(self) -> Revision:
+        """The revision that the spec desires."""
+        return revisions.build_revision(self.spec.versioned())
 
     def child(
         self,

@@ -1,13 +1,14 @@
 """The registry of kinds: every kind of object that the operator reads or writes, each once.
 
 Watches, pruning, the client's paths and the RBAC rules of the chart are read or generated from it
-(`python -m chatagent_operator.core.kinds` is part of `make generate`). A new kind is one line here.
+(`make generate`). A new kind is one line here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from chatagent_operator.api import group as agents
 from chatagent_operator.core.observed import facts
@@ -15,6 +16,17 @@ from chatagent_operator.core.observed import facts
 READ = ("list", "watch")
 WRITE = ("create", "patch")
 DELETE = ("delete",)
+
+
+class Scope(StrEnum):
+    """Where the operator may deal with a kind: which role of the chart holds its verbs."""
+
+    AGENTS = "agents"
+    """In the namespaces of the agents."""
+    CLUSTER = "cluster"
+    """In every namespace, also where the agents' namespaces are limited."""
+    OPERATOR = "operator"
+    """In the operator's own namespace; the chart limits the rights by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +40,13 @@ class Kind:
     verbs: tuple[str, ...]
     """Verbs that the operator needs."""
 
+    subresources: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Subresources, and the verbs that the operator needs."""
+
+    optional_verbs: tuple[str, str] | None = None
+    """A value of the chart, and the verb that the operator has if it is true."""
+
+    scope: Scope = Scope.AGENTS
     why: str = ""
     """Why it needs a verb that is not obvious: a comment in the chart."""
 
@@ -61,24 +80,32 @@ _RBAC = "rbac.authorization.k8s.io"
 _GATEWAY_API = "gateway.networking.k8s.io"
 
 CHAT_AGENT = Kind(
-    agents.KIND, agents.GROUP, agents.VERSION, agents.PLURAL, READ, is_watched=True
+    agents.KIND, agents.GROUP, agents.VERSION, agents.PLURAL, READ,
+    subresources=(("status", ("patch",)),), is_watched=True,
 )  # fmt: skip
 CONFIG_MAP = Kind(
     "ConfigMap", "", "v1", "configmaps", ("get", *READ, *WRITE, *DELETE),
-    "`get` reads documents and questions, and is passed on to gateways, each for one ConfigMap.",
+    why="`get` reads documents and questions; gateways get it for their own ConfigMap.",
     is_watched=True, is_pruned=True, read_facts=facts.read_routes,
 )  # fmt: skip
 EVENT = Kind("Event", "", "v1", "events", ("create",))
-GATEWAY = Kind("Gateway", _GATEWAY_API, "v1", "gateways", ("get",))
+GATEWAY = Kind(
+    "Gateway", _GATEWAY_API, "v1", "gateways", ("get",), scope=Scope.CLUSTER,
+    why="The Gateways of a route may be in any namespace. They are read for their status.",
+)  # fmt: skip
 HTTP_ROUTE = Kind(
-    "HTTPRoute", _GATEWAY_API, "v1", "httproutes", ("get", *WRITE, *DELETE),
-    "Of agents whose provider is gateway-api. Not watched: many clusters lack the kind.",
+    "HTTPRoute", _GATEWAY_API, "v1", "httproutes", ("get", "list", *WRITE, *DELETE),
+    why="Of agents whose provider is gateway-api. Not watched: many clusters lack the kind.",
     is_pruned=True,
 )  # fmt: skip
-LEASE = Kind("Lease", "coordination.k8s.io", "v1", "leases", ("get", "create", "update"))
+LEASE = Kind(
+    "Lease", "coordination.k8s.io", "v1", "leases", ("get", "create", "update"),
+    scope=Scope.OPERATOR,
+)  # fmt: skip
 SECRET = Kind(
     "Secret", "", "v1", "secrets", ("create",),
-    "The password of an agent's own Redis. It is created once and never read.",
+    optional_verbs=("readSecrets", "get"),
+    why="The password of an agent's own Redis. It is created once and never read.",
 )  # fmt: skip
 
 REGISTRY: Mapping[str, Kind] = {
@@ -99,7 +126,9 @@ REGISTRY: Mapping[str, Kind] = {
              (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True, is_workload=True,
              read_facts=facts.read_job),
         LEASE,
-        Kind("Pod", "", "v1", "pods", READ, is_watched=True, read_facts=facts.read_pod),
+        Kind("Pod", "", "v1", "pods", READ, subresources=(("log", ("get",)),),
+             why="The log of an evaluation is its report, question by question.",
+             is_watched=True, read_facts=facts.read_pod),
         Kind("PodDisruptionBudget", "policy", "v1", "poddisruptionbudgets",
              (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True),
         Kind("Role", _RBAC, "v1", "roles", (*READ, *WRITE), is_watched=True),

@@ -82,7 +82,7 @@ def plan(
         diff.find_writes(desired, secrets, state),
         tuple(delete for delete, removal in removals if removal is Removal.NOW),
         status,
-        decision.events + reporting.find_events(previous, status),
+        _join_events(decision.events, reporting.find_events(previous, status)),
         window=_find_window(state),
         is_in_force=state.is_in_force,
         unstored_report=state.unstored_report,
@@ -101,3 +101,11 @@ def _advance(view: View) -> Decision:
 def _find_window(state: DesiredState) -> str | None:
     is_measured = state.agent.spec.rollout.strategy == "canary"
     return state.status.rollout.weighted_at if state.decision.weight and is_measured else None
+
+
+def _join_events(
+    ours: tuple[EventRecord, ...], others: tuple[EventRecord, ...]
+) -> tuple[EventRecord, ...]:
+    """Return all Events but those that repeat the message of another one."""
+    messages = {event.message for event in ours}
+    return ours + tuple(event for event in others if event.message not in messages)

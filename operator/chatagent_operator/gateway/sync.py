@@ -10,13 +10,15 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Mapping
-from contextlib import aclosing
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 from kubernetes.aio import client, config
 
+from chatagent_operator.core.kinds import CONFIG_MAP
+from chatagent_operator.core.names import Key
 from chatagent_operator.core.routing.haproxy import GatewaySettings
 from chatagent_operator.core.routing.routes import ROUTES_KEY
 from chatagent_operator.gateway.ending import Ending
@@ -24,9 +26,30 @@ from chatagent_operator.gateway.measures import Measures
 from chatagent_operator.gateway.pages import build_pages
 from chatagent_operator.gateway.runtime_socket import RuntimeSocket
 from chatagent_operator.gateway.synchroniser import Synchroniser
-from chatagent_operator.gateway.watch import ConfigMapKey, Watch
+from chatagent_operator.kube.connection import Connection
+from chatagent_operator.kube.reflector import Reflector, Timing
 
 _DEFAULTS = GatewaySettings()
+WATCH = Timing(watch_seconds=(20, 20), silence_seconds=25.0, first_pause=0.1, last_pause=5.0)
+"""Shorter than the operator's: an abort must not wait long on a connection that died silently."""
+
+
+@dataclass(frozen=True)
+class ConfigMapKey:
+    """One text in one ConfigMap."""
+
+    namespace: str
+    name: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoutesText:
+    """The routes as the operator wrote them."""
+
+    uid: str
+    resource_version: int
+    text: str | None
 
 
 @dataclass(frozen=True)
@@ -58,22 +81,52 @@ async def run_sidecar(settings: SidecarSettings, api: client.ApiClient) -> None:
     """Run the sidecar until cancelled, or until one of its tasks fails."""
     measures = Measures()
     synchroniser = Synchroniser(settings.socket, measures)
-    watch = Watch(api, settings.routes, on_failure=measures.errors.labels("api").inc)
+    reflector = follow(
+        api, settings.routes, synchroniser.set_intent, measures.errors.labels("api").inc
+    )
     runner = web.AppRunner(build_pages(synchroniser), access_log=None)
     await runner.setup()
     try:
         await web.TCPSite(runner, settings.host or None, settings.port).start()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(synchroniser.run())
-            tasks.create_task(_follow(watch, synchroniser))
+            tasks.create_task(reflector.run())
     finally:
         await runner.cleanup()
 
 
-async def _follow(watch: Watch, synchroniser: Synchroniser) -> None:
-    async with aclosing(watch.texts()) as texts:
-        async for text in texts:
-            synchroniser.set_intent(text)
+def follow(
+    api: client.ApiClient,
+    target: ConfigMapKey,
+    offer: Callable[[str | None], object],
+    on_failure: Callable[[], object],
+    timing: Timing = WATCH,
+) -> Reflector[RoutesText]:
+    """Follow one text of one ConfigMap.
+
+    Args:
+        offer: is called with the text, now and after every change; None: it is gone.
+        on_failure: is called for each request that failed.
+    """
+
+    def project(body: Mapping[str, Any]) -> RoutesText:
+        metadata = body["metadata"]
+        text = (body.get("data") or {}).get(target.key)
+        return RoutesText(metadata["uid"], int(metadata["resourceVersion"]), text)
+
+    def change(key: Key, old: RoutesText | None, new: RoutesText | None) -> None:
+        offer(new.text if new else None)
+
+    return Reflector(
+        Connection(api),
+        CONFIG_MAP,
+        project,
+        change,
+        namespace=target.namespace,
+        fields=f"metadata.name={target.name}",
+        on_failure=on_failure,
+        timing=timing,
+    )
 
 
 async def run_until(

@@ -9,10 +9,25 @@ from typing import Any, cast
 class ApiError(Exception):
     """The API server refused, or did not answer. Worth another try, with back-off."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, retry_after: float = 0.0) -> None:
+        """
+        Args:
+            status: of HTTP; 0: there was no answer.
+            message: what is wrong.
+            retry_after: seconds that the server asks to wait before the next try.
+        """
         super().__init__(f"{status}: {message}")
         self.status = status
         self.message = message
+        self.retry_after = retry_after
+
+
+class SilentError(ApiError):
+    """A connection has been silent for so long that it counts as lost."""
+
+
+class UnknownKindError(Exception):
+    """The API server does not know a kind that the operator cannot work without."""
 
 
 class NotFoundError(ApiError):
@@ -46,17 +61,19 @@ _WRONG_TYPE = "failed to create typed patch object"
 """Server-side apply answers 500 where a field has the wrong type."""
 
 
-def from_response(status: int, body: bytes) -> ApiError:
+def from_response(status: int, body: bytes, retry_after: str | None = None) -> ApiError:
     """The error of a response with a status of 400 or above."""
     said = _status(body)
     message = str(said.get("message") or body[:500].decode(errors="replace"))
+    # The header may also be a date, which the API server never sends.
+    pause = float(retry_after) if retry_after and retry_after.isdecimal() else 0.0
     if status == 404:
-        return NotFoundError(status, message)
+        return NotFoundError(status, message, pause)
     causes = (said.get("details") or {}).get("causes") or []
     if any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
-        return NamespaceTerminatingError(status, message)
+        return NamespaceTerminatingError(status, message, pause)
     rejected = status in _REJECTED or message.startswith(_WRONG_TYPE)
-    return (RejectedError if rejected else ApiError)(status, message)
+    return (RejectedError if rejected else ApiError)(status, message, pause)
 
 
 def _status(body: bytes) -> dict[str, Any]:

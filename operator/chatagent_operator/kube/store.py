@@ -1,43 +1,31 @@
-"""What is known of the cluster: what the watches brought, and what was written since.
+"""What is known of the cluster: what the reflectors report, and what was written since.
 
-A write is known before the watch reports it; without that, a look right after a write would see
-the old object and write again.
-
-A watch that lost its place (410 Gone) begins anew with a list, and of what was deleted in between
-kopf never learns: its indices go on holding it. An audit compares them with what there is.
+A write is known before its watch reports it; without that, a reconciliation right after a write
+would see the old object and write again. Indices are kept with each change; nothing is scanned.
 """
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 from chatagent_operator.api.group import KIND
+from chatagent_operator.core import names
 from chatagent_operator.core.names import Key
-from chatagent_operator.core.observed.objects import Child, Observed, content_digest, project
+from chatagent_operator.core.observed.objects import Child, Observed, project
 
 WATCH_LAG_SECONDS = 10.0
-"""How long a write is believed that no watch has reported."""
+"""How long a write is believed whose kind is not watched."""
 
-
-class Index(Protocol):
-    """A kopf index: several values for a key, one of each object that has it."""
-
-    def get(self, key: Any, default: Any = None, /) -> Iterable[Any] | None:
-        """The values of a key."""
-        ...
-
-    def __iter__(self) -> Iterator[Any]:
-        """The keys."""
-        ...
+Identity = tuple[str, str]
+"""Kind and name."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgentRecord:
-    """A ChatAgent as the watch brought it."""
+    """A ChatAgent as its watch reports it."""
 
     name: str
     uid: str
@@ -49,96 +37,115 @@ class AgentRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A ConfigMap that an agent may read documents or questions from."""
+class Labelled:
+    """An object with the operator's label."""
 
+    agent: Key | None
+    """The agent that it says it belongs to."""
+
+    kind: str
     name: str
     uid: str
     resource_version: int
-    digest: str
-    """Of its content."""
+    child: Child | None
+    """None: it is being deleted."""
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
-    """Everything that there was of a kind at one moment."""
+class Source:
+    """A ConfigMap, of which only the version is known."""
 
-    kind: str
-    namespace: str | None
-    """Where; None: everywhere."""
-
+    uid: str
     resource_version: int
-    """The moment: what was written later has a higher one."""
-
-    uids: frozenset[str]
-
-
-_Held = TypeVar("_Held", AgentRecord, Child, Source)
 
 
 class Store:
     """The one view of the cluster that decisions are made on."""
 
-    def __init__(self, agents: Index, sources: Index, children: Mapping[str, Index]) -> None:
-        self._agents = agents
-        self._sources = sources
-        self._children = children
+    def __init__(
+        self,
+        mark: Callable[[Key], object] = lambda key: None,
+        position: Callable[[str, str], int | None] = lambda kind, namespace: None,
+    ) -> None:
+        """
+        Args:
+            mark: is called with each agent for which something changed.
+            position: resource version up to which a kind has been seen in a namespace; None: it
+                is not watched there.
+        """
+        self._mark = mark
+        self._position = position
+        self._agents: dict[Key, AgentRecord] = {}
+        self._readers: dict[Key, set[Key]] = {}
+        self._children: dict[Key, dict[Identity, Child]] = {}
         self._statuses: dict[Key, AgentRecord] = {}
-        self._gone: dict[str, float] = {}
-        """By uid, the resource version at which an object was not there (any more)."""
+        self._written: dict[Key, dict[Identity, tuple[float, Child]]] = {}
 
-        self._written: dict[Key, dict[tuple[str, str], tuple[float, Child]]] = {}
+    # What the reflectors report.
 
-    def keys(self) -> list[Key]:
-        """Return the keys of all ChatAgents."""
-        return list(self._agents)
+    def agent_changed(self, key: Key, old: AgentRecord | None, new: AgentRecord | None) -> None:
+        """A ChatAgent is new, changed or gone."""
+        before, after = _sources_of(key, old), _sources_of(key, new)
+        for source in before - after:
+            self._readers[source].discard(key)
+            if not self._readers[source]:
+                del self._readers[source]
+        for source in after - before:
+            self._readers.setdefault(source, set()).add(key)
+        if new:
+            self._agents[key] = new
+        else:
+            del self._agents[key]
+            if key in self._statuses and old and self._statuses[key].uid == old.uid:
+                del self._statuses[key]
+        if _differ(old, new):
+            self._mark(key)
 
-    def agent(self, key: Key) -> AgentRecord | None:
-        """A ChatAgent; None where there is none (any more)."""
-        records: list[AgentRecord] = self._present(self._agents.get(key))
-        if not records:
-            self._statuses.pop(key, None)
-            self._written.pop(key, None)
-            return None
-        seen = records[-1]
-        written = self._statuses.get(key)
-        if (
-            written
-            and written.uid == seen.uid
-            and (written.resource_version > seen.resource_version)
-        ):
-            return written
-        self._statuses.pop(key, None)
-        return seen
+    def child_changed(self, key: Key, old: Labelled | None, new: Labelled | None) -> None:
+        """An object with the operator's label is new, changed or gone."""
+        if old and old.agent and old.child:
+            children = self._children.get(old.agent, {})
+            children.pop((old.kind, old.name), None)
+            if not children:
+                self._children.pop(old.agent, None)
+        if new and new.agent and new.child:
+            self._children.setdefault(new.agent, {})[new.kind, new.name] = new.child
+        if _differ(old, new):
+            for agent in {each.agent for each in (old, new) if each and each.agent}:
+                self._mark(agent)
 
-    def observed(self, key: Key) -> Observed:
-        """Everything known of an agent's children."""
-        namespace, _ = key
-        children: dict[tuple[str, str], Child] = {
-            (kind, child.name): child
-            for kind, index in self._children.items()
-            for child in self._present(index.get(key))
-        }
-        written = self._written.get(key, {})
-        for identity, (since, child) in list(written.items()):
-            seen = children.get(identity)
-            if seen and seen.resource_version >= child.resource_version:
+    def source_changed(self, key: Key) -> None:
+        """A ConfigMap is new, changed or gone, from which documents or questions may be read."""
+        for agent in self._readers.get(key, ()):
+            self._mark(agent)
+
+    def listed(self, kind: str, namespace: str | None, went_back: bool) -> None:
+        """A kind was listed as a whole: what was written and is not there any more is gone.
+
+        Args:
+            namespace: where; None: everywhere.
+            went_back: the versions of the list are lower than known ones: the cluster was restored
+                from a backup, and nothing that was written before counts.
+        """
+        if kind == KIND:
+            if went_back:
+                self._statuses.clear()
+            return
+        for key, written in list(self._written.items()):
+            if namespace not in (None, key[0]):
+                continue
+            for identity, (_, child) in list(written.items()):
+                if identity[0] != kind or not (went_back or self._is_known(key, child)):
+                    continue
                 del written[identity]
-            elif time.monotonic() - since > WATCH_LAG_SECONDS:
-                del written[identity]  # deleted by somebody before the watch ever saw it
-            else:
-                children[identity] = child
-        sources: list[Source] = self._present(self._sources.get(namespace))
-        return Observed(children, {each.name: each.digest for each in sources})
+                if identity not in self._children.get(key, {}):
+                    self._mark(key)
 
-    def readers(self, namespace: str, config_map: str) -> list[Key]:
-        """Agents that read documents or questions from a ConfigMap."""
-        return [
-            key
-            for key in self._agents
-            if key[0] == namespace
-            and any(_reads(agent, config_map) for agent in self._agents.get(key) or ())
-        ]
+    # What was written.
+
+    def wrote_agent(self, key: Key, body: Mapping[str, Any]) -> None:
+        """Remember a ChatAgent as the API server returned it from a write."""
+        self._statuses[key] = record(body)
 
     def wrote_child(self, key: Key, body: Mapping[str, Any]) -> None:
         """Remember an object as the API server returned it from a write."""
@@ -148,62 +155,52 @@ class Store:
             written[child.kind, child.name] = (time.monotonic(), child)
 
     def deleted_child(self, key: Key, kind: str, name: str) -> None:
-        """Forget a write to an object that is gone."""
+        """Forget a write to an object that was deleted."""
         self._written.get(key, {}).pop((kind, name), None)
 
-    def lost_agent(self, uid: str) -> None:
-        """Remember that a ChatAgent is gone, of which no watch may have told."""
-        self._gone[uid] = math.inf  # for good
+    # What decisions are made on.
 
-    def audit(self, listing: Listing) -> set[tuple[Key, str]]:
-        """Hide what the indices hold and the API server does not.
+    def keys(self) -> list[Key]:
+        """Return the keys of all ChatAgents."""
+        return list(self._agents)
 
-        Returns:
-            What was not hidden before: each agent that it matters to, and its name.
-        """
-        self._forget()
-        gone: set[str] = set()
-        found: set[tuple[Key, str]] = set()
-        for index in self._indices(listing.kind):
-            for key in index:
-                namespace = key if isinstance(key, str) else key[0]
-                if listing.namespace not in (None, namespace):
-                    continue
-                for held in self._present(index.get(key)):
-                    if held.uid in listing.uids:
-                        continue
-                    if held.resource_version >= listing.resource_version:
-                        continue  # it is younger than the list
-                    gone.add(held.uid)
-                    agents = self.readers(key, held.name) if isinstance(key, str) else [key]
-                    found.update((agent, held.name) for agent in agents)
-        self._gone |= dict.fromkeys(gone, listing.resource_version)
-        return found
+    def sources(self) -> list[Key]:
+        """The ConfigMaps that agents name, whether they exist or not."""
+        return list(self._readers)
 
-    def _indices(self, kind: str) -> list[Index]:
-        if kind == KIND:
-            return [self._agents]
-        return [self._children[kind], *([self._sources] if kind == "ConfigMap" else [])]
+    def agent(self, key: Key) -> AgentRecord | None:
+        """A ChatAgent; None where there is none (any more)."""
+        seen = self._agents.get(key)
+        written = self._statuses.get(key)
+        if seen is None:
+            self._statuses.pop(key, None)
+            self._written.pop(key, None)
+            return None
+        if written and written.uid == seen.uid and written.resource_version > seen.resource_version:
+            return written
+        self._statuses.pop(key, None)
+        return seen
 
-    def _present(self, held: Iterable[_Held] | None) -> list[_Held]:
-        """What is not known to be gone, the newest last: of two with one name it counts."""
-        there = [each for each in held or () if not self._is_gone(each.uid, each.resource_version)]
-        return sorted(there, key=lambda each: each.resource_version)
+    def observed(self, key: Key) -> Observed:
+        """Everything known of an agent's children; nothing of its documents."""
+        children = dict(self._children.get(key, {}))
+        written = self._written.get(key, {})
+        for identity, (since, child) in list(written.items()):
+            if self._is_outdated(key, child, since):
+                del written[identity]  # by now the watch has the last word
+            else:
+                children[identity] = child
+        return Observed(children)
 
-    def _is_gone(self, uid: str, resource_version: int) -> bool:
-        # What is written later is there again: an object that is given its labels back.
-        return resource_version < self._gone.get(uid, 0)
+    def _is_outdated(self, key: Key, written: Child, since: float) -> bool:
+        if self._position(written.kind, key[0]) is None:
+            return time.monotonic() - since > WATCH_LAG_SECONDS
+        return self._is_known(key, written)
 
-    def _forget(self) -> None:
-        """Forget what is gone from the indices too."""
-        if self._gone:
-            indices = [self._agents, self._sources, *self._children.values()]
-            held = {each.uid for index in indices for key in index for each in index.get(key) or ()}
-            self._gone = {uid: since for uid, since in self._gone.items() if uid in held}
-
-    def wrote_agent(self, key: Key, body: Mapping[str, Any]) -> None:
-        """Remember a ChatAgent as the API server returned it from a write."""
-        self._statuses[key] = record(body)
+    def _is_known(self, key: Key, written: Child) -> bool:
+        """Whether the watch has reported everything up to a write, so that it has the last word."""
+        position = self._position(written.kind, key[0])
+        return position is not None and position >= written.resource_version
 
 
 def record(body: Mapping[str, Any]) -> AgentRecord:
@@ -220,19 +217,49 @@ def record(body: Mapping[str, Any]) -> AgentRecord:
     )
 
 
-def source(body: Mapping[str, Any]) -> Source:
-    """A ConfigMap from its JSON."""
+def labelled(kind: str, body: Mapping[str, Any]) -> Labelled:
+    """An object with the operator's label from its JSON, which need not say its kind."""
     metadata = body["metadata"]
-    return Source(
+    agent = (metadata.get("labels") or {}).get(names.AGENT_LABEL)
+    return Labelled(
+        agent=(metadata.get("namespace") or "", agent) if agent else None,
+        kind=kind,
         name=metadata["name"],
         uid=metadata["uid"],
         resource_version=int(metadata["resourceVersion"]),
-        digest=content_digest(body),
+        child=project(kind, body),
     )
 
 
-def _reads(agent: AgentRecord, config_map: str) -> bool:
-    sources = (agent.spec.get("knowledge") or {}).get("sources") or []
-    analysis = (agent.spec.get("rollout") or {}).get("analysis") or {}
-    named = [*sources, analysis.get("evaluation") or {}]
-    return any((each.get("configMap") or {}).get("name") == config_map for each in named)
+def source(body: Mapping[str, Any]) -> Source:
+    """A ConfigMap from its metadata."""
+    metadata = body["metadata"]
+    return Source(metadata["uid"], int(metadata["resourceVersion"]))
+
+
+def _sources_of(key: Key, agent: AgentRecord | None) -> set[Key]:
+    """The ConfigMaps that an agent's spec names, whether or not the rest of it can be read."""
+    if agent is None:
+        return set()
+    sources = _get(agent.spec, "knowledge", "sources")
+    evaluation = _get(agent.spec, "rollout", "analysis", "evaluation")
+    each = [*(cast(list[Any], sources) if isinstance(sources, list) else []), evaluation]
+    found = (_get(one, "configMap", "name") for one in each)
+    return {(key[0], name) for name in found if isinstance(name, str)}
+
+
+def _get(value: Any, *path: str) -> Any:
+    for name in path:
+        value = cast(dict[str, Any], value).get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _differ(old: AgentRecord | Labelled | None, new: AgentRecord | Labelled | None) -> bool:
+    """Whether two versions of an object differ in anything that a decision depends on."""
+    if old is None or new is None or type(old) is not type(new):
+        return old is not new
+    version = new.resource_version
+    old = replace(old, resource_version=version)
+    if isinstance(old, Labelled) and old.child:
+        old = replace(old, child=replace(old.child, resource_version=version))
+    return old != new

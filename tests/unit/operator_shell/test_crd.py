@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from chatagent_operator.api.crd import files, manifest
+from chatagent_operator.api.crd import manifest
+from chatagent_operator.generate import build_files
 from tests.cluster.kubectl import ROOT
 
 Schema = dict[str, Any]
@@ -37,5 +38,5 @@ def test_every_field_is_explained_and_typed() -> None:
 
 
 def test_generated_files_are_current() -> None:
-    for path, text in files(ROOT).items():
+    for path, text in build_files(ROOT).items():
         assert path.read_text(encoding="utf-8") == text, f"{path}: run `make generate`"

@@ -110,12 +110,12 @@ async def test_a_write_that_waited_for_a_connection_is_not_sent_too_late(
 ) -> None:
     """As after a suspended machine: the fence ended, and no timer of the event loop has run."""
     api: Any = kube
-    api._api.rest_client.maxsize = 1
+    api._connect().connector._limit = 1
     fence.extend(clock() + 8)
     first = asyncio.create_task(kube.request("GET", SLOW))
     await _until(lambda: server.seen)
     second = asyncio.create_task(kube.request(method, "/a", body))
-    await _until(lambda: api._api.rest_client.pool_manager.connector._waiters)
+    await _until(lambda: api._connect().connector._waiters)
     clock.time += 60
     server.may_answer.set()
     with pytest.raises(NotLeaderError):

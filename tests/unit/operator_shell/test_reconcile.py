@@ -2,43 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from chatagent_operator.core import names
 from chatagent_operator.core.agent import Manifest
+from chatagent_operator.core.kinds import CHILDREN, Kind
 from chatagent_operator.core.names import Key
-from chatagent_operator.core.observed.objects import Child, project
 from chatagent_operator.core.observed.routes_in_force import Applied
 from chatagent_operator.core.requeue import ROUTE_SECONDS
 from chatagent_operator.core.writes import Apply, Create, Delete, DesiredObject, Scale
-from chatagent_operator.handlers import CHILDREN
 from chatagent_operator.kube import store
 from chatagent_operator.kube.errors import ApiError, NotLeaderError, RejectedError, StaleError
-from chatagent_operator.kube.store import Source, Store, record
+from chatagent_operator.kube.store import AgentRecord, Labelled, Store, labelled, record
 from chatagent_operator.metrics import Metrics
 from chatagent_operator.observe import Observer
 from chatagent_operator.reconcile import Reconciler
 from tests.unit.core.simulation import PLATFORM, Cluster, spec
 
 KEY = ("demo", "shop")
+NEW = {"uid": "", "resourceVersion": "0"}
+WATCHED = {kind.name for kind in CHILDREN}
 ROUTED = {"provider": "gateway-api", "parentRefs": [{"name": "public"}]}
-
-
-class Watched:
-    """What the watches bring, at once."""
-
-    def __init__(self, values: Callable[[], Iterable[Any]]) -> None:
-        self._values = values
-
-    def __iter__(self) -> Iterator[Key]:
-        return iter([KEY])
-
-    def get(self, key: Any, default: Any = None, /) -> list[Any]:
-        return [value for value in self._values() if value]
 
 
 class Kube:
@@ -76,6 +66,13 @@ class Kube:
     async def find(self, kind: str, namespace: str, name: str) -> Manifest | None:
         self._may("find", kind)
         return self.cluster.objects.get((kind, name))
+
+    async def list_labels(
+        self, kind: Kind, namespaces: Sequence[str]
+    ) -> list[tuple[Key, Mapping[str, str]]]:
+        self._may("list", kind.name)
+        bodies = [body for key, body in self.cluster.objects.items() if key[0] == kind.name]
+        return [(("demo", b["metadata"]["name"]), b["metadata"]["labels"]) for b in bodies]
 
     async def request(self, method: str, path: str) -> Manifest:
         return {"groups": []}
@@ -120,33 +117,73 @@ class Pods:
         return None
 
 
+class Documents:
+    """The ConfigMap that the agent reads."""
+
+    def __init__(self) -> None:
+        self.error: ApiError | None = None
+
+    async def digests(self, namespace: str, wanted: Iterable[str]) -> dict[str, str]:
+        if self.error:
+            raise self.error
+        return self.last_digests(namespace, wanted)
+
+    def last_digests(self, namespace: str, wanted: Iterable[str]) -> dict[str, str]:
+        return {name: "c0ffee" for name in wanted if name == "help"}
+
+
 class World:
     """One agent, its operator, and what both see."""
 
     def __init__(self, **changes: Any) -> None:
         self.cluster = Cluster(spec(**changes))
         self.kube = Kube(self.cluster)
-        agents = Watched(lambda: [record(self.kube.agent)])
-        children = {kind: Watched(partial(self._children, kind)) for kind in CHILDREN}
-        documents = Source("help", "uid-2", 1, "c0ffee")
-        view = Store(agents, {"demo": [documents]}, children)
+        self.marked: set[Key] = set()
+        self.view = Store(self.marked.add, self._position)
+        self.documents = Documents()
         fake = cast(Any, Pods(self.cluster))
         self.registry = CollectorRegistry()
         metrics = Metrics(self.registry)
         kube = cast(Any, self.kube)
         self._reconciler = Reconciler(
-            view, kube, Observer(view, kube, fake, fake, fake), fake, PLATFORM, metrics, self._now
+            self.view,
+            cast(Any, self.documents),
+            kube,
+            Observer(self.view, kube, fake, fake, fake),
+            fake,
+            PLATFORM,
+            metrics,
+            self._now,
         )
+        self._agent: AgentRecord | None = None
+        self._reported: dict[tuple[str, str], Labelled] = {}
 
-    def _children(self, kind: str) -> Iterable[Child | None]:
-        return (project(kind, body) for key, body in self.cluster.objects.items() if key[0] == kind)
+    def report(self) -> None:
+        """Let the watches report everything."""
+        agent = record(self.kube.agent)
+        if agent != self._agent:
+            self.view.agent_changed(KEY, self._agent, agent)
+            self._agent = agent
+        there = {
+            key: labelled(key[0], {**body, "metadata": NEW | body["metadata"]})
+            for key, body in self.cluster.objects.items()
+            if key[0] in WATCHED
+        }
+        for key in self._reported.keys() | there.keys():
+            old, new = self._reported.get(key), there.get(key)
+            if old != new:
+                self.view.child_changed((KEY[0], key[1]), old, new)
+        self._reported = there
+
+    def _position(self, kind: str, namespace: str) -> int | None:
+        return sys.maxsize if kind in WATCHED else None
 
     async def settle(self) -> float | None:
         """Look until nothing changes. Returns when the next look is due."""
         for _ in range(60):
             before = str((self.kube.agent, self.cluster.objects))
             try:
-                due = await self._reconciler.reconcile(KEY)
+                due = await self.look()
             except ApiError:
                 due = 1.0
             self.cluster.controllers()
@@ -155,7 +192,8 @@ class World:
         raise AssertionError("it never settles")
 
     async def look(self) -> float | None:
-        """Look once."""
+        """Reconcile once, after the watches have reported everything."""
+        self.report()
         return await self._reconciler.reconcile(KEY)
 
     async def change(self, **changes: Any) -> float | None:
@@ -220,6 +258,18 @@ async def test_a_route_of_before_that_cannot_be_read_is_looked_for_again(
     assert ("HTTPRoute", "shop") not in world.cluster.objects
 
 
+async def test_documents_that_cannot_be_read_are_not_missing(world: World) -> None:
+    job = [name for kind, name in world.cluster.objects if kind == "Job"]
+    world.documents.error = RejectedError(403, "you may not read configmaps")
+    await world.change(image="runtime:2")
+    assert [name for kind, name in world.cluster.objects if kind == "Job"] == job
+    assert not str(world.kube.agent["status"]).count("there is no ConfigMap")
+    assert world.kube.agent["status"]["observedGeneration"] == 1, "nothing was decided"
+    world.documents.error = None
+    await world.settle()
+    assert world.kube.agent["status"]["observedGeneration"] == 2
+
+
 async def test_a_status_that_was_written_since_is_not_replaced_by_an_older_one(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,3 +306,16 @@ async def test_a_status_of_a_later_operator_stops_nothing(world: World) -> None:
     status = world.kube.agent["status"]
     assert status["phase"] == "Ready"
     assert status["stableRevision"] != one
+
+
+async def test_an_abort_does_not_wait_for_documents_that_cannot_be_read() -> None:
+    world = World()
+    await world.settle()
+    await world.change(image="runtime:2")
+    two = world.kube.agent["status"]["canaryRevision"]
+    world.documents.error = ApiError(0, "no answer")
+    command = {"id": "1", "action": "abort"}
+    world.kube.agent["metadata"]["annotations"] = {names.COMMAND_ANNOTATION: json.dumps(command)}
+    await world.look()
+    assert world.kube.agent["status"]["failedRevision"] == two
+    assert two not in world.cluster.weights()

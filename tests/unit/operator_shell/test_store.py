@@ -1,7 +1,4 @@
-"""A write is known before the watch reports it, and a report wins once it is newer.
-
-And what no watch reported to be gone is hidden once an audit says so.
-"""
+"""A write is known before its watch reports it, and a report wins once it is newer."""
 
 from __future__ import annotations
 
@@ -10,28 +7,31 @@ from typing import Any
 import pytest
 
 from chatagent_operator.core import names
+from chatagent_operator.core.names import Key
 from chatagent_operator.core.observed.objects import project
 from chatagent_operator.kube import store as store_module
-from chatagent_operator.kube.store import Listing, Source, Store, record
+from chatagent_operator.kube.store import AgentRecord, Labelled, Store, labelled, record
 
 KEY = ("demo", "shop")
+FAQ = ("demo", "faq")
 
 
-def service(version: int, applied: str, uid: str = "s") -> dict[str, Any]:
+def service(version: int, applied: str, uid: str = "s", agent: str = "shop") -> dict[str, Any]:
     return {
         "kind": "Service",
         "metadata": {
             "name": "shop",
+            "namespace": "demo",
             "uid": uid,
             "resourceVersion": str(version),
-            "labels": names.labels("shop", names.ROLE_GATEWAY),
+            "labels": names.labels(agent, names.ROLE_GATEWAY),
             "annotations": {names.APPLIED_ANNOTATION: applied},
         },
         "spec": {"clusterIP": "10.96.0.1"},
     }
 
 
-def agent(version: int, stable: str | None, uid: str = "u") -> dict[str, Any]:
+def agent(version: int, stable: str | None = None, uid: str = "u", **spec: Any) -> dict[str, Any]:
     return {
         "metadata": {
             "name": "shop",
@@ -39,165 +39,230 @@ def agent(version: int, stable: str | None, uid: str = "u") -> dict[str, Any]:
             "generation": 1,
             "resourceVersion": str(version),
         },
-        "spec": {"knowledge": {"sources": [{"configMap": {"name": "faq"}}]}},
+        "spec": {"knowledge": {"sources": [{"configMap": {"name": "faq"}}]}} | spec,
         "status": {"stableRevision": stable},
     }
 
 
+def leaving(version: int) -> dict[str, Any]:
+    body = service(version, "old")
+    body["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    return body
+
+
 class Cluster:
-    """The indices as kopf fills them."""
+    """The reports of two reflectors: of ChatAgents and of Services."""
 
     def __init__(self) -> None:
-        self.agents: dict[Any, list[Any]] = {KEY: [record(agent(1, None))]}
-        self.services: dict[Any, list[Any]] = {}
-        self.config_maps: dict[Any, list[Any]] = {}
-        self.sources: dict[Any, list[Any]] = {}
-        children = {"Service": self.services, "ConfigMap": self.config_maps}
-        self.store = Store(self.agents, self.sources, children)
+        self.marked: list[Key] = []
+        self.position = 0
+        self.store = Store(self.marked.append, self._position)
+        self._agents: dict[Key, AgentRecord] = {}
+        self._service: Labelled | None = None
+        self.report_agent(agent(1))
 
-    def applied(self) -> str | None:
-        child = self.store.observed(KEY).get("Service", "shop")
+    def report_agent(self, body: dict[str, Any] | None, key: Key = KEY) -> None:
+        old, new = self._agents.pop(key, None), record(body) if body else None
+        self.marked.clear()
+        self.store.agent_changed(key, old, new)
+        if new:
+            self._agents[key] = new
+
+    def report(self, body: dict[str, Any] | None, position: int = 0) -> None:
+        new = labelled("Service", body) if body else None
+        self.position = new.resource_version if new else position
+        self.marked.clear()
+        self.store.child_changed(KEY, self._service, new)
+        self._service = new
+
+    def applied(self, key: Key = KEY) -> str | None:
+        child = self.store.observed(key).get("Service", "shop")
         return child.applied if child else None
 
-    def audit(
-        self, kind: str, version: int, *uids: str, namespace: str | None = None
-    ) -> set[tuple[Any, str]]:
-        return self.store.audit(Listing(kind, namespace, version, frozenset(uids)))
+    def stable(self) -> str | None:
+        seen = self.store.agent(KEY)
+        assert seen is not None
+        return seen.status["stableRevision"]
 
-    def gone(self) -> set[str]:
-        return set(self.store._gone)  # pyright: ignore[reportPrivateUsage]
+    def _position(self, kind: str, namespace: str) -> int | None:
+        return self.position if kind == "Service" else None
 
 
-def test_a_write_is_seen_at_once_until_the_watch_is_newer() -> None:
-    cluster = Cluster()
-    cluster.services[KEY] = [project("Service", service(3, "old"))]
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster()
+
+
+def test_a_write_is_seen_at_once_until_the_watch_is_newer(cluster: Cluster) -> None:
+    cluster.report(service(3, "old"))
     cluster.store.wrote_child(KEY, service(5, "new"))
     assert cluster.applied() == "new"
-    cluster.services[KEY] = [project("Service", service(4, "between"))]
+    cluster.report(service(4, "between"))
     assert cluster.applied() == "new"
-    cluster.services[KEY] = [project("Service", service(6, "later"))]
+    cluster.report(service(6, "later"))
     assert cluster.applied() == "later"
 
 
-def test_a_written_object_that_is_gone_is_not_believed_in(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    cluster = Cluster()
+def test_a_written_object_that_the_watch_has_gone_past_is_gone(cluster: Cluster) -> None:
+    cluster.store.wrote_child(KEY, service(5, "new"))
+    cluster.position = 4
+    assert cluster.applied() == "new", "the watch has not come to it yet, however long it takes"
+    cluster.position = 7
+    assert cluster.applied() is None
+
+
+def test_a_written_object_that_was_deleted_is_not_believed_in(cluster: Cluster) -> None:
     cluster.store.wrote_child(KEY, service(5, "new"))
     cluster.store.deleted_child(KEY, "Service", "shop")
     assert cluster.applied() is None
-    cluster.store.wrote_child(KEY, service(7, "again"))
+
+
+def test_a_write_of_a_kind_that_is_not_watched_is_believed_for_a_while(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    route = service(5, "new") | {"kind": "HTTPRoute"}
+    cluster.store.wrote_child(KEY, route)
+    assert cluster.store.observed(KEY).get("HTTPRoute", "shop")
     monkeypatch.setattr(store_module, "WATCH_LAG_SECONDS", -1)
-    assert cluster.applied() is None, "no watch has ever seen it"
+    assert not cluster.store.observed(KEY).get("HTTPRoute", "shop")
 
 
-def test_a_status_is_known_before_the_watch_brings_it() -> None:
-    cluster = Cluster()
+def test_a_status_is_known_before_the_watch_reports_it(cluster: Cluster) -> None:
     cluster.store.wrote_agent(KEY, agent(2, "a"))
-    seen = cluster.store.agent(KEY)
-    assert seen is not None
-    assert seen.status["stableRevision"] == "a"
-    cluster.agents[KEY] = [record(agent(3, "b"))]
-    seen = cluster.store.agent(KEY)
-    assert seen is not None
-    assert seen.status["stableRevision"] == "b"
-    del cluster.agents[KEY]
+    assert cluster.stable() == "a"
+    cluster.report_agent(agent(3, "b"))
+    assert cluster.stable() == "b"
+    cluster.report_agent(None)
     assert cluster.store.agent(KEY) is None
+
+
+def test_an_agent_that_was_recreated_has_nothing_of_the_status_that_was_written(
+    cluster: Cluster,
+) -> None:
+    cluster.store.wrote_agent(KEY, agent(9, "a"))
+    cluster.report_agent(None)
+    cluster.report_agent(agent(8, "b", uid="v"))
+    assert cluster.stable() == "b"
+    cluster.store.wrote_agent(KEY, agent(9, "a"))
+    assert cluster.stable() == "b"
 
 
 def test_objects_of_others_are_not_ours() -> None:
     foreign = service(1, "x")
     foreign["metadata"]["labels"][names.MANAGED_BY_LABEL] = "Helm"
     assert project("Service", foreign) is None
-    leaving = service(1, "x")
-    leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    assert project("Service", leaving) is None
+    assert project("Service", leaving(1)) is None
 
 
-def test_what_a_list_lacks_is_gone_and_is_told_once() -> None:
-    cluster = Cluster()
-    cluster.services[KEY] = [project("Service", service(3, "old"))]
-    assert cluster.audit("Service", 9, "s") == set()
-    assert cluster.applied() == "old"
-    assert cluster.audit("Service", 9) == {(KEY, "shop")}
+def test_a_deletion_is_known_and_marks_the_agent_each_time(cluster: Cluster) -> None:
+    cluster.report(service(3, "old"))
+    assert cluster.marked == [KEY]
+    cluster.report(leaving(4))
     assert cluster.applied() is None
-    assert cluster.audit("Service", 11) == set(), "it is known by now"
-    assert cluster.applied() is None
+    assert cluster.marked == [KEY]
+    cluster.report(leaving(5))
+    assert cluster.marked == [], "nothing that matters has changed"
+    cluster.report(None, position=6)
+    assert cluster.marked == [KEY], "now it can be created again"
 
 
-def test_what_is_younger_than_a_list_is_there() -> None:
-    cluster = Cluster()
-    cluster.services[KEY] = [project("Service", service(9, "new"))]
-    assert cluster.audit("Service", 8) == set()
+def test_a_change_that_no_decision_depends_on_marks_nobody(cluster: Cluster) -> None:
+    cluster.report(service(3, "old"))
+    cluster.report(service(4, "old"))
+    assert cluster.marked == []
+    cluster.report(service(5, "new"))
+    assert cluster.marked == [KEY]
+    cluster.report_agent(agent(2))
+    assert cluster.marked == []
+    cluster.report_agent(agent(3, "a"))
+    assert cluster.marked == [KEY]
+
+
+def test_of_two_with_one_name_the_newer_one_counts(cluster: Cluster) -> None:
+    cluster.report(service(3, "old", uid="old"))
+    cluster.report(None, position=6)
+    cluster.report(service(7, "new", uid="new"))
+    assert cluster.applied() == "new"
+    assert cluster.marked == [KEY]
+    cluster.store.wrote_child(KEY, service(5, "between", uid="old"))
     assert cluster.applied() == "new"
 
 
-def test_a_list_says_nothing_of_other_kinds_and_namespaces() -> None:
-    cluster = Cluster()
-    cluster.services[KEY] = [project("Service", service(3, "old"))]
-    cluster.audit("ConfigMap", 9)
-    cluster.audit("Service", 9, namespace="other")
-    assert cluster.applied() == "old"
-    cluster.audit("Service", 9, namespace="demo")
+def test_an_object_that_changes_its_agent_marks_both(cluster: Cluster) -> None:
+    other = ("demo", "other")
+    cluster.report(service(3, "x"))
+    cluster.report(service(4, "x", agent="other"))
+    assert sorted(cluster.marked) == sorted([KEY, other])
+    assert (cluster.applied(), cluster.applied(other)) == (None, "x")
+
+
+def test_an_object_that_lost_the_label_of_its_agent_is_nobodys(cluster: Cluster) -> None:
+    cluster.report(service(3, "x"))
+    body = service(4, "x")
+    del body["metadata"]["labels"][names.AGENT_LABEL]
+    cluster.report(body)
+    assert cluster.marked == [KEY]
     assert cluster.applied() is None
 
 
-def test_a_write_is_known_though_its_list_came_before_it() -> None:
-    cluster = Cluster()
+def test_a_list_says_what_was_written_and_is_gone(cluster: Cluster) -> None:
     cluster.store.wrote_child(KEY, service(5, "new"))
-    cluster.audit("Service", 9)
+    cluster.position = 9
+    cluster.marked.clear()
+    cluster.store.listed("Pod", None, went_back=False)
+    cluster.store.listed("Service", "other", went_back=False)
+    assert cluster.marked == [], "of another kind, or another namespace"
+    cluster.store.listed("Service", None, went_back=False)
+    assert cluster.marked == [KEY]
+    assert cluster.applied() is None
+
+
+def test_a_write_is_known_though_its_list_came_before_it(cluster: Cluster) -> None:
+    cluster.position = 4
+    cluster.store.wrote_child(KEY, service(5, "new"))
+    cluster.store.listed("Service", "demo", went_back=False)
     assert cluster.applied() == "new"
 
 
-def test_what_is_given_its_labels_back_is_there_again() -> None:
-    cluster = Cluster()
-    cluster.services[KEY] = [project("Service", service(3, "old"))]
-    cluster.audit("Service", 9)
-    cluster.services[KEY] = [project("Service", service(10, "again"))]
-    assert cluster.applied() == "again"
+def test_nothing_that_was_written_counts_in_a_cluster_restored_from_a_backup(
+    cluster: Cluster,
+) -> None:
+    cluster.store.wrote_child(KEY, service(50, "new"))
+    cluster.store.wrote_agent(KEY, agent(51, "a"))
+    cluster.position = 9
+    cluster.store.listed("Service", None, went_back=True)
+    cluster.store.listed("ChatAgent", None, went_back=True)
+    assert cluster.applied() is None
+    assert cluster.stable() is None
 
 
-@pytest.mark.parametrize("uids", [("old", "new"), ("new", "old")])
-def test_of_two_with_one_name_the_newer_one_counts(uids: tuple[str, str]) -> None:
-    cluster = Cluster()
-    versions = {"old": 3, "new": 7}
-    cluster.services[KEY] = [
-        project("Service", service(versions[uid], uid, uid=uid)) for uid in uids
-    ]
-    cluster.agents[KEY] = [record(agent(versions[uid], uid, uid=uid)) for uid in uids]
-    cluster.sources["demo"] = [Source("faq", uid, versions[uid], uid) for uid in uids]
-    for _ in range(2):
-        assert cluster.applied() == "new"
-        seen = cluster.store.agent(KEY)
-        assert seen is not None
-        assert seen.uid == "new"
-        assert cluster.store.observed(KEY).sources == {"faq": "new"}
-        for kind in ("Service", "ChatAgent", "ConfigMap"):
-            cluster.audit(kind, 9, "new")  # nothing changes
+def test_who_reads_a_config_map_is_marked(cluster: Cluster) -> None:
+    evaluation = {"analysis": {"evaluation": {"configMap": {"name": "questions"}}}}
+    cluster.report_agent(agent(2, rollout=evaluation))
+    cluster.report_agent(agent(2, uid="v"), ("other", "shop"))
+    cluster.marked.clear()
+    for name in ("faq", "questions", "unknown"):
+        cluster.store.source_changed(("demo", name))
+    assert cluster.marked == [KEY, KEY]
+    cluster.report_agent(agent(3, knowledge={"sources": []}))
+    cluster.marked.clear()
+    for name in ("faq", "questions"):
+        cluster.store.source_changed(("demo", name))
+    assert cluster.marked == [], "it is not read any more"
+    assert cluster.store.sources() == [("other", "faq")]
+    cluster.report_agent(None, ("other", "shop"))
+    assert cluster.store.sources() == []
 
 
-def test_a_ghost_agent_is_none() -> None:
-    cluster = Cluster()
-    assert cluster.audit("ChatAgent", 9) == {(KEY, "shop")}
-    assert cluster.store.agent(KEY) is None
-
-
-def test_who_reads_a_source_is_told_that_it_is_gone() -> None:
-    cluster = Cluster()
-    cluster.sources["demo"] = [Source("faq", "a", 3, "x"), Source("other", "b", 3, "y")]
-    assert cluster.audit("ConfigMap", 9) == {(KEY, "faq")}
-    assert cluster.store.observed(KEY).sources == {}
-
-
-def test_what_the_indices_have_dropped_is_forgotten() -> None:
-    cluster = Cluster()
-    cluster.store.lost_agent("u")
-    cluster.services[KEY] = [project("Service", service(3, "old"))]
-    cluster.audit("Service", 9)
-    assert cluster.gone() == {"u", "s"}
-    cluster.services.clear()
-    cluster.audit("Service", 10)
-    assert cluster.gone() == {"u"}, "a watch may yet bring the agent's last state"
-    cluster.agents.clear()
-    cluster.audit("Service", 11)
-    assert cluster.gone() == set()
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"knowledge": "all of it"},
+        {"knowledge": {"sources": {"configMap": {"name": "faq"}}}},
+        {"knowledge": {"sources": ["faq", None, {"configMap": "faq"}]}},
+        {"knowledge": None, "rollout": {"analysis": []}},
+    ],
+)
+def test_a_spec_of_another_version_breaks_no_index(cluster: Cluster, spec: dict[str, Any]) -> None:
+    cluster.report_agent(agent(2, **spec))
+    assert cluster.store.sources() == []

@@ -9,7 +9,7 @@ import yaml
 from chatagent_operator.api.conditions import ConditionType, Finding
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import PORT, Agent, Manifest, build_service_account
-from chatagent_operator.core.children.component import Component, Removal, desire
+from chatagent_operator.core.children.component import Component, Removal, desire_all
 from chatagent_operator.core.children.pod import CONFIG_FILE, CONFIG_PATH, RuntimePod
 from chatagent_operator.core.desired import DesiredState
 from chatagent_operator.core.observed.facts import DataFacts
@@ -27,7 +27,10 @@ class AgentPods(Component):
 
     def build_objects(self, state: DesiredState) -> Iterator[DesiredObject]:
         """Return the objects of every live revision."""
-        yield desire(build_service_account(state.agent, state.agent.name, self.role))
+        agent = state.agent
+        yield from desire_all(
+            agent, self.role, lambda: [build_service_account(agent, agent.name, self.role)]
+        )
         for revision in state.live:
             yield from self._build_revision(state, revision)
 

@@ -14,7 +14,7 @@ from chatagent_operator.core.agent import Agent, Manifest, Platform
 from chatagent_operator.core.children import stateful
 from chatagent_operator.core.children.component import (
     Component,
-    desire,
+    desire_all,
     find_workload_condition,
 )
 from chatagent_operator.core.desired import DesiredState
@@ -46,7 +46,8 @@ class Cache(Component):
     def build_objects(self, state: DesiredState) -> Iterator[DesiredObject]:
         """Return the objects of a managed Redis."""
         if settings := find_managed_redis(state.agent):
-            yield from map(desire, build_objects(state.agent, settings, state.view.platform))
+            build = partial(build_objects, state.agent, settings, state.view.platform)
+            yield from desire_all(state.agent, self.role, build)
 
     def build_secrets(self, state: DesiredState) -> Iterator[Create]:
         """Return the password of a new Redis, or of one whose Secret was deleted.

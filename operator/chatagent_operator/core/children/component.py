@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from typing import ClassVar
 
 from chatagent_operator.api.conditions import ConditionType, Finding
 from chatagent_operator.core import names
-from chatagent_operator.core.agent import Manifest
+from chatagent_operator.core.agent import Agent, Manifest
 from chatagent_operator.core.desired import DesiredState
 from chatagent_operator.core.observed.objects import Child
 from chatagent_operator.core.observed.trouble import Trouble
@@ -61,14 +60,29 @@ class Component:
 
 def desire(manifest: Manifest, *, is_weight: bool = False) -> DesiredObject:
     """Return an object whose digest is that of the whole manifest."""
-    content = json.loads(json.dumps(manifest))
     return DesiredObject(
         manifest["kind"],
         manifest["metadata"]["name"],
-        names.digest(content),
+        names.digest(manifest),
         lambda: manifest,
         is_weight=is_weight,
     )
+
+
+def desire_all(
+    agent: Agent, role: str, build: Callable[[], list[Manifest]]
+) -> Iterator[DesiredObject]:
+    """Return objects that depend on nothing but the agent and the platform.
+
+    Their digests are remembered with the agent: they are built again only to be written.
+    """
+    known = agent.digests.get(role)
+    if known is None:
+        known = agent.digests[role] = tuple(
+            (each["kind"], each["metadata"]["name"], names.digest(each)) for each in build()
+        )
+    for index, (kind, name, digest) in enumerate(known):
+        yield DesiredObject(kind, name, digest, lambda index=index: build()[index])
 
 
 def find_workload_condition(

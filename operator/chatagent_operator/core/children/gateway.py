@@ -7,6 +7,7 @@ it is an HTTPRoute for the cluster's Gateways.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from chatagent_operator.api.conditions import ConditionType, Finding
 from chatagent_operator.core import names
@@ -15,6 +16,7 @@ from chatagent_operator.core.children.component import (
     Component,
     Removal,
     desire,
+    desire_all,
     find_workload_condition,
 )
 from chatagent_operator.core.children.gateway_pods import build_stateful_set
@@ -41,7 +43,8 @@ class Gateway(Component):
             yield desire(build_http_route(agent, routes), is_weight=True)
         yield desire(_build_routes(agent, routes), is_weight=True)
         if has_own:
-            yield from map(desire, build_objects(agent, state.view.platform))
+            build = partial(build_objects, agent, state.view.platform)
+            yield from desire_all(agent, self.role, build)
 
     def find_condition(self, state: DesiredState) -> Finding:
         """Return whether the gateway is available, or the Gateways have accepted the route."""

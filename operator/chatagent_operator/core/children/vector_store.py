@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from chatagent_operator.api.conditions import ConditionType, Finding
 from chatagent_operator.api.v1alpha1 import ManagedStore
@@ -12,7 +13,7 @@ from chatagent_operator.core.children import stateful
 from chatagent_operator.core.children.component import (
     Component,
     Removal,
-    desire,
+    desire_all,
     find_workload_condition,
 )
 from chatagent_operator.core.desired import DesiredState
@@ -32,7 +33,8 @@ class VectorStore(Component):
     def build_objects(self, state: DesiredState) -> Iterator[DesiredObject]:
         """Return the objects of a managed store."""
         if settings := find_managed_store(state.agent):
-            yield from map(desire, build_objects(state.agent, settings, state.view.platform))
+            build = partial(build_objects, state.agent, settings, state.view.platform)
+            yield from desire_all(state.agent, self.role, build)
 
     def find_condition(self, state: DesiredState) -> Finding:
         """Return whether the store is available."""

@@ -83,7 +83,7 @@ class View:
     @cached_property
     def target(self) -> Revision:
         """The desired revision."""
-        return revisions.build_revision(self.agent.spec.versioned())
+        return self.agent.revision
 
     def find_revision(self, name: str | None) -> Revision | None:
         """Return a revision by its name; None if it does not exist or is invalid."""

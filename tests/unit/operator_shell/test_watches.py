@@ -1,0 +1,141 @@
+"""What is watched where, and that each report reaches the part that needs it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, cast
+
+from chatagent_operator.core import names
+from chatagent_operator.core.kinds import CHAT_AGENT, CHILDREN, CONFIG_MAP, REGISTRY
+from chatagent_operator.core.names import Key
+from chatagent_operator.kube import watches as watches_module
+from chatagent_operator.kube.reflector import Timing
+from chatagent_operator.kube.watches import OTHERS, OURS, Watches
+from tests.unit.operator_shell.api_server import ApiServer
+
+CONFIG_MAPS = CONFIG_MAP.path()
+PODS = REGISTRY["Pod"].path()
+OWN = {"labels": names.labels("shop", names.ROLE_GATEWAY)}
+
+
+class World:
+    """Two namespaces that are watched, and a third."""
+
+    def __init__(self, *namespaces: str) -> None:
+        self.server = ApiServer()
+        self.marked: list[Key] = []
+        timing = Timing(first_pause=0.001, last_pause=0.001)
+        self.watches = Watches(
+            cast(Any, self.server), namespaces, self.marked.append, timing=timing
+        )
+        for namespace in ("a", "b", "c"):
+            sources = [{"configMap": {"name": "faq"}}]
+            spec = {"knowledge": {"sources": sources}}
+            metadata: dict[str, Any] = {"generation": 1}
+            self.server.put(CHAT_AGENT.path(), namespace, "shop", metadata=metadata, spec=spec)
+            self.server.put(CONFIG_MAPS, namespace, "faq", data={"a.md": namespace})
+            self.server.put(PODS, namespace, "pod", metadata=dict(OWN))
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        tasks = [asyncio.create_task(each) for each in self.watches.run()]
+        try:
+            async with asyncio.timeout(10):
+                await self.watches.wait_until_synced()
+                yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.001)
+
+    def pods(self, namespace: str) -> set[str]:
+        return {name for _, name in self.watches.store.observed((namespace, "shop")).children}
+
+
+async def test_everything_is_watched_everywhere() -> None:
+    world = World()
+    async with world.running():
+        assert set(world.watches.store.keys()) == {(each, "shop") for each in "abc"}
+        assert world.pods("c") == {"pod"}
+    assert len(world.server.requests) == len(CHILDREN) + 2
+    selectors = {
+        (request.path, request.query.get("labelSelector")): request.accept
+        for request in world.server.requests
+    }
+    for kind in CHILDREN:
+        assert selectors.pop((kind.path(), OURS)) == "application/json"
+    assert "PartialObjectMetadata" in selectors.pop((CONFIG_MAPS, OTHERS))
+    assert set(selectors) == {(CHAT_AGENT.path(), None)}
+
+
+async def test_only_some_namespaces_are_watched() -> None:
+    world = World("a", "b")
+    async with world.running():
+        assert set(world.watches.store.keys()) == {("a", "shop"), ("b", "shop")}
+        assert (world.pods("a"), world.pods("c")) == ({"pod"}, set())
+        assert len(await world.watches.sources.digests("b", ["faq"])) == 1
+    assert {request.namespace for request in world.server.requests} == {"a", "b"}
+
+
+async def test_a_config_map_with_the_operators_label_is_a_source_too() -> None:
+    world = World()
+    metadata = {"labels": {names.MANAGED_BY_LABEL: names.MANAGED_BY}}
+    world.server.put(CONFIG_MAPS, "a", "faq", metadata=metadata, data={"a.md": "one"})
+    async with world.running():
+        seen = world.watches.sources._find(("a", "faq"))  # pyright: ignore[reportPrivateUsage]
+        assert seen
+        world.marked.clear()
+        world.server.put(CONFIG_MAPS, "a", "faq", metadata=metadata, data={"a.md": "two"})
+        await world.until(lambda: ("a", "shop") in world.marked)
+
+
+async def test_a_write_that_the_watch_went_past_is_gone() -> None:
+    world = World()
+    async with world.running():
+        written = world.server.put(PODS, "a", "new", metadata=dict(OWN)) | {"kind": "Pod"}
+        world.server.delete(PODS, "a", "new")
+        world.watches.store.wrote_child(("a", "shop"), written)
+        assert world.pods("a") == {"pod", "new"}
+        await world.until(lambda: world.pods("a") == {"pod"})
+
+
+async def test_contents_are_listed_where_there_are_many(monkeypatch: Any) -> None:
+    monkeypatch.setattr(watches_module, "MOST_READ_ONE_BY_ONE", 2)
+    world = World()
+    async with world.running():
+        watched = len(world.server.requests)
+        await world.watches.read_sources()
+        for namespace in "abc":
+            assert await world.watches.sources.digests(namespace, ["faq"])
+        (listed,) = world.server.requests[watched:]
+        assert listed.accept == "application/json"
+        await world.watches.read_sources()
+        assert len(world.server.requests) == watched + 1, "they are known"
+
+
+async def test_nothing_is_known_of_contents_after_a_restore_from_a_backup() -> None:
+    world = World()
+    backup = dict(world.server.objects), world.server.version
+    world.server.put(CONFIG_MAPS, "a", "faq", data={"a.md": "new"})
+    for _ in range(5):
+        world.server.progress()
+    async with world.running():
+        new = await digest(world)
+        world.server.restore(*backup)
+        await world.until(lambda: not world.watches.sources.is_known(("a", "faq")))
+        assert await digest(world) != new
+
+
+async def digest(world: World) -> str:
+    find = world.watches.sources._find  # pyright: ignore[reportPrivateUsage]
+    assert find(("a", "faq"))
+    body = world.server.objects[CONFIG_MAPS, "a", "faq"]
+    return world.watches.sources.remember(("a", "faq"), body)
