@@ -57,12 +57,12 @@ class Agent:
     digests: dict[str, tuple[tuple[str, str, str], ...]] = field(
         default_factory=dict[str, tuple[tuple[str, str, str], ...]], compare=False, repr=False
     )
-    """Kind, name and digest of objects that depend on nothing but the agent and the platform, by
-    role: remembered, since they are the same in each reconciliation."""
+    """Kind, name and digest of objects that depend only on the agent and the platform, by role:
+    cached, because they are the same in each reconciliation."""
 
     @cached_property
     def revision(self) -> Revision:
-        """The revision that the spec desires."""
+        """The desired revision."""
         return revisions.build_revision(self.spec.versioned())
 
     def child(

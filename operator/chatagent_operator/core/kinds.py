@@ -19,14 +19,14 @@ DELETE = ("delete",)
 
 
 class Scope(StrEnum):
-    """Where the operator may deal with a kind: which role of the chart holds its verbs."""
+    """Scope of the verbs of a kind: which role of the chart contains them."""
 
     AGENTS = "agents"
     """In the namespaces of the agents."""
     CLUSTER = "cluster"
-    """In every namespace, also where the agents' namespaces are limited."""
+    """In every namespace, even if the agents' namespaces are limited."""
     OPERATOR = "operator"
-    """In the operator's own namespace; the chart limits the rights by name."""
+    """In the operator's own namespace; the chart restricts the rules by name."""
 
 
 @dataclass(frozen=True, slots=True)
