@@ -42,7 +42,7 @@ def main() -> None:
             namespaces=settings.namespaces,
             standalone=True,
             stop_flag=stopped,
-            identity=cast(Any, socket.gethostname()),  # kopf asks for a user's name: none is there
+            identity=cast(Any, socket.gethostname()),  # the default is a user's name: there is none
             liveness_endpoint=f"http://0.0.0.0:{settings.probe_port}/healthz",
         )
     if shell.failure:

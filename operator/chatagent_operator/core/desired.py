@@ -123,13 +123,19 @@ class DesiredState:
     @cached_property
     def evaluation(self) -> Evaluation | None:
         """The evaluation whose Job should exist."""
-        asked = self.view.evaluation
-        if asked is None or asked.missing or self.status.canary_revision != asked.canary:
+        evaluation = self.view.evaluation
+        if (
+            evaluation is None
+            or evaluation.missing
+            or self.status.canary_revision != evaluation.canary
+        ):
             return None
-        if self.observed.get("Job", asked.job):
-            return asked  # it is not deleted because a pod became unready
-        can_reply = asked.canary in self.view.ready and self.view.count_available(asked.stable.name)
-        return asked if can_reply and not self.status.rollout.approved_weight else None
+        if self.observed.get("Job", evaluation.job):
+            return evaluation  # it is not deleted because a pod became unready
+        can_reply = evaluation.canary in self.view.ready and self.view.count_available(
+            evaluation.stable.name
+        )
+        return evaluation if can_reply and not self.status.rollout.approved_weight else None
 
     @property
     def quality(self) -> EvaluationStatus:

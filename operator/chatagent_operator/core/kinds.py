@@ -19,14 +19,14 @@ DELETE = ("delete",)
 
 
 class Scope(StrEnum):
-    """Where the operator may deal with a kind: which role of the chart holds its verbs."""
+    """Scope of the verbs of a kind: which role of the chart contains them."""
 
     AGENTS = "agents"
     """In the namespaces of the agents."""
     CLUSTER = "cluster"
-    """In every namespace, also where the agents' namespaces are limited."""
+    """In every namespace, even if the agents' namespaces are limited."""
     OPERATOR = "operator"
-    """In the operator's own namespace; the chart limits the rights by name."""
+    """In the operator's own namespace; the chart restricts the rules by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,10 @@ class Kind:
     """Verbs that the operator needs."""
 
     subresources: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """Subresources and what the operator may do with them."""
+    """Subresources, and the verbs that the operator needs."""
 
     optional_verbs: tuple[str, str] | None = None
-    """A value of the chart, and the verb that the operator has where it is true."""
+    """A value of the chart, and the verb that the operator has if it is true."""
 
     scope: Scope = Scope.AGENTS
     why: str = ""

@@ -70,10 +70,10 @@ def ingestion(agent: str, content: str) -> str:
     return f"{agent}-ingest-{content}"
 
 
-def evaluation(agent: str, asked: str) -> str:
+def evaluation(agent: str, content: str) -> str:
     """Name of the Job that asks two revisions the same questions, and of the ConfigMap with its
     report."""
-    return f"{agent}-eval-{asked}"
+    return f"{agent}-eval-{content}"
 
 
 def labels(agent: str, role: str, revision: str | None = None) -> dict[str, str]:

@@ -106,6 +106,6 @@ def _find_window(state: DesiredState) -> str | None:
 def _join_events(
     ours: tuple[EventRecord, ...], others: tuple[EventRecord, ...]
 ) -> tuple[EventRecord, ...]:
-    """Return all Events but those that repeat the message of another one."""
+    """Return all Events except those that repeat the message of another one."""
     messages = {event.message for event in ours}
     return ours + tuple(event for event in others if event.message not in messages)

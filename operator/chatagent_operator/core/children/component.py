@@ -72,7 +72,7 @@ def desire(manifest: Manifest, *, is_weight: bool = False) -> DesiredObject:
 def desire_all(
     agent: Agent, role: str, build: Callable[[], list[Manifest]]
 ) -> Iterator[DesiredObject]:
-    """Return objects that depend on nothing but the agent and the platform.
+    """Return objects that depend only on the agent and the platform.
 
     Their digests are remembered with the agent: they are built again only to be written.
     """

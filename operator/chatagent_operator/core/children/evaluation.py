@@ -39,13 +39,13 @@ class Evaluations(Component):
 
     def build_objects(self, state: DesiredState) -> Iterator[DesiredObject]:
         """Return the Job while it is needed."""
-        if asked := state.evaluation:
-            pod = RuntimePod.for_revision(asked.stable, state.view)
+        if evaluation := state.evaluation:
+            pod = RuntimePod.for_revision(evaluation.stable, state.view)
             yield DesiredObject(
                 "Job",
-                asked.job,
-                names.digest([asked.job, *pod.inputs]),
-                lambda: build_job(asked, pod),
+                evaluation.job,
+                names.digest([evaluation.job, *pod.inputs]),
+                lambda: build_job(evaluation, pod),
                 is_replaceable=True,
             )
 

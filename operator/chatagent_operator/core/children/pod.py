@@ -153,7 +153,7 @@ def find_gpu_taints(resources: ResourceRequirements) -> list[str]:
     NVIDIA's resources have many names (`nvidia.com/gpu`, `nvidia.com/mig-1g.5gb`), their nodes one
     taint; others name the taint like the resource.
     """
-    asked = [name for name, amount in resources.limits.items() if str(amount) != "0"]
-    nvidia = {"nvidia.com/gpu" for name in asked if name.startswith("nvidia.com/")}
-    others = {name for name in asked if "/" in name and "gpu" in name}
+    requested = [name for name, amount in resources.limits.items() if str(amount) != "0"]
+    nvidia = {"nvidia.com/gpu" for name in requested if name.startswith("nvidia.com/")}
+    others = {name for name in requested if "/" in name and "gpu" in name}
     return sorted(nvidia | {name for name in others if not name.startswith("nvidia.com/")})

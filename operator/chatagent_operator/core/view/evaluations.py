@@ -68,13 +68,13 @@ def find_evaluation(
     settings = agent.spec.rollout.analysis.evaluation
     if settings is None:
         return None
-    asked = settings.config_map or settings.persistent_volume_claim
+    questions = settings.config_map or settings.persistent_volume_claim
     content = sources.get(settings.config_map.name) if settings.config_map else None
     # Neither min nor maxDecrease: they judge the counts, which stay the same.
     key = [
         canary.name,
         stable.name,
-        asked.model_dump(mode="json") if asked else None,
+        questions.model_dump(mode="json") if questions else None,
         content,
         settings.timeout,
         attempt,
