@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chatagent_operator.core.agent import Platform
+from chatagent_operator.core.children import COMPONENTS
 
 
 class SettingsError(ValueError):
@@ -62,12 +63,10 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
             raise SettingsError(f"{name} must be a port from 1 to 65535, not {text!r}")
         return int(text)
 
+    images = sorted({name for component in COMPONENTS for name in component.images})
     return Settings(
         platform=Platform(
-            operator_image=needed("OPERATOR_IMAGE"),
-            haproxy_image=needed("HAPROXY_IMAGE"),
-            chroma_image=needed("CHROMA_IMAGE"),
-            redis_image=needed("REDIS_IMAGE"),
+            images={name: needed(f"{name.upper()}_IMAGE") for name in ("operator", *images)},
             gpu_runtime_class=environment.get("GPU_RUNTIME_CLASS") or None,
             cluster_domain=environment.get("CLUSTER_DOMAIN") or "cluster.local",
             image_pull_secrets=words("IMAGE_PULL_SECRETS"),

@@ -83,7 +83,7 @@ SAME_NAME = [{"name": "a", "configMap": {"name": "x"}}, {"name": "a", "configMap
         (
             {"vectorStore": {"engine": "weaviate"}},
             "spec.vectorStore",
-            "engine weaviate requires external",
+            "this engine requires external",
         ),
         (
             {"pipeline": {"retrieval": {"vectorStore": "chroma://x"}}},

@@ -8,9 +8,12 @@ from pydantic import BaseModel
 
 from chatagent_operator.api.group import GROUP, KIND, PLURAL, VERSION
 from chatagent_operator.api.status import ChatAgentStatus
-from chatagent_operator.api.v1alpha1 import MAX_NAME_LENGTH, ChatAgentSpec
+from chatagent_operator.api.v1alpha1 import MANAGED_ENGINES, MAX_NAME_LENGTH, ChatAgentSpec
 
 Schema = dict[str, Any]
+
+_RESERVED = ("gateway", "routes", *MANAGED_ENGINES, "redis")
+"""Ends of the names of children."""
 
 _ROOT_RULES = [
     {
@@ -25,9 +28,10 @@ _ROOT_RULES = [
     },
     {
         "rule": "self.metadata.name != 'default' && !self.metadata.name.matches("
-        "'-(gateway|routes|chroma|redis|[0-9a-f]{8})$')",
-        "message": "metadata.name must not be default nor end in -gateway, -routes, -chroma, "
-        "-redis or eight hexadecimal digits, since objects of other agents have such names",
+        f"'-({'|'.join(_RESERVED)}|[0-9a-f]{{8}})$')",
+        "message": "metadata.name must not be default nor end in "
+        f"{', '.join(f'-{name}' for name in _RESERVED)} or eight hexadecimal digits, since "
+        "objects of other agents have such names",
     },
 ]
 

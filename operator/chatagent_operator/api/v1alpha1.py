@@ -86,6 +86,11 @@ class VolumeSettings(ConfigModel):
     """StorageClass of the volume. Default: the default StorageClass of the cluster."""
 
 
+MANAGED_ENGINES = ("chroma",)
+"""Engines of which the operator runs a server: beside it each has its image, its address in
+`core.servers` and its container in `core.children.vector_store`."""
+
+
 class ManagedStore(ConfigModel):
     """A Chroma server that the operator runs for this agent."""
 
@@ -320,9 +325,10 @@ class ChatAgentSpec(VersionedSpec):
                         "message": "managed and external are mutually exclusive; set only one",
                     },
                     {
-                        "rule": "!has(self.engine) || self.engine == 'chroma' "
-                        "|| has(self.external)",
-                        "message": "engine weaviate requires external: a managed store is Chroma",
+                        "rule": "!has(self.engine) || has(self.external) || "
+                        f"self.engine in {list(MANAGED_ENGINES)}",
+                        "message": "this engine requires external: a managed store is "
+                        f"{' or '.join(MANAGED_ENGINES)}",
                     },
                     {
                         "rule": "has(self.external) || has(oldSelf.external) || "

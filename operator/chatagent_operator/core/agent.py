@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -34,10 +35,9 @@ RESTRICTED_CONTAINER: Manifest = {
 class Platform:
     """Settings of the operator's installation that apply to every agent."""
 
-    operator_image: str
-    haproxy_image: str
-    chroma_image: str
-    redis_image: str
+    images: Mapping[str, str]
+    """By the names that components give them, beside `operator`."""
+
     gpu_runtime_class: str | None = None
     cluster_domain: str = "cluster.local"
     image_pull_secrets: tuple[str, ...] = ()

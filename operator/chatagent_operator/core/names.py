@@ -55,9 +55,9 @@ def routes(agent: str) -> str:
     return f"{agent}-routes"
 
 
-def vector_store(agent: str) -> str:
+def vector_store(agent: str, engine: str = "chroma") -> str:
     """Name of the StatefulSet and headless Service of the managed store."""
-    return f"{agent}-chroma"
+    return f"{agent}-{engine}"
 
 
 def redis(agent: str) -> str:

@@ -24,7 +24,7 @@ from chatagent_operator.core.plan import Plan, plan
 from chatagent_operator.core.rollout.commands import Command, Unreadable
 from chatagent_operator.core.writes import Apply, Create, Delete, Scale, Write
 
-PLATFORM = Platform("operator:1", "haproxy:1", "chroma:1", "redis:1")
+PLATFORM = Platform({name: f"{name}:1" for name in ("operator", "haproxy", "chroma", "redis")})
 
 
 def spec(image: str = "runtime:1", **changes: Any) -> dict[str, Any]:

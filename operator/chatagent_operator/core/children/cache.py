@@ -42,6 +42,7 @@ class Cache(Component):
     role = names.ROLE_CACHE
     order = 50
     reports_trouble = True
+    images = ("redis",)
 
     def build_objects(self, state: DesiredState) -> Iterator[DesiredObject]:
         """Return the objects of a managed Redis."""
@@ -104,7 +105,7 @@ def build_objects(agent: Agent, settings: ManagedRedis, platform: Platform) -> l
     reference = {"name": name, "key": PASSWORD_KEY}
     container: Manifest = {
         "name": "redis",
-        "image": platform.redis_image,
+        "image": platform.images["redis"],
         "command": ["sh", "-c", _START, "redis-server"],
         "args": _arguments(settings),
         "env": [{"name": "REDISCLI_AUTH", "valueFrom": {"secretKeyRef": reference}}],

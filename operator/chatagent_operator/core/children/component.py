@@ -37,6 +37,9 @@ class Component:
     reports_trouble: ClassVar[bool] = False
     """Whether trouble of its pods makes the agent Degraded."""
 
+    images: ClassVar[tuple[str, ...]] = ()
+    """Names of the images that its pods run. The chart sets each as `NAME_IMAGE`."""
+
     def build_objects(self, state: DesiredState) -> Iterable[DesiredObject]:
         """Return the desired objects."""
         return ()

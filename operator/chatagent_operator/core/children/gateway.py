@@ -34,6 +34,7 @@ class Gateway(Component):
     role = names.ROLE_GATEWAY
     order = 40
     reports_trouble = True
+    images = ("haproxy",)
 
     def build_objects(self, state: DesiredState) -> Iterator[DesiredObject]:
         """Return the objects, the routes first: they roll a revision back."""

@@ -95,7 +95,7 @@ def _build_haproxy(platform: Platform, settings: GatewaySettings) -> Manifest:
     ending, ended = (f"{_find_folder(settings)}/{name}" for name in (ENDING_FILE, ENDED_FILE))
     return {
         "name": "haproxy",
-        "image": platform.haproxy_image,
+        "image": platform.images["haproxy"],
         "imagePullPolicy": platform.image_pull_policy,
         "command": ["/bin/sh", "-c", _START.format(ending=ending, config=config)],
         "env": [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
@@ -137,7 +137,7 @@ def _build_haproxy(platform: Platform, settings: GatewaySettings) -> Manifest:
 def _build_sidecar(agent: Agent, platform: Platform, settings: GatewaySettings) -> Manifest:
     return {
         "name": "sync",
-        "image": platform.operator_image,
+        "image": platform.images["operator"],
         "imagePullPolicy": platform.image_pull_policy,
         "command": ["python3", "-m", "chatagent_operator.gateway.sync"],
         "env": [

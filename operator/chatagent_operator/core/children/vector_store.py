@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from chatagent_operator.api.conditions import ConditionType, Finding
-from chatagent_operator.api.v1alpha1 import ManagedStore
+from chatagent_operator.api.v1alpha1 import MANAGED_ENGINES, ManagedStore
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Agent, Manifest, Platform
 from chatagent_operator.core.children import stateful
@@ -29,6 +29,7 @@ class VectorStore(Component):
     role = names.ROLE_VECTOR_STORE
     order = 10
     reports_trouble = True
+    images = MANAGED_ENGINES
 
     def build_objects(self, state: DesiredState) -> Iterator[DesiredObject]:
         """Return the objects of a managed store."""
@@ -54,8 +55,7 @@ class VectorStore(Component):
 
     def judge_removal(self, child: Child, state: DesiredState) -> Removal:
         """Keep the server until every pod uses the store that replaces it."""
-        is_server = child.name == names.vector_store(state.agent.name)
-        return Removal.KEEP if is_server and not state.has_moved else Removal.NOW
+        return Removal.NOW if state.has_moved else Removal.KEEP
 
 
 COMPONENT = VectorStore()
@@ -67,7 +67,7 @@ def build_objects(agent: Agent, settings: ManagedStore, platform: Platform) -> l
     port = str(STORE_PORT)
     container: Manifest = {
         "name": "chroma",
-        "image": platform.chroma_image,
+        "image": platform.images["chroma"],
         "command": ["chroma"],
         "args": ["run", "--host", "0.0.0.0", "--port", port, "--path", "/data"],  # noqa: S104
         "env": [
