@@ -97,7 +97,7 @@ async def test_the_operator_knows_where_the_agent_is(front: ContourFront, stable
         (
             {"parentRefs": [{"name": "nowhere", "namespace": "projectcontour"}]},
             "GatewayNotFound",
-            "there is no Gateway projectcontour/nowhere",
+            "Gateway projectcontour/nowhere does not exist",
         ),
         (
             {
