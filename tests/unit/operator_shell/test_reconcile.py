@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,12 +18,13 @@ from chatagent_operator.core.names import Key
 from chatagent_operator.core.observed.routes_in_force import Applied
 from chatagent_operator.core.requeue import ROUTE_SECONDS
 from chatagent_operator.core.writes import Apply, Create, Delete, DesiredObject, Scale
+from chatagent_operator.execute import MAX_WRITES, Executor
 from chatagent_operator.kube import store
 from chatagent_operator.kube.errors import ApiError, NotLeaderError, RejectedError, StaleError
 from chatagent_operator.kube.store import AgentRecord, Labelled, Store, labelled, record
 from chatagent_operator.metrics import Metrics
 from chatagent_operator.observe import Observer
-from chatagent_operator.reconcile import Reconciler
+from chatagent_operator.reconcile import STATUS_SECONDS, Reconciler
 from tests.unit.core.simulation import PLATFORM, Cluster, spec
 
 KEY = ("demo", "shop")
@@ -139,6 +141,8 @@ class World:
         self.cluster = Cluster(spec(**changes))
         self.kube = Kube(self.cluster)
         self.marked: set[Key] = set()
+        self.seconds = 0.0
+        """What the clock that times writes of details shows."""
         self.view = Store(self.marked.add, self._position)
         self.documents = Documents()
         fake = cast(Any, Pods(self.cluster))
@@ -154,6 +158,7 @@ class World:
             PLATFORM,
             metrics,
             self._now,
+            lambda: self.seconds,
         )
         self._agent: AgentRecord | None = None
         self._reported: dict[tuple[str, str], Labelled] = {}
@@ -191,8 +196,13 @@ class World:
                 return due
         raise AssertionError("it never settles")
 
+    async def reconcile(self) -> float | None:
+        """Reconcile once, at the same time."""
+        return await self._reconciler.reconcile(KEY)
+
     async def look(self) -> float | None:
-        """Reconcile once, after the watches have reported everything."""
+        """Reconcile once, a while later, after the watches have reported everything."""
+        self.seconds += STATUS_SECONDS
         self.report()
         return await self._reconciler.reconcile(KEY)
 
@@ -319,3 +329,84 @@ async def test_an_abort_does_not_wait_for_documents_that_cannot_be_read() -> Non
     await world.look()
     assert world.kube.agent["status"]["failedRevision"] == two
     assert two not in world.cluster.weights()
+
+
+async def test_details_of_a_status_are_written_together(world: World) -> None:
+    redis = world.cluster.objects["StatefulSet", "shop-redis"]["status"]
+
+    async def report(available: int) -> float | None:
+        redis["availableReplicas"] = available
+        world.report()
+        return await world.reconcile()
+
+    ready = world.kube.agent["status"]
+    assert await report(0) is None
+    starting = world.kube.agent["status"]
+    assert starting != ready, "the first one is written at once"
+    world.seconds += 1
+    assert await report(1) == STATUS_SECONDS - 1
+    assert world.kube.agent["status"] == starting
+    world.seconds += STATUS_SECONDS - 1
+    assert await world.reconcile() is None
+    assert world.kube.agent["status"] != starting
+
+
+async def test_a_decision_is_written_at_once(world: World) -> None:
+    world.cluster.spec["image"] = "runtime:2"
+    world.kube.agent["metadata"]["generation"] += 1
+    world.report()
+    await world.reconcile()
+    assert world.kube.agent["status"]["canaryRevision"]
+
+
+async def test_one_list_says_which_agents_have_a_route() -> None:
+    world = World()
+    asked: list[tuple[str, str]] = []
+    world.kube.refuse = lambda verb, kind: asked.append((verb, kind))
+    await world.settle()
+    await world.settle()
+    assert asked.count(("list", "HTTPRoute")) == 1
+    assert ("find", "HTTPRoute") not in asked
+
+
+async def test_routes_that_cannot_be_listed_are_asked_for_again() -> None:
+    world = World()
+    error = ApiError(0, "no answer")
+    world.kube.refuse = lambda verb, kind: error if verb == "list" else None
+    assert await world.settle() == ROUTE_SECONDS
+    assert world.kube.agent["status"]["phase"] == "Ready", "nothing waits for it"
+    world.kube.refuse = lambda verb, kind: None
+    assert await world.settle() is None
+
+
+async def let_tasks_run() -> None:
+    """Let every task run until it waits for something outside of this process."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_weights_do_not_wait_for_objects_of_other_agents() -> None:
+    started: list[str] = []
+    may_end = asyncio.Event()
+
+    class Slow:
+        async def apply(self, manifest: Manifest, digest: str, force: bool) -> Manifest:
+            started.append(manifest["metadata"]["name"])
+            await may_end.wait()
+            return manifest
+
+    def desired(name: str, is_weight: bool) -> Apply:
+        body = {"kind": "ConfigMap", "metadata": {"name": name}}
+        return Apply(DesiredObject("ConfigMap", name, "", lambda: body, is_weight=is_weight), True)
+
+    executor = Executor(Store(), cast(Any, Slow()), Metrics(CollectorRegistry()))
+    many = tuple(desired(f"object-{n}", is_weight=False) for n in range(2 * MAX_WRITES))
+    bulk = asyncio.create_task(executor.execute(("demo", "other"), many))
+    await let_tasks_run()
+    assert len(started) == MAX_WRITES, "more writes only wait in the API server"
+    weights = asyncio.create_task(executor.execute(KEY, (desired("weights", is_weight=True),)))
+    await let_tasks_run()
+    assert started[MAX_WRITES:] == ["weights"]
+    may_end.set()
+    await asyncio.gather(bulk, weights)
+    assert len(started) == 2 * MAX_WRITES + 1
