@@ -13,6 +13,7 @@ STORE_PORT = 8000
 REDIS_PORT = 6379
 PASSWORD_KEY = "password"  # noqa: S105  a key, not a password
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_MANAGED_STORE, _MANAGED_REDIS = ManagedStore(), ManagedRedis()
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,13 @@ def find_servers(agent: Agent, platform: Platform) -> Servers:
 def find_managed_store(agent: Agent) -> ManagedStore | None:
     """Return the settings of the managed store; None where it is external."""
     store = agent.spec.vector_store
-    return None if store.external else store.managed or ManagedStore()
+    return None if store.external else store.managed or _MANAGED_STORE
 
 
 def find_managed_redis(agent: Agent) -> ManagedRedis | None:
     """Return the settings of the managed Redis; None where it is external."""
     redis = agent.spec.redis
-    return None if redis.external else redis.managed or ManagedRedis()
+    return None if redis.external else redis.managed or _MANAGED_REDIS
 
 
 def _find_store(agent: Agent, platform: Platform) -> Store:
