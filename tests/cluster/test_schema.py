@@ -173,9 +173,9 @@ def test_a_wrong_field_is_named(
         ("1shop", "begin with a letter"),
         ("a.b", "lower-case"),
         ("default", "must not be default"),
-        ("shop-gateway", "another agent's objects"),
-        ("shop-redis", "another agent's objects"),
-        ("shop-0123abcd", "another agent's objects"),
+        ("shop-gateway", "objects of other agents"),
+        ("shop-redis", "objects of other agents"),
+        ("shop-0123abcd", "objects of other agents"),
     ],
 )
 def test_a_name_that_children_cannot_have(namespace: Kubectl, name: str, wanted: str) -> None:

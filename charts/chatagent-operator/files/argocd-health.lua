@@ -19,7 +19,7 @@ local function is(aspect, value)
 end
 
 if spec.suspend then
-  return health("Suspended", "spec.suspend is true: reconciliation is suspended")
+  return health("Suspended", "spec.suspend is true, so the agent is not reconciled; set it to false to continue")
 end
 if is("Accepted", "False") then
   return health("Degraded", conditions.Accepted.message)

@@ -142,6 +142,9 @@ class Connection:
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise ApiError(0, f"{method} {path}: {error or type(error).__name__}") from error
         finally:
+            # A stream that is left has no end to wait for, nor has its TLS session.
+            if response.connection and response.connection.transport:
+                response.connection.transport.abort()
             response.close()
         if rest:
             yield rest
