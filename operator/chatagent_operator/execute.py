@@ -8,8 +8,9 @@ import secrets
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from chatagent_operator.core.kinds import Wave
 from chatagent_operator.core.names import Key
-from chatagent_operator.core.writes import Apply, Create, Delete, Scale, Wave, Write
+from chatagent_operator.core.writes import Apply, Create, Delete, Scale, Write
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.errors import ApiError, NamespaceTerminatingError, RejectedError
 from chatagent_operator.kube.store import Store

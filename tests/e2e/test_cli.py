@@ -77,7 +77,7 @@ def test_a_rollout_as_a_person_sees_it(agent: AgentUnderTest) -> None:
     assert "resumed" in done(agent, "resume", NAME)
     assert "aborted" in done(agent, "abort", NAME)
     until(lambda: agent.status.get("failedRevision") == second, "the abort")
-    assert "started" in done(agent, "retry", NAME)
+    assert "retried" in done(agent, "retry", NAME)
     agent.await_weight(5)
     done(agent, "promote", NAME, "--full")
     until(lambda: agent.status["stableRevision"] == second, "the promotion")

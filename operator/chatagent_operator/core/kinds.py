@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 from chatagent_operator.api import group as agents
 from chatagent_operator.core.observed import facts
@@ -27,6 +27,18 @@ class Scope(StrEnum):
     """In every namespace, even if the agents' namespaces are limited."""
     OPERATOR = "operator"
     """In the operator's own namespace; the chart restricts the rules by name."""
+
+
+class Wave(IntEnum):
+    """Writes of one wave do not depend on each other; a wave begins when the previous one ended."""
+
+    WEIGHTS = 0
+    """Objects that move conversations, so that an abort waits for nothing."""
+    FIRST = 1
+    """What other objects refer to: Secrets, and Roles, which the API server reads for bindings."""
+    REFERENCES = 2
+    """What pods refer to."""
+    WORKLOADS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +69,8 @@ class Kind:
     """Whether an object that is no longer desired is deleted. Otherwise it stays until its agent
     is deleted."""
 
-    is_workload: bool = False
-    """Whether it creates pods, so that the objects that they refer to are written first."""
+    wave: Wave = Wave.REFERENCES
+    """When it is written."""
 
     read_facts: Callable[[facts.Body], facts.Facts] | None = None
     """Reads the facts that are kept beside the metadata. None: there are none."""
@@ -117,13 +129,13 @@ REGISTRY: Mapping[str, Kind] = {
              (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True,
              read_facts=facts.read_revision),
         Kind("Deployment", "apps", "v1", "deployments",
-             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True, is_workload=True,
+             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True, wave=Wave.WORKLOADS,
              read_facts=facts.read_workload),
         EVENT,
         GATEWAY,
         HTTP_ROUTE,
         Kind("Job", "batch", "v1", "jobs",
-             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True, is_workload=True,
+             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True, wave=Wave.WORKLOADS,
              read_facts=facts.read_job),
         LEASE,
         Kind("Pod", "", "v1", "pods", READ, subresources=(("log", ("get",)),),
@@ -131,7 +143,7 @@ REGISTRY: Mapping[str, Kind] = {
              is_watched=True, read_facts=facts.read_pod),
         Kind("PodDisruptionBudget", "policy", "v1", "poddisruptionbudgets",
              (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True),
-        Kind("Role", _RBAC, "v1", "roles", (*READ, *WRITE), is_watched=True),
+        Kind("Role", _RBAC, "v1", "roles", (*READ, *WRITE), is_watched=True, wave=Wave.FIRST),
         Kind("RoleBinding", _RBAC, "v1", "rolebindings", (*READ, *WRITE), is_watched=True),
         SECRET,
         Kind("Service", "", "v1", "services",
@@ -139,7 +151,7 @@ REGISTRY: Mapping[str, Kind] = {
              read_facts=facts.read_service),
         Kind("ServiceAccount", "", "v1", "serviceaccounts", (*READ, *WRITE), is_watched=True),
         Kind("StatefulSet", "apps", "v1", "statefulsets",
-             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True, is_workload=True,
+             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True, wave=Wave.WORKLOADS,
              read_facts=facts.read_workload),
     )
 }  # fmt: skip

@@ -4,21 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum
 
 from chatagent_operator.core.agent import Manifest
-from chatagent_operator.core.kinds import REGISTRY
-
-
-class Wave(IntEnum):
-    """Writes of one wave do not depend on each other. A wave starts when the previous one ends."""
-
-    WEIGHTS = 0
-    """Objects that move conversations, so that nothing delays an abort."""
-    SECRETS = 1
-    REFERENCES = 2
-    """Objects that pods refer to."""
-    WORKLOADS = 3
+from chatagent_operator.core.kinds import REGISTRY, Wave
 
 
 @dataclass(frozen=True)
@@ -51,7 +39,7 @@ class DesiredObject:
         """The wave in which it is written."""
         if self.is_weight:
             return Wave.WEIGHTS
-        return Wave.WORKLOADS if REGISTRY[self.kind].is_workload else Wave.REFERENCES
+        return REGISTRY[self.kind].wave
 
 
 @dataclass(frozen=True)
@@ -103,7 +91,7 @@ class Create:
     render: Callable[[str], Manifest]
     """Renders the manifest with the secret."""
 
-    wave: Wave = Wave.SECRETS
+    wave: Wave = Wave.FIRST
 
 
 Write = Apply | Create | Scale | Delete
