@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections import defaultdict
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -19,6 +20,8 @@ from chatagent_operator.metrics import Metrics
 PASSWORD_BYTES = 24
 MAX_WRITES = 24
 """Writes in progress at the same time. More of them only wait in the API server."""
+MAX_WRITES_OF_NAMESPACE = 16
+"""Of them, those of one namespace: a slow admission webhook there must not stop the others."""
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +46,9 @@ class Executor:
         self._metrics = metrics
         # Weights wait for weights only: an abort is not behind the objects of other agents.
         self._slots = {wave: asyncio.Semaphore(MAX_WRITES) for wave in (Wave.WEIGHTS, None)}
+        self._shares: defaultdict[str, asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(MAX_WRITES_OF_NAMESPACE)
+        )
 
     async def execute(self, key: Key, writes: tuple[Write, ...]) -> Result:
         """Write the waves one after the other, each at once.
@@ -91,8 +97,12 @@ class Executor:
                 raise error
 
     async def _try(self, key: Key, write: Write) -> None:
-        async with self._slots[Wave.WEIGHTS if write.wave is Wave.WEIGHTS else None]:
-            await self._write(key, write)
+        if write.wave is Wave.WEIGHTS:
+            async with self._slots[Wave.WEIGHTS]:
+                await self._write(key, write)
+        else:
+            async with self._shares[key[0]], self._slots[None]:
+                await self._write(key, write)
 
     async def _write(self, key: Key, write: Write) -> None:
         namespace, _ = key

@@ -98,15 +98,20 @@ class Shell:
         for watch in (*self._watches.run(), self._complete_view()):
             self._keep_running(watch)
 
-        def list_agents() -> list[Key]:
+        async def list_agents() -> list[Key]:
             observer.reset()  # another leader may have written meanwhile
-            return store.keys()
+            if election is None:
+                return store.keys()
+            agents = await self._kube.list_agents(self._settings.namespaces)
+            for key, body in agents.items():
+                store.wrote_agent(key, body)
+            return list(agents)
 
         election = make_election(self._kube, candidacy, fence) if candidacy and fence else None
         self._leadership = Leadership(
             election, self._queue, self._analyst, list_agents, self._metrics
         )
-        self._leadership.begin(self._complete, self._stopped.set)
+        self._leadership.begin(self._complete, self._fail)
         # kopf would first cancel its own tasks, and the standby would wait for this replica
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._resign)
@@ -139,13 +144,16 @@ class Shell:
 
         def ended(task: asyncio.Task[None]) -> None:
             if not task.cancelled():
-                self.failure = task.exception() or RuntimeError("a task of the operator ended")
-                _log.critical("the operator ends: %s", self.failure, exc_info=self.failure)
-                self._stopped.set()
+                self._fail(task.exception() or RuntimeError("a task of the operator ended"))
 
         task = asyncio.create_task(work)
         task.add_done_callback(ended)
         self._tasks.append(task)
+
+    def _fail(self, error: BaseException) -> None:
+        self.failure = error
+        _log.critical("the operator ends: %s", error, exc_info=error)
+        self._stopped.set()
 
     async def _token(self, key: Key, reference: SecretKeyRef) -> str | None:
         return await self._kube.secret(key[0], reference.name, reference.key)

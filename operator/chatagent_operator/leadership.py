@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 from chatagent_operator.core.names import Key
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.election import Election
+from chatagent_operator.kube.errors import ApiError
 from chatagent_operator.kube.fence import Fence, read_clock
 from chatagent_operator.kube.lease import Lease
 from chatagent_operator.metrics import Metrics
@@ -23,6 +24,9 @@ GRACE_SECONDS = 0.5
 """How long work in progress may continue when the operator is stopped, before it is cancelled.
 
 Another replica does it again: what is cut off harms as little as a killed process does."""
+
+LIST_RETRY_SECONDS = 1.0
+"""Between two tries of a new leader to list the ChatAgents."""
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +47,7 @@ class Leadership:
         election: Election | None,
         queue: KeyedQueue[Key],
         measuring: Measuring,
-        known: Callable[[], Iterable[Key]],
+        list_agents: Callable[[], Awaitable[Iterable[Key]]],
         metrics: Metrics,
     ) -> None:
         """
@@ -51,18 +55,20 @@ class Leadership:
             election: None: this is the only replica, and always the leader.
             queue: paused.
             measuring: stopped with the queue; reconciling starts it.
-            known: returns the agents that a new leader must reconcile.
+            list_agents: returns the agents that a new leader must reconcile, as they are now.
             metrics: reports whether this replica leads.
         """
         self._election = election
         self._queue = queue
         self._measuring = measuring
-        self._known = known
+        self._list_agents = list_agents
+        self._starting: asyncio.Task[None] | None = None
         self._metrics = metrics
         self._task: asyncio.Task[None] | None = None
+        self._fail: Callable[[BaseException], object] = lambda error: None
         self._is_resigning = False
 
-    def begin(self, complete: asyncio.Event, fail: Callable[[], object]) -> None:
+    def begin(self, complete: asyncio.Event, fail: Callable[[BaseException], object]) -> None:
         """Compete for the lead in the background.
 
         Args:
@@ -70,13 +76,13 @@ class Leadership:
             fail: called where an error of the operator's own ended that; the process must end.
         """
 
-        def ended(task: asyncio.Task[None]) -> None:
-            if not task.cancelled() and (error := task.exception()):
-                _log.critical("the election ended, and with it this process", exc_info=error)
-                fail()
-
+        self._fail = fail
         self._task = asyncio.create_task(self._run(complete))
-        self._task.add_done_callback(ended)
+        self._task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            self._fail(error)
 
     async def resign(self) -> None:
         """Finish or cancel the work in progress, then let another replica lead. May be repeated."""
@@ -100,13 +106,30 @@ class Leadership:
     def _start(self) -> None:
         if self._is_resigning:
             return
-        for key in self._known():  # the previous leader may have died half-way
+        self._metrics.set_leader(True)
+        self._starting = asyncio.create_task(self._reconcile_all())
+        self._starting.add_done_callback(self._end)
+
+    async def _reconcile_all(self) -> None:
+        """Start the queue with every agent: the previous leader may have died half-way, and the
+        watches of this replica may be behind what it wrote."""
+        while True:
+            try:
+                keys = await self._list_agents()
+                break
+            except ApiError as error:
+                _log.warning("the ChatAgents cannot be listed, trying again: %s", error)
+                await asyncio.sleep(LIST_RETRY_SECONDS)
+        for key in keys:
             self._queue.mark(key)
         self._queue.start()
-        self._metrics.set_leader(True)
 
     async def _stop(self, grace: float = 0) -> None:
         self._metrics.set_leader(False)
+        if self._starting:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
+            self._starting = None
         await self._queue.pause(grace)
         await self._measuring.close()
 

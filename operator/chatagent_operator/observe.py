@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from chatagent_operator.api.status import ChatAgentStatus
@@ -15,6 +16,7 @@ from chatagent_operator.core.observed.http_route import NOT_INSTALLED
 from chatagent_operator.core.observed.objects import Child, Observed, project
 from chatagent_operator.core.observed.routes_in_force import Applied
 from chatagent_operator.core.observed.trouble import Trouble
+from chatagent_operator.core.requeue import ROUTE_SECONDS
 from chatagent_operator.core.view.view import read_routes
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.errors import ApiError
@@ -36,6 +38,7 @@ class Observer:
         gateways: Gateways,
         analyst: Analyst,
         namespaces: Sequence[str] = (),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`namespaces`: where there are agents; empty: everywhere."""
         self._store = store
@@ -46,11 +49,14 @@ class Observer:
         self._namespaces = namespaces
         self._routed: set[Key] | None = None
         """Agents that may have an HTTPRoute, if of a previous provider. None: not known yet."""
-        self._listing = asyncio.Lock()
+        self._clock = clock
+        self._listing: tuple[float, asyncio.Task[set[Key]]] | None = None
+        """The newest list, and when it began. One that failed is not tried again at once."""
 
     def reset(self) -> None:
         """Forget what another leader may have changed."""
-        self._routed = None
+        self._routed = self._listing = None
+        self._gateways.reset()
 
     def forget(self, key: Key) -> None:
         """Forget an agent that was deleted."""
@@ -109,13 +115,23 @@ class Observer:
 
     async def _find_routed(self) -> set[Key]:
         """Return the agents that may have an HTTPRoute: most clusters have none, or lack the kind,
-        and one list is cheaper than a question for each agent."""
-        async with self._listing:
-            if self._routed is None:
-                found = await self._kube.list_labels(HTTP_ROUTE, self._namespaces)
-                agents = ((key, labels.get(names.AGENT_LABEL)) for key, labels in found)
-                self._routed = {(key[0], agent) for key, agent in agents if agent}
+        and one list is cheaper than a question for each agent.
+
+        Raises:
+            ApiError: they cannot be listed, or could not be a moment ago.
+        """
+        if self._routed is not None:
             return self._routed
+        listing = self._listing
+        if listing is None or self._clock() - listing[0] >= ROUTE_SECONDS:
+            listing = self._listing = self._clock(), asyncio.create_task(self._list_routed())
+        return await asyncio.shield(listing[1])
+
+    async def _list_routed(self) -> set[Key]:
+        found = await self._kube.list_labels(HTTP_ROUTE, self._namespaces)
+        agents = ((key[0], labels.get(names.AGENT_LABEL)) for key, labels in found.items())
+        self._routed = {(namespace, agent) for namespace, agent in agents if agent}
+        return self._routed
 
     async def _ask_route(self, agent: Agent, known: Observed) -> tuple[Applied, Child | None]:
         try:

@@ -17,6 +17,7 @@ from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core import names, reporting
 from chatagent_operator.core.agent import Agent, Platform
 from chatagent_operator.core.children.evaluation import build_report
+from chatagent_operator.core.kinds import Wave
 from chatagent_operator.core.names import Key
 from chatagent_operator.core.observed.objects import Observed
 from chatagent_operator.core.plan import Plan, plan
@@ -125,8 +126,8 @@ class Reconciler:
             return None
         command = parse_command(record.annotations.get(names.COMMAND_ANNOTATION))
         named = _sources_of(agent.spec)
-        if _is_urgent(agent, command, previous):
-            # What hangs or cannot be read must not be waited for.
+        is_urgent = _is_urgent(agent, command, previous)
+        if is_urgent:  # what hangs or cannot be read must not be waited for
             observed = self._store.observed(key)
             sources = self._sources.last_digests(key[0], named)
         else:
@@ -134,7 +135,10 @@ class Reconciler:
             observed = await self._observer.observe(key, agent, previous)
         observed = replace(observed, sources=sources)
         made = self._plan(agent, previous, observed, command, {})
-        result = await self._executor.execute(key, made.writes)
+        writes = made.writes
+        if is_urgent:  # all else is decided on a whole picture, which comes next
+            writes = tuple(write for write in writes if write.wave is Wave.WEIGHTS)
+        result = await self._executor.execute(key, writes)
         if result.rejected:
             made = self._plan(agent, previous, observed, command, result.rejected)
         self._measure(key, agent, observed, made)
@@ -143,13 +147,18 @@ class Reconciler:
             status = reporting.report_invalid(
                 previous, record.generation, invalid, self._now(), reconciled=status
             )
+            # Not that it is accepted, as the last readable spec is.
+            events = tuple(event for event in events if event.reason != ConditionType.ACCEPTED)
             found = reporting.find_events(previous, status)
             events += tuple(event for event in found if event not in events)
-        wait = await self._report(key, record, previous, status, events)
+        has_failed = bool(result.rejected or result.failure)
+        wait = await self._report(key, record, previous, status, events, at_once=has_failed)
         if result.failure:
             raise result.failure
         if result.rejected:
             return REJECTED_RETRY_SECONDS  # nothing is deleted while its successor is rejected
+        if is_urgent:
+            return 0.0
         await self._executor.delete(key, made.deletions)
         due = [wait, made.requeue_after]
         if made.unstored_report and not await self._store_report(key, agent, made.unstored_report):
@@ -225,6 +234,8 @@ class Reconciler:
         previous: ChatAgentStatus,
         status: ChatAgentStatus,
         events: tuple[EventRecord, ...],
+        *,
+        at_once: bool = False,
     ) -> float | None:
         """Write the status if it changed, then the Events. One that is lost is not repeated.
 
@@ -232,7 +243,8 @@ class Reconciler:
         """
         if status != previous:
             since = self._clock() - self._reported.get(key, -STATUS_SECONDS)
-            if since < STATUS_SECONDS and not events and _differ_in_details(previous, status):
+            may_wait = since < STATUS_SECONDS and not events and not at_once
+            if may_wait and _differ_in_details(previous, status):
                 return STATUS_SECONDS - since
             try:
                 body = await self._kube.write_status(

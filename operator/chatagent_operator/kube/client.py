@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from chatagent_operator.api.group import API_VERSION, KIND
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Manifest
-from chatagent_operator.core.kinds import REGISTRY, Kind
+from chatagent_operator.core.kinds import CHAT_AGENT, REGISTRY, Kind
 from chatagent_operator.core.rollout.decision import EventRecord
 from chatagent_operator.kube.connection import TIMEOUT_SECONDS, Connection
 from chatagent_operator.kube.errors import NotFoundError, RejectedError, StaleError
@@ -90,27 +90,44 @@ class Kube(Connection):
 
     async def list_labels(
         self, kind: Kind, namespaces: Sequence[str]
-    ) -> list[tuple[names.Key, Mapping[str, str]]]:
-        """List namespace, name and labels of the operator's own objects of a kind that is not
-        watched; none where the cluster lacks the kind.
+    ) -> dict[names.Key, Mapping[str, str]]:
+        """List the labels of the operator's own objects of a kind that is not watched, by namespace
+        and name; none where the cluster lacks the kind.
 
         Args:
             namespaces: where; empty: everywhere.
         """
         selector = f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}"
-        found: list[tuple[names.Key, Mapping[str, str]]] = []
+        try:
+            found = await self._list(kind, namespaces, _ONLY_METADATA, labelSelector=selector)
+        except NotFoundError:
+            return {}
+        return {key: item["metadata"].get("labels") or {} for key, item in found.items()}
+
+    async def list_agents(self, namespaces: Sequence[str]) -> dict[names.Key, Manifest]:
+        """List the ChatAgents as they are now, by namespace and name.
+
+        Args:
+            namespaces: where; empty: everywhere.
+        """
+        return await self._list(CHAT_AGENT, namespaces)
+
+    async def _list(
+        self,
+        kind: Kind,
+        namespaces: Sequence[str],
+        accept: str = "application/json",
+        **selectors: str,
+    ) -> dict[names.Key, Manifest]:
+        found: dict[names.Key, Manifest] = {}
         for namespace in namespaces or (None,):
-            query = {"labelSelector": selector, "limit": str(PAGE)}
+            query = {"limit": str(PAGE), **selectors}
             while True:
                 path = f"{kind.path(namespace)}?{urlencode(query)}"
-                try:
-                    page = await self.request("GET", path, accept=_ONLY_METADATA)
-                except NotFoundError:
-                    return []
+                page = await self.request("GET", path, accept=accept)
                 for item in page["items"] or []:
                     metadata = item["metadata"]
-                    key = metadata["namespace"], metadata["name"]
-                    found.append((key, metadata.get("labels") or {}))
+                    found[metadata["namespace"], metadata["name"]] = item
                 if not (following := page["metadata"].get("continue")):
                     break
                 query["continue"] = following

@@ -21,6 +21,8 @@ from chatagent_operator.kube.errors import ApiError, NotLeaderError, SilentError
 from chatagent_operator.kube.fence import Fence, finish
 
 TIMEOUT_SECONDS = 15.0
+USER_AGENT = "chatagent-operator"
+"""By which audit logs name it."""
 
 Json = dict[str, Any]
 
@@ -178,6 +180,7 @@ class Connection:
                 timeout=limit,
                 proxy=self._api.configuration.proxy,
                 proxy_headers=self._api.configuration.proxy_headers,
+                server_hostname=self._api.configuration.tls_server_name or None,
             )
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise self._unanswered(method, path, error) from error
@@ -188,6 +191,7 @@ class Connection:
             connector = aiohttp.TCPConnector(limit=0, ssl=self._api.rest_client.ssl_context)
             self._session = aiohttp.ClientSession(
                 connector=connector,
+                headers={"User-Agent": USER_AGENT},
                 trust_env=bool(getproxies()),
                 trace_configs=[self._fence.trace()] if self._fence else None,
             )

@@ -54,6 +54,10 @@ class Gateways:
         self._behind[key] = since
         return combine_answers(answers, {name: now - then for name, then in since.items()})
 
+    def reset(self) -> None:
+        """Forget since when pods lag: nobody looked while another replica led."""
+        self._behind.clear()
+
     def forget(self, key: Key) -> None:
         """Forget the lagging pods of an agent whose gateway is not waited for any more."""
         self._behind.pop(key, None)

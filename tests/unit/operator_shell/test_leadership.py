@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from chatagent_operator import leadership
 from chatagent_operator.core.names import Key
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.election import Election, Timing
@@ -55,20 +56,32 @@ class Replica:
         self.may_finish.set()
         self.measures_no_more = asyncio.Event()
         self.failed = asyncio.Event()
+        self.lists = 0
+        self.list_errors: list[ApiError] = []
         self.queue: KeyedQueue[Key] = KeyedQueue(self._reconcile, paused=True)
         election = None
         if kube:
             lease = Lease(kube, "system", "operator", read_clock)
             election = Election(lease, "system/operator", identity, fence, TIMING)
         self.leadership = Leadership(
-            election, self.queue, self, lambda: KNOWN, Metrics(self.registry)
+            election, self.queue, self, self._list_agents, Metrics(self.registry)
         )
         self.complete = asyncio.Event()
 
     def begin(self) -> None:
         """Compete."""
         self.complete.set()
-        self.leadership.begin(self.complete, self.failed.set)
+        self.leadership.begin(self.complete, self.fail)
+
+    def fail(self, error: BaseException) -> None:
+        """In the place of what ends the process."""
+        self.failed.set()
+
+    async def _list_agents(self) -> list[Key]:
+        self.lists += 1
+        if self.list_errors:
+            raise self.list_errors.pop()
+        return KNOWN
 
     @property
     def leads(self) -> bool:
@@ -176,13 +189,25 @@ async def test_a_replica_does_not_compete_before_its_view_is_complete(
         fence = Fence()
         kube = connect(url, fence)
         replica = Replica(kube, fence, "a")
-        replica.leadership.begin(replica.complete, replica.failed.set)
+        replica.leadership.begin(replica.complete, replica.fail)
         await asyncio.sleep(0.1)
         assert api_server.server.lease is None
         replica.complete.set()
         await replica.looks.get()
         await replica.leadership.resign()
         await kube.close()
+
+
+async def test_a_new_leader_begins_with_a_list_however_often_it_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(leadership, "LIST_RETRY_SECONDS", 0)
+    replica = Replica(None, Fence(), "a")
+    replica.list_errors = [ApiError(0, "no answer"), ApiError(500, "later")]
+    replica.begin()
+    assert sorted([await replica.looks.get() for _ in KNOWN]) == sorted(KNOWN)
+    assert replica.lists == 3
+    await replica.leadership.resign()
 
 
 async def test_a_single_replica_leads_without_a_lease() -> None:

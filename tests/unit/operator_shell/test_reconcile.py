@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -17,6 +18,7 @@ from chatagent_operator.core.kinds import CHILDREN, Kind
 from chatagent_operator.core.names import Key
 from chatagent_operator.core.observed.routes_in_force import Applied
 from chatagent_operator.core.requeue import ROUTE_SECONDS
+from chatagent_operator.core.rollout.decision import EventRecord
 from chatagent_operator.core.writes import Apply, Create, Delete, DesiredObject, Scale
 from chatagent_operator.execute import MAX_WRITES, Executor
 from chatagent_operator.kube import store
@@ -42,6 +44,7 @@ class Kube:
             "metadata": {"name": "shop", "uid": "uid-1", "generation": 1, "resourceVersion": "1"},
             "spec": cluster.spec,
         }
+        self.events: list[str] = []
         self.refuse: Callable[[str, str], ApiError | None] = lambda verb, kind: None
         """What it answers instead of doing what it is asked for, by verb and kind."""
 
@@ -71,10 +74,10 @@ class Kube:
 
     async def list_labels(
         self, kind: Kind, namespaces: Sequence[str]
-    ) -> list[tuple[Key, Mapping[str, str]]]:
+    ) -> dict[Key, Mapping[str, str]]:
         self._may("list", kind.name)
         bodies = [body for key, body in self.cluster.objects.items() if key[0] == kind.name]
-        return [(("demo", b["metadata"]["name"]), b["metadata"]["labels"]) for b in bodies]
+        return {("demo", b["metadata"]["name"]): b["metadata"]["labels"] for b in bodies}
 
     async def request(self, method: str, path: str) -> Manifest:
         return {"groups": []}
@@ -89,8 +92,8 @@ class Kube:
         self.agent |= {"metadata": metadata, "status": status}
         return self.agent
 
-    async def create_event(self, *_: object) -> None:
-        pass
+    async def create_event(self, namespace: str, name: str, uid: str, event: EventRecord) -> None:
+        self.events.append(event.reason)
 
     def _may(self, verb: str, kind: str) -> None:
         if error := self.refuse(verb, kind):
@@ -124,6 +127,7 @@ class Documents:
 
     def __init__(self) -> None:
         self.error: ApiError | None = None
+        self.last = "c0ffee"
 
     async def digests(self, namespace: str, wanted: Iterable[str]) -> dict[str, str]:
         if self.error:
@@ -131,7 +135,7 @@ class Documents:
         return self.last_digests(namespace, wanted)
 
     def last_digests(self, namespace: str, wanted: Iterable[str]) -> dict[str, str]:
-        return {name: "c0ffee" for name in wanted if name == "help"}
+        return {name: self.last for name in wanted if name == "help"}
 
 
 class World:
@@ -153,7 +157,7 @@ class World:
             self.view,
             cast(Any, self.documents),
             kube,
-            Observer(self.view, kube, fake, fake, fake),
+            Observer(self.view, kube, fake, fake, fake, clock=lambda: self.seconds),
             fake,
             PLATFORM,
             metrics,
@@ -318,17 +322,44 @@ async def test_a_status_of_a_later_operator_stops_nothing(world: World) -> None:
     assert status["stableRevision"] != one
 
 
-async def test_an_abort_does_not_wait_for_documents_that_cannot_be_read() -> None:
+async def test_an_abort_does_not_wait_for_documents_and_decides_nothing_else() -> None:
     world = World()
     await world.settle()
     await world.change(image="runtime:2")
     two = world.kube.agent["status"]["canaryRevision"]
     world.documents.error = ApiError(0, "no answer")
+    world.documents.last = "stale"
+    objects = set(world.cluster.objects)
     command = {"id": "1", "action": "abort"}
     world.kube.agent["metadata"]["annotations"] = {names.COMMAND_ANNOTATION: json.dumps(command)}
-    await world.look()
+    assert await world.look() == 0, "the rest is decided on a whole picture, which comes next"
     assert world.kube.agent["status"]["failedRevision"] == two
     assert two not in world.cluster.weights()
+    assert set(world.cluster.objects) == objects, "no Job for what the documents held before"
+    world.documents.error, world.documents.last = None, "c0ffee"
+    await world.settle()
+    assert "Deployment" not in world.named(two)
+
+
+async def test_an_invalid_spec_is_reported_once(world: World) -> None:
+    world.kube.events.clear()
+    world.kube.agent["metadata"]["generation"] += 1
+    world.cluster.spec["rollout"] = {"steps": "all"}
+    for _ in range(3):
+        await world.look()
+    assert world.kube.events == ["InvalidSpec"]
+
+
+async def test_a_new_leader_goes_by_the_status_that_was_written_last(world: World) -> None:
+    """Its watch is behind: without a list it would take back what another leader decided."""
+    await world.change(image="runtime:2", rollout={"steps": [{"setWeight": 50}, {"pause": {}}]})
+    stale = record(world.kube.agent | {"status": {}})
+    world.view.agent_changed(KEY, world.view.agent(KEY), replace(stale, resource_version=1))
+    world.view.wrote_agent(KEY, world.kube.agent)  # as after the list with which it begins
+    weights = world.cluster.weights()
+    await world.reconcile()
+    assert world.cluster.weights() == weights
+    assert sorted(weights.values()) == [50, 50]
 
 
 async def test_details_of_a_status_are_written_together(world: World) -> None:
@@ -376,6 +407,7 @@ async def test_routes_that_cannot_be_listed_are_asked_for_again() -> None:
     assert await world.settle() == ROUTE_SECONDS
     assert world.kube.agent["status"]["phase"] == "Ready", "nothing waits for it"
     world.kube.refuse = lambda verb, kind: None
+    world.seconds += ROUTE_SECONDS
     assert await world.settle() is None
 
 
@@ -400,13 +432,13 @@ async def test_weights_do_not_wait_for_objects_of_other_agents() -> None:
         return Apply(DesiredObject("ConfigMap", name, "", lambda: body, is_weight=is_weight), True)
 
     executor = Executor(Store(), cast(Any, Slow()), Metrics(CollectorRegistry()))
-    many = tuple(desired(f"object-{n}", is_weight=False) for n in range(2 * MAX_WRITES))
-    bulk = asyncio.create_task(executor.execute(("demo", "other"), many))
+    many = tuple(desired(f"object-{n}", is_weight=False) for n in range(MAX_WRITES))
+    bulk = [asyncio.create_task(executor.execute((name, "other"), many)) for name in ("a", "b")]
     await let_tasks_run()
     assert len(started) == MAX_WRITES, "more writes only wait in the API server"
     weights = asyncio.create_task(executor.execute(KEY, (desired("weights", is_weight=True),)))
     await let_tasks_run()
     assert started[MAX_WRITES:] == ["weights"]
     may_end.set()
-    await asyncio.gather(bulk, weights)
+    await asyncio.gather(*bulk, weights)
     assert len(started) == 2 * MAX_WRITES + 1

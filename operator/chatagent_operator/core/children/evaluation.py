@@ -44,7 +44,7 @@ class Evaluations(Component):
             yield DesiredObject(
                 "Job",
                 evaluation.job,
-                names.digest([evaluation.job, *pod.inputs]),
+                evaluation.job,  # it depends on nothing else
                 lambda: build_job(evaluation, pod),
                 is_replaceable=True,
             )
