@@ -12,7 +12,7 @@ import pydantic
 
 from chatagent_operator.api.conditions import ConditionType
 from chatagent_operator.api.rollout import seconds
-from chatagent_operator.api.status import ChatAgentStatus, KnowledgeStatus
+from chatagent_operator.api.status import ChatAgentStatus
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core import names, reporting
 from chatagent_operator.core.agent import Agent, Platform
@@ -22,43 +22,27 @@ from chatagent_operator.core.names import Key
 from chatagent_operator.core.observed.objects import Observed
 from chatagent_operator.core.plan import Plan, plan
 from chatagent_operator.core.rollout.commands import Command, Unreadable, parse_command
-from chatagent_operator.core.rollout.decision import EventRecord
 from chatagent_operator.core.rollout.stored import read_status
 from chatagent_operator.core.spec import find_last_readable
 from chatagent_operator.core.view.evaluations import UnstoredReport
 from chatagent_operator.execute import Executor
 from chatagent_operator.kube.client import Kube
-from chatagent_operator.kube.errors import ApiError, NamespaceTerminatingError, NotFoundError
+from chatagent_operator.kube.errors import ApiError, NamespaceTerminatingError
 from chatagent_operator.kube.sources import Sources
 from chatagent_operator.kube.store import AgentRecord, Store
 from chatagent_operator.metrics import Metrics
 from chatagent_operator.observe import Observer
+from chatagent_operator.report import Reporter
 from chatagent_operator.signals.analyst import Analyst, Wanted
 
 REJECTED_RETRY_SECONDS = 30.0
 """When an object that the API server rejected is tried again: a quota may have grown."""
-
-STATUS_SECONDS = 3.0
-"""Between two writes of a status of which only details differ: while its pods start, one after the
-other changes them."""
 
 REPORT_RETRY_SECONDS = 5.0
 """When a log that could not be read is tried again."""
 
 MAX_REMEMBERED = 512
 """Agents whose validated spec is kept in memory, some 30 KB for each."""
-
-_DETAILS = frozenset(
-    {
-        ConditionType.WORKLOADS_READY,
-        ConditionType.VECTOR_STORE_READY,
-        ConditionType.INDEX_READY,
-        ConditionType.CACHE_READY,
-        ConditionType.GATEWAY_READY,
-        ConditionType.RECONCILING,
-    }
-)
-"""Conditions of the parts of an agent. Those of the whole say what follows from them."""
 
 _log = logging.getLogger(__name__)
 
@@ -92,9 +76,7 @@ class Reconciler:
         self._platform = platform
         self._metrics = metrics
         self._now = now
-        self._clock = clock
-        self._reported: dict[Key, float] = {}
-        """When each agent's status was last written."""
+        self._reporter = Reporter(store, kube, clock)
         self._agents: dict[Key, Agent] = {}
         """Agents whose spec was read and validated, those used last at the end."""
 
@@ -105,7 +87,7 @@ class Reconciler:
             self._analyst.want(key, None)
             self._observer.forget(key)
             self._agents.pop(key, None)
-            self._reported.pop(key, None)
+            self._reporter.forget(key)
             return None
         with self._metrics.time_reconciliation():
             try:
@@ -120,7 +102,7 @@ class Reconciler:
         agent, invalid = self._read_agent(key, record, previous)
         if agent is None:
             status = reporting.report_invalid(previous, record.generation, invalid, self._now())
-            await self._report(
+            await self._reporter.report(
                 key, record, previous, status, reporting.find_events(previous, status)
             )
             return None
@@ -152,7 +134,9 @@ class Reconciler:
             found = reporting.find_events(previous, status)
             events += tuple(event for event in found if event not in events)
         has_failed = bool(result.rejected or result.failure)
-        wait = await self._report(key, record, previous, status, events, at_once=has_failed)
+        wait = await self._reporter.report(
+            key, record, previous, status, events, at_once=has_failed
+        )
         if result.failure:
             raise result.failure
         if result.rejected:
@@ -226,55 +210,6 @@ class Reconciler:
         rejected: dict[str, str],
     ) -> Plan:
         return plan(agent, previous, observed, command, self._platform, self._now(), rejected)
-
-    async def _report(
-        self,
-        key: Key,
-        record: AgentRecord,
-        previous: ChatAgentStatus,
-        status: ChatAgentStatus,
-        events: tuple[EventRecord, ...],
-        *,
-        at_once: bool = False,
-    ) -> float | None:
-        """Write the status if it changed, then the Events. One that is lost is not repeated.
-
-        Returns the seconds after which it is to be written, where only details differ.
-        """
-        if status != previous:
-            since = self._clock() - self._reported.get(key, -STATUS_SECONDS)
-            may_wait = since < STATUS_SECONDS and not events and not at_once
-            if may_wait and _differ_in_details(previous, status):
-                return STATUS_SECONDS - since
-            try:
-                body = await self._kube.write_status(
-                    *key, status.model_dump(mode="json", by_alias=True), record.resource_version
-                )
-            except NotFoundError:
-                return None  # its children are deleted with it, and the watch reports it
-            self._store.wrote_agent(key, body)
-            self._reported[key] = self._clock()
-        for event in events:
-            _log.info("%s: %s: %s", key, event.reason, event.message)
-            await self._kube.create_event(*key, record.uid, event)
-        return None
-
-
-def _differ_in_details(previous: ChatAgentStatus, status: ChatAgentStatus) -> bool:
-    """Nothing but how far the parts of the agent are differs: no decision, and no answer to whether
-    it is ready or needs attention."""
-
-    def reduce(status: ChatAgentStatus) -> ChatAgentStatus:
-        conditions = tuple(
-            condition.model_copy(update={"message": "", "last_transition_time": ""})
-            for condition in status.conditions
-            if condition.type not in _DETAILS
-        )
-        rollout = status.rollout.model_copy(update={"message": ""})
-        details = {"knowledge": KnowledgeStatus(), "replicas": None}
-        return status.model_copy(update={"conditions": conditions, "rollout": rollout, **details})
-
-    return reduce(previous) == reduce(status)
 
 
 def _is_urgent(

@@ -26,7 +26,8 @@ from chatagent_operator.kube.errors import ApiError, NotLeaderError, RejectedErr
 from chatagent_operator.kube.store import AgentRecord, Labelled, Store, labelled, record
 from chatagent_operator.metrics import Metrics
 from chatagent_operator.observe import Observer
-from chatagent_operator.reconcile import STATUS_SECONDS, Reconciler
+from chatagent_operator.reconcile import Reconciler
+from chatagent_operator.report import STATUS_SECONDS
 from tests.unit.core.simulation import PLATFORM, Cluster, spec
 
 KEY = ("demo", "shop")
