@@ -55,7 +55,7 @@ class Gateways:
         return combine_answers(answers, {name: now - then for name, then in since.items()})
 
     def reset(self) -> None:
-        """Forget since when pods lag: nobody looked while another replica led."""
+        """Forget since when pods lag, which was not observed while another replica led."""
         self._behind.clear()
 
     def forget(self, key: Key) -> None:
