@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +54,10 @@ def measurements(status: Status) -> int:
 MOMENTS: dict[str, Callable[[Status], object]] = {
     "the canary is made": lambda status: status.get("canaryRevision"),
     "a weight is set": lambda status: weight(status) == 20,
-    "it is being measured": measurements,
+    "it is being measured": lambda status: status.get("canaryRevision") and measurements(status),
     "the next weight is set": lambda status: weight(status) == 50,
     "it pauses": lambda status: weight(status) == 50 and status["rollout"].get("step") == 3,
-    "it becomes the stable one": lambda status: weight(status) == 100 or bool(status["history"]),
+    "it gets all": lambda status: weight(status) == 100,
 }
 
 
@@ -100,11 +100,31 @@ class Watch:
 
 
 @pytest.fixture(autouse=True)
-def _room(operator: Kubectl, namespace: Kubectl) -> Generator[None]:
-    """Two replicas before, and agents go with their tests: the node has room for a few."""
+def _two_replicas(operator: Kubectl) -> None:
+    """Replace replicas that were killed: the kubelet restarts these later and later."""
+    for pod in replicas(operator):
+        if any(status["restartCount"] for status in pod["status"]["containerStatuses"]):
+            operator.run("delete", "pod", name_of(pod))
     ready(operator)
-    yield
-    namespace.run("delete", "chatagents", "--all", "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def agent(operator: Kubectl, namespace: Kubectl) -> AgentUnderTest:
+    """One agent, which every test rolls out from one tag to the other."""
+    namespace.apply(documents("led", returns_md=RETURNS))
+    agent = AgentUnderTest(namespace, "led")
+    agent.apply(FIRST_TAG, rollout=ROLLOUT)
+    agent.await_condition("Ready", seconds=240)
+    agent.ask(QUESTIONS[0])
+    return agent
+
+
+def start_rollout(agent: AgentUnderTest) -> str:
+    """Ask for the tag that does not serve. Returns the revision that does."""
+    is_first = agent.body["spec"]["image"].endswith(f":{FIRST_TAG}")
+    first = agent.status["stableRevision"]
+    agent.apply(SECOND_TAG if is_first else FIRST_TAG, rollout=ROLLOUT)
+    return first
 
 
 def ready(operator: Kubectl) -> None:
@@ -116,15 +136,6 @@ def leading(operator: Kubectl) -> list[str]:
     """The replicas that say that they lead."""
     pods = replicas(operator)
     return [name_of(pod) for pod in pods if sample(pod, "chatagent_operator_leader") == 1]
-
-
-def serving(namespace: Kubectl, name: str) -> AgentUnderTest:
-    namespace.apply(documents(name, returns_md=RETURNS))
-    agent = AgentUnderTest(namespace, name)
-    agent.apply(FIRST_TAG, rollout=ROLLOUT)
-    agent.await_condition("Ready", seconds=240)
-    agent.ask(QUESTIONS[0])
-    return agent
 
 
 def kill(operator: Kubectl, pod: str) -> None:
@@ -163,22 +174,19 @@ def await_other(operator: Kubectl, before: str, seconds: float) -> float:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_leader_that_is_killed_in_a_rollout(
-    operator: Kubectl, namespace: Kubectl, moment: str
+    operator: Kubectl, agent: AgentUnderTest, moment: str
 ) -> None:
-    agent = serving(namespace, f"kill{list(MOMENTS).index(moment)}")
-    first = agent.status["stableRevision"]
     with Traffic(agent.url, QUESTIONS, clients=3, pause=0.02) as traffic, Watch(agent) as watch:
-        agent.apply(SECOND_TAG, rollout=ROLLOUT)
+        first = start_rollout(agent)
         until(lambda: MOMENTS[moment](agent.status), moment, 180)
         before = holder(operator)
         kill(operator, leader(operator))
         took = await_other(operator, before, KILLED_SECONDS)
-        past = await_end(agent)
+        past = await_end(agent, first)
         until(agent.in_force, "the weights in force", 30)
         time.sleep(3)  # the traffic goes on for a moment: what comes too late is seen
     assert took <= KILLED_SECONDS, f"{took:.1f} s"
     assert past["outcome"] == "Promoted", past
-    assert agent.status["stableRevision"] != first
     assert traffic.failed == []
     watch.check_measurements()
     ready(operator)
@@ -186,15 +194,14 @@ def test_a_leader_that_is_killed_in_a_rollout(
 
 
 @pytest.mark.timeout(900)
-def test_a_leader_that_is_deleted_in_a_rollout(operator: Kubectl, namespace: Kubectl) -> None:
-    agent = serving(namespace, "stopped")
+def test_a_leader_that_is_deleted_in_a_rollout(operator: Kubectl, agent: AgentUnderTest) -> None:
     with Traffic(agent.url, QUESTIONS, clients=3, pause=0.02) as traffic, Watch(agent) as watch:
-        agent.apply(SECOND_TAG, rollout=ROLLOUT)
+        first = start_rollout(agent)
         until(lambda: weight(agent.status) == 20, "a weight", 180)
         before, version = holder(operator), transitions(operator)
         delete(operator, leader(operator))
         took = await_other(operator, before, STOPPED_SECONDS)
-        past = await_end(agent)
+        past = await_end(agent, first)
         time.sleep(3)
     assert took <= STOPPED_SECONDS, f"{took:.1f} s"
     assert transitions(operator) == version + 1
@@ -205,9 +212,8 @@ def test_a_leader_that_is_deleted_in_a_rollout(operator: Kubectl, namespace: Kub
 
 @pytest.mark.timeout(900)
 def test_a_leader_that_was_paused_writes_nothing_when_it_wakes(
-    operator: Kubectl, namespace: Kubectl
+    operator: Kubectl, agent: AgentUnderTest
 ) -> None:
-    agent = serving(namespace, "paused")
     paused = leader(operator)
     (pod,) = [each for each in replicas(operator) if name_of(each) == paused]
     written = sample(pod, "chatagent_operator_writes_total")
@@ -215,13 +221,13 @@ def test_a_leader_that_was_paused_writes_nothing_when_it_wakes(
     with Traffic(agent.url, QUESTIONS, clients=3, pause=0.02) as traffic, Watch(agent) as watch:
         os.kill(pid, signal.SIGSTOP)
         try:
-            agent.apply(SECOND_TAG, rollout=ROLLOUT)
+            first = start_rollout(agent)
             took = await_other(operator, before, KILLED_SECONDS)
             until(lambda: weight(agent.status) == 20, "a weight", 180)
         finally:
             os.kill(pid, signal.SIGCONT)
         until(lambda: sample(pod, "chatagent_operator_leader") == 0, "it is a standby", 10)
-        past = await_end(agent)
+        past = await_end(agent, first)
     assert took <= KILLED_SECONDS, f"{took:.1f} s"
     assert past["outcome"] == "Promoted", past
     assert traffic.failed == []
@@ -232,9 +238,8 @@ def test_a_leader_that_was_paused_writes_nothing_when_it_wakes(
 
 @pytest.mark.timeout(300)
 def test_a_new_leader_writes_nothing_that_is_as_it_should_be(
-    operator: Kubectl, namespace: Kubectl
+    operator: Kubectl, agent: AgentUnderTest
 ) -> None:
-    agent = serving(namespace, "idle")
     agent.await_condition("Progressing", "False")
     (standby,) = [each for each in replicas(operator) if name_of(each) != leader(operator)]
     looks, written = "chatagent_operator_reconcile_seconds_count", "chatagent_operator_writes_total"
@@ -249,13 +254,13 @@ def test_a_new_leader_writes_nothing_that_is_as_it_should_be(
     assert agent.body["metadata"]["resourceVersion"] == version
 
 
-def await_end(agent: AgentUnderTest) -> dict[str, Any]:
+def await_end(agent: AgentUnderTest, first: str) -> dict[str, Any]:
     """Wait for the end of the rollout; return what the history says of it."""
 
     def over() -> dict[str, Any] | None:
         status = agent.status
-        history = status.get("history", [])
-        return history[0] if history and not status.get("canaryRevision") else None
+        is_over = status["stableRevision"] != first and not status.get("canaryRevision")
+        return status["history"][0] if is_over else None
 
     try:
         return until(over, "the end of the rollout", 240)
