@@ -62,8 +62,3 @@
   resources: [gateways]
   verbs: [get]
 {{- end }}
-{{- define "chatagent-operator.rules.operator" -}}
-- apiGroups: [coordination.k8s.io]
-  resources: [leases]
-  verbs: [get, create, update]
-{{- end }}
