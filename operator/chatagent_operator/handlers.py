@@ -72,7 +72,7 @@ class Shell:
         candidacy = self._settings.candidacy
         fence = Fence() if candidacy else None
         self._kube = await Kube.connect(fence=fence)
-        self._watches = Watches(self._kube, self._settings.namespaces, self._mark)
+        self._watches = Watches(self._kube, self._settings.namespaces, self._mark, self._mark_soon)
         store = self._watches.store
         self._analyst = Analyst(
             self._session, self._mark, self._token, registry=self._metrics.registry
@@ -161,6 +161,10 @@ class Shell:
     def _mark(self, key: Key) -> None:
         if self._queue:
             self._queue.mark(key)
+
+    def _mark_soon(self, key: Key) -> None:
+        if self._queue:
+            self._queue.mark_soon(key)
 
 
 def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:

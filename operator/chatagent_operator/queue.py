@@ -1,8 +1,9 @@
 """A keyed queue: each key is worked on by one task at a time, many keys at once.
 
 Marking a key that is waiting changes nothing; marking one that is being worked on makes it run
-once more afterwards. Failures come back with exponential back-off, others on demand. While the
-queue is paused, marks are kept and nothing runs.
+once more afterwards. Marks that may wait are collected for a moment, which is the longer the more
+keys are worked on. Failures come back with exponential back-off, others on demand. While the queue
+is paused, marks are kept and nothing runs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ K = TypeVar("K", bound=Hashable)
 
 FIRST_RETRY_SECONDS = 0.5
 LAST_RETRY_SECONDS = 60.0
+COLLECT_SECONDS, COLLECT_SECONDS_PER_TASK, MAX_COLLECT_SECONDS = 0.05, 0.01, 1.0
+"""How long marks that may wait are collected."""
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +56,14 @@ class KeyedQueue(Generic[K]):
         self._dirty.add(key)
         if key not in self._tasks and not self._paused:
             self._tasks[key] = asyncio.create_task(self._drain(key))
+
+    def mark_soon(self, key: K) -> None:
+        """Request work on the key, together with what else changes in the next moment."""
+        if self._paused:
+            self.mark(key)
+        elif not self._closed and key not in self._dirty:
+            wait = COLLECT_SECONDS + COLLECT_SECONDS_PER_TASK * len(self._tasks)
+            self._schedule(key, min(wait, MAX_COLLECT_SECONDS))
 
     def start(self) -> None:
         """Work on what was marked, and on what will be."""
@@ -127,4 +138,13 @@ class KeyedQueue(Generic[K]):
         if self._paused:
             self._dirty.add(key)
         else:
-            self._timers[key] = asyncio.get_running_loop().call_later(again, self.mark, key)
+            self._schedule(key, again)
+
+    def _schedule(self, key: K, seconds: float) -> None:
+        """Mark the key after some seconds, unless it will be marked sooner."""
+        loop = asyncio.get_running_loop()
+        if timer := self._timers.get(key):
+            if timer.when() <= loop.time() + seconds:
+                return
+            timer.cancel()
+        self._timers[key] = loop.call_later(seconds, self.mark, key)

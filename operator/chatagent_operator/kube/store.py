@@ -65,15 +65,18 @@ class Store:
     def __init__(
         self,
         mark: Callable[[Key], object] = lambda key: None,
+        mark_soon: Callable[[Key], object] = lambda key: None,
         position: Callable[[str, str], int | None] = lambda kind, namespace: None,
     ) -> None:
         """
         Args:
-            mark: is called with each agent for which something changed.
+            mark: is called with each agent that a person changed.
+            mark_soon: is called with each agent whose objects changed, often many at once.
             position: resource version up to which a kind has been seen in a namespace; None: it
                 is not watched there.
         """
         self._mark = mark
+        self._mark_soon = mark_soon
         self._position = position
         self._agents: dict[Key, AgentRecord] = {}
         self._readers: dict[Key, set[Key]] = {}
@@ -99,7 +102,8 @@ class Store:
             if key in self._statuses and old and self._statuses[key].uid == old.uid:
                 del self._statuses[key]
         if _differ(old, new):
-            self._mark(key)
+            mark = self._mark_soon if _is_status_change(old, new) else self._mark
+            mark(key)
 
     def child_changed(self, key: Key, old: Labelled | None, new: Labelled | None) -> None:
         """An object with the operator's label is new, changed or gone."""
@@ -112,12 +116,12 @@ class Store:
             self._children.setdefault(new.agent, {})[new.kind, new.name] = new.child
         if _differ(old, new):
             for agent in {each.agent for each in (old, new) if each and each.agent}:
-                self._mark(agent)
+                self._mark_soon(agent)
 
     def source_changed(self, key: Key) -> None:
         """A ConfigMap is new, changed or gone, from which documents or questions may be read."""
         for agent in self._readers.get(key, ()):
-            self._mark(agent)
+            self._mark_soon(agent)
 
     def listed(self, kind: str, namespace: str | None, went_back: bool) -> None:
         """A kind was listed as a whole: what was written and is not there any more is gone.
@@ -139,7 +143,7 @@ class Store:
                     continue
                 del written[identity]
                 if identity not in self._children.get(key, {}):
-                    self._mark(key)
+                    self._mark_soon(key)
 
     # What was written.
 
@@ -252,6 +256,14 @@ def _get(value: Any, *path: str) -> Any:
     for name in path:
         value = cast(dict[str, Any], value).get(name) if isinstance(value, dict) else None
     return value
+
+
+def _is_status_change(old: AgentRecord | None, new: AgentRecord | None) -> bool:
+    """Whether it was the operator itself that changed an agent."""
+    if old is None or new is None:
+        return False
+    unchanged = replace(new, status=old.status, resource_version=old.resource_version)
+    return unchanged == old
 
 
 def _differ(old: AgentRecord | Labelled | None, new: AgentRecord | Labelled | None) -> bool:

@@ -31,19 +31,21 @@ class Watches:
         connection: Connection,
         namespaces: Sequence[str],
         mark: Callable[[Key], object],
+        mark_soon: Callable[[Key], object],
         timing: Timing | None = None,
     ) -> None:
         """
         Args:
             namespaces: where; empty: everywhere.
-            mark: is called with each agent for which something changed.
+            mark: is called with each agent that a person changed.
+            mark_soon: is called with each agent whose objects changed, often many at once.
         """
         self._connection = connection
         self._timing = timing
         self._places: tuple[str | None, ...] = tuple(namespaces) or (None,)
         self._labelled: dict[tuple[str, str | None], Reflector[Labelled]] = {}
         self._others: dict[str | None, Reflector[Source]] = {}
-        self.store = Store(mark, self._position)
+        self.store = Store(mark, mark_soon, self._position)
         self.sources = Sources(self._find_source, connection.request)
         for place in self._places:
             for kind in kinds.CHILDREN:

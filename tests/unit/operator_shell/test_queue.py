@@ -242,3 +242,63 @@ async def test_a_write_that_was_refused_in_time_is_no_failure(
     await asyncio.wait_for(done.wait(), 5)
     await marked.close()
     assert not [each for each in caplog.records if each.name == queue.__name__]
+
+
+async def test_changes_that_come_together_are_worked_on_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(queue, "COLLECT_SECONDS", 0.01)
+    looked: list[str] = []
+    worked: asyncio.Queue[str] = asyncio.Queue()
+
+    async def work(key: str) -> float | None:
+        looked.append(key)
+        worked.put_nowait(key)
+        return 60.0 if len(looked) == 1 else None
+
+    marked: KeyedQueue[str] = KeyedQueue(work)
+    for _ in range(10):
+        marked.mark_soon("a")
+        await asyncio.sleep(0)
+    assert not looked, "nothing is worked on at once"
+    async with asyncio.timeout(5):
+        await worked.get()
+        marked.mark_soon("a")  # sooner than the minute it is due in
+        await worked.get()
+        marked.mark_soon("b")
+        marked.mark("b")  # what must not wait does not, and covers what may
+        await worked.get()
+        marked.mark_soon("last")
+        await worked.get()
+    await marked.close()
+    assert looked == ["a", "a", "b", "last"]
+
+
+async def test_what_may_wait_is_kept_by_a_paused_queue() -> None:
+    done = asyncio.Event()
+
+    async def work(_: str) -> None:
+        done.set()
+
+    marked: KeyedQueue[str] = KeyedQueue(work, paused=True)
+    marked.mark_soon("a")
+    marked.start()
+    await asyncio.wait_for(done.wait(), 5)
+    await marked.close()
+
+
+async def test_the_more_is_worked_on_the_longer_changes_are_collected() -> None:
+    release = asyncio.Event()
+
+    async def work(_: str) -> None:
+        await release.wait()
+
+    loop = asyncio.get_running_loop()
+    marked: KeyedQueue[str] = KeyedQueue(work)
+    for number in range(300):
+        marked.mark(str(number))
+    marked.mark_soon("a")
+    wait = marked._timers["a"].when() - loop.time()  # pyright: ignore[reportPrivateUsage]
+    assert 0.9 < wait <= queue.MAX_COLLECT_SECONDS
+    release.set()
+    await marked.close()

@@ -148,7 +148,7 @@ class World:
         self.marked: set[Key] = set()
         self.seconds = 0.0
         """What the clock that times writes of details shows."""
-        self.view = Store(self.marked.add, self._position)
+        self.view = Store(self.marked.add, self.marked.add, self._position)
         self.documents = Documents()
         fake = cast(Any, Pods(self.cluster))
         self.registry = CollectorRegistry()

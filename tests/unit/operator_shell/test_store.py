@@ -56,7 +56,7 @@ class Cluster:
     def __init__(self) -> None:
         self.marked: list[Key] = []
         self.position = 0
-        self.store = Store(self.marked.append, self._position)
+        self.store = Store(self.marked.append, self.marked.append, self._position)
         self._agents: dict[Key, AgentRecord] = {}
         self._service: Labelled | None = None
         self.report_agent(agent(1))

@@ -28,7 +28,11 @@ class World:
         self.marked: list[Key] = []
         timing = Timing(first_pause=0.001, last_pause=0.001)
         self.watches = Watches(
-            cast(Any, self.server), namespaces, self.marked.append, timing=timing
+            cast(Any, self.server),
+            namespaces,
+            self.marked.append,
+            self.marked.append,
+            timing=timing,
         )
         for namespace in ("a", "b", "c"):
             sources = [{"configMap": {"name": "faq"}}]

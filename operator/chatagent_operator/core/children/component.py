@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
+from functools import cache
 from typing import ClassVar
 
 from chatagent_operator.api.conditions import ConditionType, Finding
@@ -77,8 +78,10 @@ def desire_all(
 ) -> Iterator[DesiredObject]:
     """Return objects that depend only on the agent and the platform.
 
-    Their digests are remembered with the agent: they are built again only to be written.
+    Their digests are remembered with the agent: they are built again only to be written, then all
+    at once.
     """
+    build = cache(build)
     known = agent.digests.get(role)
     if known is None:
         known = agent.digests[role] = tuple(
