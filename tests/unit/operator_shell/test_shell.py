@@ -118,7 +118,7 @@ async def test_a_restart_with_300_agents(monkeypatch: pytest.MonkeyPatch) -> Non
     agents = [f"agent-{number}" for number in range(300)]
     for name in agents:
         world.add_agent(name, children=25)
-    for number in range(100):
+    for number in range(10_000):
         world.server.put(REGISTRY["Pod"].path(), "demo", f"foreign-{number}")
     async with world.running(monkeypatch):
         seen: dict[str, Look] = {}
