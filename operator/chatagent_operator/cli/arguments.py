@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from typing import Any
+
+DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
+MAX_SECONDS = 86400
 
 ROLLOUT_COMMANDS = {
     "promote": (
@@ -49,30 +53,28 @@ def build_parser() -> argparse.ArgumentParser:
     root = _Parser(
         prog="kubectl chatagent",
         description="Watch, promote, abort and undo rollouts of ChatAgents, and talk to agents.",
-        epilog="Exit codes: 0 success, 1 refused, 2 usage error, 3 no response.",
+        epilog="Exit codes: 0 success, 1 refused or failed, 2 usage error, 3 no response, "
+        "4 the rollout has not ended.",
     )
+    _add_global_flags(root)
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, text: str, description: str | None = None) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=description or text)
-        command.add_argument("-n", "--namespace", help="default: namespace of the context")
-        command.add_argument("--context", help="context of the kubeconfig")
-        command.add_argument("--kubeconfig", help="path of the kubeconfig")
-        command.add_argument(
-            "-o", "--output", choices=("text", "json", "yaml"), default="text", help="default: text"
-        )
+        _add_global_flags(command, is_root=False)
         return command
 
     _add_get(add)
+    _add_status(add)
     for name, (text, description) in ROLLOUT_COMMANDS.items():
         command = add(name, text, description)
         _add_name(command)
         command.add_argument(
             "--timeout",
-            type=_parse_seconds,
+            type=_parse_duration,
             default=30.0,
-            metavar="SECONDS",
-            help="how long to wait for the operator to respond; default: 30",
+            metavar="DURATION",
+            help="how long to wait for the operator to respond; default: 30s",
         )
         if name == "promote":
             command.add_argument(
@@ -103,7 +105,29 @@ def _add_get(add: Callable[..., argparse.ArgumentParser]) -> None:
         "-A", "--all-namespaces", action="store_true", help="list the agents of all namespaces"
     )
     command.add_argument(
-        "-w", "--watch", action="store_true", help="watch for changes until interrupted"
+        "-w",
+        "--watch",
+        dest="live",
+        action="store_true",
+        help="watch for changes until interrupted",
+    )
+
+
+def _add_status(add: Callable[..., argparse.ArgumentParser]) -> None:
+    command = add(
+        "status",
+        "show the state of the rollout in one line, or wait for its end",
+        "Show the state of the rollout in one line. With --watch a line is printed for each "
+        "change until the rollout of the current spec ends. Exit codes: 0 promoted; 1 failed, "
+        "aborted or invalid; 4 not ended, or the ChatAgent was deleted meanwhile.",
+    )
+    _add_name(command)
+    command.add_argument("-w", "--watch", action="store_true", help="wait until the rollout ends")
+    command.add_argument(
+        "--timeout",
+        type=_parse_duration,
+        metavar="DURATION",
+        help="how long to wait with --watch, such as 90s, 10m or 1h30m; default: no limit",
     )
 
 
@@ -165,8 +189,35 @@ def _add_name(command: argparse.ArgumentParser) -> None:
     command.add_argument("name", help="name of the ChatAgent")
 
 
-def _parse_seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 86400:
-        raise argparse.ArgumentTypeError(f"{text} is not more than 0 and at most 86400 seconds")
-    return value
+def _add_global_flags(parser: argparse.ArgumentParser, is_root: bool = True) -> None:
+    """Add the flags that may stand before and after the command. After it they have no defaults,
+    which would replace what stands before it."""
+
+    def default(value: str | None) -> Any:
+        return value if is_root else argparse.SUPPRESS
+
+    parser.add_argument(
+        "-n", "--namespace", default=default(None), help="default: namespace of the context"
+    )
+    parser.add_argument("--context", default=default(None), help="context of the kubeconfig")
+    parser.add_argument("--kubeconfig", default=default(None), help="path of the kubeconfig")
+    parser.add_argument(
+        "-o",
+        "--output",
+        choices=("text", "json", "yaml"),
+        default=default("text"),
+        help="default: text",
+    )
+
+
+def _parse_duration(text: str) -> float:
+    """Parse a duration such as 90s, 10m or 1h30m. A number alone is seconds."""
+    found = DURATION.fullmatch(text)
+    if found:
+        hours, minutes, rest = (float(part or 0) for part in found.groups())
+        value = hours * 3600 + minutes * 60 + rest
+        if 0 < value <= MAX_SECONDS:
+            return value
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is not a duration of more than 0 and at most 24 hours, such as 90s or 1h30m"
+    )
