@@ -69,17 +69,20 @@ def build_parser() -> argparse.ArgumentParser:
     for name, (text, description) in ROLLOUT_COMMANDS.items():
         command = add(name, text, description)
         _add_name(command)
-        command.add_argument(
-            "--timeout",
-            type=_parse_duration,
-            default=30.0,
-            metavar="DURATION",
-            help="how long to wait for the operator to respond; default: 30s",
-        )
+        _add_response_timeout(command)
         if name == "promote":
             command.add_argument(
                 "--full", action="store_true", help="skip all remaining steps and analyses"
             )
+    restart = add(
+        "restart",
+        "restart the pods without a new revision",
+        "Restart the pods of all revisions, a few at a time, as `kubectl rollout restart` does: "
+        "for a changed Secret, or for what a new version of the operator renders differently. "
+        "The rollout, the weights and the conversations stay as they are.",
+    )
+    _add_name(restart)
+    _add_response_timeout(restart)
     _add_name(add("history", "list the revisions and the result of each rollout"))
     _add_diff(add)
     _add_undo(add)
@@ -187,6 +190,16 @@ def _add_chat(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _add_name(command: argparse.ArgumentParser) -> None:
     command.add_argument("name", help="name of the ChatAgent")
+
+
+def _add_response_timeout(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--timeout",
+        type=_parse_duration,
+        default=30.0,
+        metavar="DURATION",
+        help="how long to wait for the operator to respond; default: 30s",
+    )
 
 
 def _add_global_flags(parser: argparse.ArgumentParser, is_root: bool = True) -> None:

@@ -27,6 +27,7 @@ from chatagent_operator.cli.errors import (
     is_lasting,
 )
 from chatagent_operator.cli.evaluations import show_evaluation
+from chatagent_operator.cli.restarting import restart_pods
 from chatagent_operator.cli.result import Result
 from chatagent_operator.cli.status import show_status
 from chatagent_operator.cli.undoing import undo_rollout
@@ -40,6 +41,7 @@ COMMANDS: dict[str, Command] = {
     **dict.fromkeys(ROLLOUT_COMMANDS, commands.send_command),
     "get": commands.get_agents,
     "status": show_status,
+    "restart": restart_pods,
     "history": commands.show_history,
     "diff": commands.show_diff,
     "undo": undo_rollout,

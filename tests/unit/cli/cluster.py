@@ -43,7 +43,7 @@ def deployment(name: str, ready: int, desired: int) -> Body:
     """A Deployment of a revision."""
     return {
         "metadata": {"name": f"shop-{name}", "labels": {REVISION_LABEL: name}},
-        "spec": {"replicas": desired},
+        "spec": {"replicas": desired, "template": {"metadata": {}}},
         "status": {"readyReplicas": ready},
     }
 
