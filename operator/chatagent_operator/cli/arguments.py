@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
 MAX_SECONDS = 86400
@@ -95,6 +95,20 @@ def build_parser() -> argparse.ArgumentParser:
             "differ.",
         )
     )
+    version = add(
+        "version",
+        "show the versions of this program and of the operator",
+        "Show the versions of this program and of the operators in all namespaces, or in the "
+        "namespace of -n.",
+    )
+    version.add_argument("--client", action="store_true", help="only of this program")
+    completion = add(
+        "completion",
+        "print a script that completes kubectl-chatagent in a shell",
+        "Print a script that completes `kubectl-chatagent` in a shell. kubectl completes `kubectl "
+        "chatagent` without it, if `kubectl_complete-chatagent` is on the PATH.",
+    )
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
     return root
 
 
@@ -190,6 +204,28 @@ def _add_chat(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _add_name(command: argparse.ArgumentParser) -> None:
     command.add_argument("name", help="name of the ChatAgent")
+
+
+def find_commands(root: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Return the parser of each command, by its name."""
+    for action in root._actions:  # pyright: ignore[reportPrivateUsage]
+        if isinstance(action, argparse._SubParsersAction):  # pyright: ignore[reportPrivateUsage]
+            return dict(cast(Any, action).choices)
+    return {}
+
+
+def find_options(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
+    """Return the flags of a parser, by their names."""
+    return dict(parser._option_string_actions)  # pyright: ignore[reportPrivateUsage]
+
+
+def find_positionals(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """Return the arguments of a parser that are not flags."""
+    return [
+        each
+        for each in parser._actions  # pyright: ignore[reportPrivateUsage]
+        if not each.option_strings
+    ]
 
 
 def _add_response_timeout(command: argparse.ArgumentParser) -> None:

@@ -90,6 +90,17 @@ class Cluster:
         except NotFoundError:
             raise _no_such_kind() from None
 
+    async def operators(self, namespace: str | None) -> list[Manifest]:
+        """List the Deployments of operators in a namespace, or in all."""
+        place = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
+        selector = urlencode({"labelSelector": f"app.kubernetes.io/name={names.MANAGED_BY}"})
+        path = f"/apis/apps/v1{place}/deployments?{selector}"
+        return (await self.requests.request("GET", path))["items"]
+
+    async def namespaces(self) -> list[Manifest]:
+        """List the namespaces."""
+        return (await self.requests.request("GET", "/api/v1/namespaces"))["items"]
+
     async def revisions(self, name: str) -> list[Manifest]:
         """List the ControllerRevisions of an agent, the newest first."""
         found = await self._children("controllerrevisions", name)

@@ -18,6 +18,7 @@ from chatagent_operator.cli import commands
 from chatagent_operator.cli.arguments import ROLLOUT_COMMANDS, build_parser
 from chatagent_operator.cli.chatting import run_chat
 from chatagent_operator.cli.cluster import Cluster
+from chatagent_operator.cli.completion import NO_FILES, SCRIPTS, Slot, find_candidates
 from chatagent_operator.cli.errors import (
     DONE,
     INTERRUPTED,
@@ -28,9 +29,10 @@ from chatagent_operator.cli.errors import (
 )
 from chatagent_operator.cli.evaluations import show_evaluation
 from chatagent_operator.cli.restarting import restart_pods
-from chatagent_operator.cli.result import Result
+from chatagent_operator.cli.result import Result, fixed_result
 from chatagent_operator.cli.status import show_status
 from chatagent_operator.cli.undoing import undo_rollout
+from chatagent_operator.cli.version import show_client_version, show_version
 from chatagent_operator.cli.watching import watch_view
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.errors import ApiError
@@ -42,6 +44,7 @@ COMMANDS: dict[str, Command] = {
     "get": commands.get_agents,
     "status": show_status,
     "restart": restart_pods,
+    "version": show_version,
     "history": commands.show_history,
     "diff": commands.show_diff,
     "undo": undo_rollout,
@@ -75,7 +78,43 @@ def _fail(reason: object, exit_code: int) -> None:
     sys.exit(exit_code)
 
 
+def complete() -> None:
+    """Print the candidates for the words on the command line. It fails in silence."""
+    try:
+        found = asyncio.run(find_candidates(sys.argv[1:] or [""], _look_up))
+    except Exception:  # nobody expects an error while typing
+        found = []
+    print("\n".join([*found, NO_FILES]))
+
+
+async def _look_up(slot: Slot) -> list[str]:
+    flags = dict.fromkeys(("namespace", "context", "kubeconfig")) | slot.given
+    arguments = argparse.Namespace(**flags)
+    if slot.argument == "context":
+        listed: Any = config.list_kube_config_contexts(config_file=arguments.kubeconfig)
+        return [str(each["name"]) for each in listed[0]]
+    kube = await _connect(arguments)
+    try:
+        cluster = Cluster(kube, await asyncio.to_thread(_find_namespace, arguments))
+        read = cluster.namespaces if slot.argument == "namespace" else cluster.agents
+        return [str(each["metadata"]["name"]) for each in await read()]
+    finally:
+        await kube.close()
+
+
+def _run_offline(arguments: argparse.Namespace) -> Result | None:
+    """Run a command that needs no cluster; None if it needs one."""
+    if arguments.command == "completion":
+        return fixed_result({"script": SCRIPTS[arguments.shell]}, SCRIPTS[arguments.shell])
+    if arguments.command == "version" and arguments.client:
+        return show_client_version()
+    return None
+
+
 async def _run(arguments: argparse.Namespace) -> int:
+    if offline := _run_offline(arguments):
+        print(offline.render(arguments.output, _now()))
+        return DONE
     kube = await _connect(arguments)
     try:
         all_namespaces: bool = getattr(arguments, "all_namespaces", False)
