@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -13,6 +14,7 @@ from typing import Any
 
 import yaml
 from kubernetes.aio import config  # pyright: ignore[reportMissingTypeStubs]
+from kubernetes.aio.config import kube_config  # pyright: ignore[reportMissingTypeStubs]
 
 from chatagent_operator.cli import commands
 from chatagent_operator.cli.arguments import ROLLOUT_COMMANDS, build_parser
@@ -135,7 +137,15 @@ async def _run(arguments: argparse.Namespace) -> int:
         await kube.close()
 
 
+def _check_kubeconfig(path: str | None) -> None:
+    # The library only warns of a file that does not exist.
+    logging.getLogger(kube_config.__name__).setLevel(logging.ERROR)
+    if path and not Path(path).exists():
+        raise CommandError(f"the kubeconfig {path!r} does not exist", NO_ANSWER)
+
+
 async def _connect(arguments: argparse.Namespace) -> Kube:
+    _check_kubeconfig(arguments.kubeconfig)
     try:
         return await Kube.connect(arguments.kubeconfig, arguments.context)
     except (config.ConfigException, yaml.YAMLError, OSError, ValueError, TypeError) as error:

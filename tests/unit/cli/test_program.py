@@ -60,3 +60,6 @@ def test_a_kubeconfig_that_cannot_be_used(
     said = capsys.readouterr().err
     assert said.startswith("error: the kubeconfig cannot be used: ")
     assert said.count("\n") == 1
+    path.unlink()
+    assert run(monkeypatch, "--kubeconfig", str(path), "get") == 3
+    assert capsys.readouterr().err == f"error: the kubeconfig '{path}' does not exist\n"
