@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import shutil
@@ -11,7 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from dev import binaries, chat, golang, images, release, uv
 from dev.commands import CommandRunner, output
 from dev.errors import DevError
+from dev.patience import Patience, describe_problems, find_signs
 from dev.progress import duration
 from dev.settings import IMAGE_PREFIX, REPOSITORY, Paths
 
@@ -33,6 +35,10 @@ SYSTEM_NAMESPACE = "chatagent-system"
 MARK = "chatagent.dev/demo=true"
 QUICKSTART = REPOSITORY / "examples" / "quickstart"
 CONVERSATIONS = 200
+AWAITED = "chatagents,pods,events"
+PATIENCE_SECONDS = 600.0
+"""Time without any progress after which the demo gives up."""
+LOOK_SECONDS, LOOKS_WITHOUT_SIGNS = 0.5, 10
 GO_ON = """\
   export KUBECONFIG=$(make -s kubeconfig)
   curl -s $(make -s url)/v1/chat/completions -H 'Content-Type: application/json' \\
@@ -170,7 +176,11 @@ class Demo:
         # the image of a development build changes under the same tag
         deployment = "deployment/chatagent-operator"
         self._kubectl("-n", SYSTEM_NAMESPACE, "rollout", "restart", deployment)
-        self._kubectl("-n", SYSTEM_NAMESPACE, "rollout", "status", deployment, "--timeout=180s")
+        status = ["-n", SYSTEM_NAMESPACE, "rollout", "status", deployment, "--watch=false"]
+        self._until(
+            lambda: "yes" if "successfully rolled out" in self._kubectl(*status) else "",
+            "the operator",
+        )
 
     def _agent(self) -> None:
         documents = QUICKSTART / "knowledge"
@@ -315,31 +325,37 @@ class Demo:
         return found if found == "True" else ""
 
     def _progress(self) -> str:
-        found = self._kubectl("-n", NAMESPACE, "get", "chatagent", AGENT, "-o", "json")
-        status = json.loads(found).get("status", {})
-        waiting = [
-            f"{condition['type']} {condition['reason']}"
-            for condition in status.get("conditions", [])
-            if condition["status"] != "True" and condition["type"] not in {"Ready", "Degraded"}
-        ]
-        return ", ".join(waiting)
+        return describe_problems(self._status())
+
+    def _signs(self) -> Iterator[str]:
+        for namespace, kinds in ((SYSTEM_NAMESPACE, "pods,events"), (NAMESPACE, AWAITED)):
+            found = self._kubectl("-n", namespace, "get", kinds, "-o", "json")
+            yield from find_signs(json.loads(found)["items"])
 
     def _until(
         self,
         condition: Callable[[], str],
         what: str,
         progress: Callable[[], str] = lambda: "",
-        limit: float = 300,
     ) -> None:
-        deadline = time.monotonic() + limit
-        told = ""
-        while not condition():
-            if time.monotonic() > deadline:
-                raise DevError(f"{what}: not there after {limit:.0f} s; {progress()}")
-            if (state := progress()) != told:
+        """Wait as long as there is progress: how long it takes depends on the machine."""
+        patience, told = Patience(PATIENCE_SECONDS), ""
+        for number in itertools.count():
+            try:
+                if condition():
+                    return
+                state = progress()
+                if number % LOOKS_WITHOUT_SIGNS == 0:
+                    patience.see(self._signs())
+            except DevError as error:  # the API server of a starved machine may not answer
+                state = str(error)
+            if patience.is_over:
+                limit = duration(patience.seconds)
+                raise DevError(f"{what}: not there, and no progress for {limit}; {state}")
+            if state != told:
                 print(f"  waiting for {what}: {state}", flush=True)
                 told = state
-            time.sleep(0.5)
+            time.sleep(LOOK_SECONDS)
 
 
 @contextmanager

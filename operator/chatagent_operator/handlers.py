@@ -18,6 +18,7 @@ import kopf
 from chatagent_operator.api.pods import SecretKeyRef
 from chatagent_operator.core.names import Key
 from chatagent_operator.kube.client import Kube
+from chatagent_operator.kube.errors import UnknownKindError
 from chatagent_operator.kube.fence import Fence
 from chatagent_operator.kube.watches import Watches
 from chatagent_operator.leadership import Leadership, make_election
@@ -152,7 +153,9 @@ class Shell:
 
     def _fail(self, error: BaseException) -> None:
         self.failure = error
-        _log.critical("the operator ends: %s", error, exc_info=error)
+        # What a person has to do is one sentence; only a fault of the operator has a traceback.
+        known = isinstance(error, UnknownKindError)
+        _log.critical("the operator ends: %s", error, exc_info=None if known else error)
         self._stopped.set()
 
     async def _token(self, key: Key, reference: SecretKeyRef) -> str | None:

@@ -155,7 +155,9 @@ class Reconciler:
         """Return the agent, with the last readable spec where the present one is not valid, and
         what is wrong with that one. None: there is no readable spec."""
         known = self._agents.pop(key, None)
-        if known and (known.uid, known.generation) == (record.uid, record.generation):
+        restarted_at = record.annotations.get(names.RESTARTED_ANNOTATION)
+        version = record.uid, record.generation, restarted_at
+        if known and (known.uid, known.generation, known.restarted_at) == version:
             self._agents[key] = known
             return known, ""
         namespace, name = key
@@ -166,9 +168,10 @@ class Reconciler:
             readable = find_last_readable(name, record.spec, previous, observed)
             if readable is None:
                 return None, _describe(error)
-            agent = Agent(namespace, name, record.uid, record.generation, readable)
+            agent = Agent(namespace, name, record.uid, record.generation, readable, restarted_at)
             return agent, _describe(error)
-        agent = self._agents[key] = Agent(namespace, name, record.uid, record.generation, spec)
+        agent = Agent(namespace, name, record.uid, record.generation, spec, restarted_at)
+        self._agents[key] = agent
         if len(self._agents) > MAX_REMEMBERED:
             del self._agents[next(iter(self._agents))]  # the one that was not used for longest
         return agent, ""

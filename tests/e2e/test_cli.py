@@ -19,6 +19,7 @@ from tests.cluster.kubectl import (
     documents,
     until,
 )
+from tests.e2e.traffic import Traffic
 
 NAME = "seen"
 RETURNS = "# Returns\n\nYou can return a lamp within 30 days of delivery.\n"
@@ -54,6 +55,11 @@ def canary(agent: AgentUnderTest, tag: str) -> str:
     return agent.status["canaryRevision"]
 
 
+def find_pods(agent: AgentUnderTest, revision: str) -> set[str]:
+    """The uids of a revision's pods."""
+    return {pod["metadata"]["uid"] for pod in agent.pods(revision)}
+
+
 @pytest.mark.timeout(900)
 def test_a_rollout_as_a_person_sees_it(agent: AgentUnderTest) -> None:
     first = agent.status["stableRevision"]
@@ -77,10 +83,18 @@ def test_a_rollout_as_a_person_sees_it(agent: AgentUnderTest) -> None:
     assert "resumed" in done(agent, "resume", NAME)
     assert "aborted" in done(agent, "abort", NAME)
     until(lambda: agent.status.get("failedRevision") == second, "the abort")
+    ended = agent.kubectl.plugin("status", NAME, "--watch", "--timeout", "1m")
+    assert (ended.returncode, ended.stderr) == (1, "")
+    assert f"revision {second} was rolled back (aborted by a command)" in ended.stdout
+    assert "Aborted" in agent.kubectl.run("get", "chatagent", NAME)
     assert "retried" in done(agent, "retry", NAME)
     agent.await_weight(5)
+    waiting = agent.kubectl.plugin("status", NAME)
+    assert (waiting.returncode, waiting.stdout.count("\n")) == (4, 1)
     done(agent, "promote", NAME, "--full")
-    until(lambda: agent.status["stableRevision"] == second, "the promotion")
+    told = done(agent, "status", NAME, "--watch", "--timeout", "3m")
+    assert told.splitlines()[-1] == f"revision {second} serves"
+    assert agent.status["stableRevision"] == second
 
     undone = document(agent, "undo", NAME)
     assert undone["revision"] == first
@@ -110,6 +124,21 @@ def test_two_people_at_once(agent: AgentUnderTest) -> None:
         assert agent.status["stableRevision"] == tried
     if aborted:
         assert agent.status["failedRevision"] == tried
+
+
+@pytest.mark.timeout(600)
+def test_a_restart_replaces_the_pods_and_loses_no_request(agent: AgentUnderTest) -> None:
+    before, stable = agent.status, agent.status["stableRevision"]
+    old = find_pods(agent, stable)
+    with Traffic(agent.url, [QUESTION], clients=2) as traffic:
+        assert f"deployment/{NAME}-{stable}" in done(agent, "restart", NAME)
+        words = ("rollout", "status", f"deployment/{NAME}-{stable}", "--timeout=180s")
+        agent.kubectl.run(*words)
+        until(lambda: not old & find_pods(agent, stable), "the old pods are gone")
+    assert traffic.failed == []
+    after = agent.status
+    assert (after["stableRevision"], after["history"]) == (stable, before["history"])
+    assert not after.get("canaryRevision")
 
 
 @pytest.mark.timeout(300)

@@ -36,14 +36,20 @@ _ROOT_RULES = [
 ]
 
 _COLUMNS = [
-    ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status'),
-    ("Phase", "string", ".status.phase"),
-    ("Stable", "string", ".status.stableRevision"),
-    ("Canary", "string", ".status.canaryRevision"),
-    ("Weight", "integer", ".status.rollout.weight"),
-    ("URL", "string", ".status.url"),
-    ("Age", "date", ".metadata.creationTimestamp"),
+    ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', 0),
+    ("Phase", "string", ".status.phase", 0),
+    ("Rollout", "string", '.status.conditions[?(@.type=="Progressing")].reason', 0),
+    ("Stable", "string", ".status.stableRevision", 0),
+    ("Canary", "string", ".status.canaryRevision", 0),
+    ("Weight", "integer", ".status.rollout.weight", 0),
+    ("URL", "string", ".status.url", 0),
+    ("Age", "date", ".metadata.creationTimestamp", 0),
+    ("Failed", "string", ".status.failedRevision", 1),
+    ("Message", "string", '.status.conditions[?(@.type=="Progressing")].message', 1),
 ]
+"""Name, type, JSONPath and priority; columns of priority 1 are shown by `-o wide` only. The reason
+of Progressing tells a rollout that failed or was aborted from one that completed; the phase does
+not, since after an abort the agent is as it should be."""
 
 
 def structural(model: type[BaseModel]) -> Schema:
@@ -146,7 +152,8 @@ def manifest() -> Schema:
                     },
                     "additionalPrinterColumns": [
                         {"name": name, "type": kind, "jsonPath": path}
-                        for name, kind, path in _COLUMNS
+                        | ({"priority": priority} if priority else {})
+                        for name, kind, path, priority in _COLUMNS
                     ],
                 }
             ],

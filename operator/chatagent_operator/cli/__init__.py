@@ -5,6 +5,6 @@ written as an annotation, whose result the operator reports in the status; it ne
 a manifest in Git.
 """
 
-from chatagent_operator.cli.program import main
+from chatagent_operator.cli.program import complete, main
 
-__all__ = ["main"]
+__all__ = ["complete", "main"]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
+
+DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
+MAX_SECONDS = 86400
 
 ROLLOUT_COMMANDS = {
     "promote": (
@@ -49,35 +53,36 @@ def build_parser() -> argparse.ArgumentParser:
     root = _Parser(
         prog="kubectl chatagent",
         description="Watch, promote, abort and undo rollouts of ChatAgents, and talk to agents.",
-        epilog="Exit codes: 0 success, 1 refused, 2 usage error, 3 no response.",
+        epilog="Exit codes: 0 success, 1 refused or failed, 2 usage error, 3 no response, "
+        "4 the rollout has not ended.",
     )
+    _add_global_flags(root)
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, text: str, description: str | None = None) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=description or text)
-        command.add_argument("-n", "--namespace", help="default: namespace of the context")
-        command.add_argument("--context", help="context of the kubeconfig")
-        command.add_argument("--kubeconfig", help="path of the kubeconfig")
-        command.add_argument(
-            "-o", "--output", choices=("text", "json", "yaml"), default="text", help="default: text"
-        )
+        _add_global_flags(command, is_root=False)
         return command
 
     _add_get(add)
+    _add_status(add)
     for name, (text, description) in ROLLOUT_COMMANDS.items():
         command = add(name, text, description)
         _add_name(command)
-        command.add_argument(
-            "--timeout",
-            type=_parse_seconds,
-            default=30.0,
-            metavar="SECONDS",
-            help="how long to wait for the operator to respond; default: 30",
-        )
+        _add_response_timeout(command)
         if name == "promote":
             command.add_argument(
                 "--full", action="store_true", help="skip all remaining steps and analyses"
             )
+    restart = add(
+        "restart",
+        "restart the pods without a new revision",
+        "Restart the pods of all revisions, a few at a time, as `kubectl rollout restart` does: "
+        "for a changed Secret, or for what a new version of the operator renders differently. "
+        "The rollout, the weights and the conversations stay as they are.",
+    )
+    _add_name(restart)
+    _add_response_timeout(restart)
     _add_name(add("history", "list the revisions and the result of each rollout"))
     _add_diff(add)
     _add_undo(add)
@@ -90,6 +95,20 @@ def build_parser() -> argparse.ArgumentParser:
             "differ.",
         )
     )
+    version = add(
+        "version",
+        "show the versions of this program and of the operator",
+        "Show the versions of this program and of the operators in all namespaces, or in the "
+        "namespace of -n.",
+    )
+    version.add_argument("--client", action="store_true", help="only of this program")
+    completion = add(
+        "completion",
+        "print a script that completes kubectl-chatagent in a shell",
+        "Print a script that completes `kubectl-chatagent` in a shell. kubectl completes `kubectl "
+        "chatagent` without it, if `kubectl_complete-chatagent` is on the PATH.",
+    )
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
     return root
 
 
@@ -103,7 +122,29 @@ def _add_get(add: Callable[..., argparse.ArgumentParser]) -> None:
         "-A", "--all-namespaces", action="store_true", help="list the agents of all namespaces"
     )
     command.add_argument(
-        "-w", "--watch", action="store_true", help="watch for changes until interrupted"
+        "-w",
+        "--watch",
+        dest="live",
+        action="store_true",
+        help="watch for changes until interrupted",
+    )
+
+
+def _add_status(add: Callable[..., argparse.ArgumentParser]) -> None:
+    command = add(
+        "status",
+        "show the state of the rollout in one line, or wait for its end",
+        "Show the state of the rollout in one line. With --watch a line is printed for each "
+        "change until the rollout of the current spec ends. Exit codes: 0 promoted; 1 failed, "
+        "aborted or invalid; 4 not ended, or the ChatAgent was deleted meanwhile.",
+    )
+    _add_name(command)
+    command.add_argument("-w", "--watch", action="store_true", help="wait until the rollout ends")
+    command.add_argument(
+        "--timeout",
+        type=_parse_duration,
+        metavar="DURATION",
+        help="how long to wait with --watch, such as 90s, 10m or 1h30m; default: no limit",
     )
 
 
@@ -165,8 +206,67 @@ def _add_name(command: argparse.ArgumentParser) -> None:
     command.add_argument("name", help="name of the ChatAgent")
 
 
-def _parse_seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 86400:
-        raise argparse.ArgumentTypeError(f"{text} is not more than 0 and at most 86400 seconds")
-    return value
+def find_commands(root: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Return the parser of each command, by its name."""
+    for action in root._actions:  # pyright: ignore[reportPrivateUsage]
+        if isinstance(action, argparse._SubParsersAction):  # pyright: ignore[reportPrivateUsage]
+            return dict(cast(Any, action).choices)
+    return {}
+
+
+def find_options(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
+    """Return the flags of a parser, by their names."""
+    return dict(parser._option_string_actions)  # pyright: ignore[reportPrivateUsage]
+
+
+def find_positionals(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """Return the arguments of a parser that are not flags."""
+    return [
+        each
+        for each in parser._actions  # pyright: ignore[reportPrivateUsage]
+        if not each.option_strings
+    ]
+
+
+def _add_response_timeout(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--timeout",
+        type=_parse_duration,
+        default=30.0,
+        metavar="DURATION",
+        help="how long to wait for the operator to respond; default: 30s",
+    )
+
+
+def _add_global_flags(parser: argparse.ArgumentParser, is_root: bool = True) -> None:
+    """Add the flags that may stand before and after the command. After it they have no defaults,
+    which would replace what stands before it."""
+
+    def default(value: str | None) -> Any:
+        return value if is_root else argparse.SUPPRESS
+
+    parser.add_argument(
+        "-n", "--namespace", default=default(None), help="default: namespace of the context"
+    )
+    parser.add_argument("--context", default=default(None), help="context of the kubeconfig")
+    parser.add_argument("--kubeconfig", default=default(None), help="path of the kubeconfig")
+    parser.add_argument(
+        "-o",
+        "--output",
+        choices=("text", "json", "yaml"),
+        default=default("text"),
+        help="default: text",
+    )
+
+
+def _parse_duration(text: str) -> float:
+    """Parse a duration such as 90s, 10m or 1h30m. A number alone is seconds."""
+    found = DURATION.fullmatch(text)
+    if found:
+        hours, minutes, rest = (float(part or 0) for part in found.groups())
+        value = hours * 3600 + minutes * 60 + rest
+        if 0 < value <= MAX_SECONDS:
+            return value
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is not a duration of more than 0 and at most 24 hours, such as 90s or 1h30m"
+    )

@@ -20,6 +20,10 @@ WATCH_SECONDS = 60.0
 """A watch ends when it gets no event for so long."""
 
 
+class AgentNotFoundError(CommandError):
+    """No ChatAgent has that name."""
+
+
 class Requests(Protocol):
     """A connection to the API server."""
 
@@ -47,18 +51,21 @@ class Cluster:
         """Get a ChatAgent.
 
         Raises:
-            CommandError: no ChatAgent has that name.
+            CommandError: no ChatAgent has that name, or the cluster has no ChatAgents at all.
         """
         try:
             return await self.requests.request("GET", self._agent(name))
-        except NotFoundError:
-            raise CommandError(
+        except NotFoundError as error:
+            if f'"{name}"' not in error.message:  # the path is unknown, and not the name
+                raise _no_such_kind() from None
+            raise AgentNotFoundError(
                 f"ChatAgent {name!r} not found in namespace {self.namespace!r}; "
                 "list all with `kubectl chatagent get -A`"
             ) from None
 
     async def changes(self, name: str, version: str) -> AsyncIterator[Manifest]:
-        """Watch a ChatAgent from a resource version on; yield every new state until the watch ends.
+        """Watch a ChatAgent from a resource version on; yield every new state until the watch ends
+        or the ChatAgent is deleted.
 
         Raises:
             ApiError: the watch is forbidden, or the connection is lost.
@@ -69,10 +76,30 @@ class Cluster:
             event = json.loads(line)
             if event["type"] in ("ADDED", "MODIFIED"):
                 yield event["object"]
+            elif event["type"] in ("DELETED", "ERROR"):
+                return
 
     async def agents(self) -> list[Manifest]:
-        """List the ChatAgents."""
-        return (await self.requests.request("GET", self._agents()))["items"]
+        """List the ChatAgents.
+
+        Raises:
+            CommandError: the cluster has none at all.
+        """
+        try:
+            return (await self.requests.request("GET", self._agents()))["items"]
+        except NotFoundError:
+            raise _no_such_kind() from None
+
+    async def operators(self, namespace: str | None) -> list[Manifest]:
+        """List the Deployments of operators in a namespace, or in all."""
+        place = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
+        selector = urlencode({"labelSelector": f"app.kubernetes.io/name={names.MANAGED_BY}"})
+        path = f"/apis/apps/v1{place}/deployments?{selector}"
+        return (await self.requests.request("GET", path))["items"]
+
+    async def namespaces(self) -> list[Manifest]:
+        """List the namespaces."""
+        return (await self.requests.request("GET", "/api/v1/namespaces"))["items"]
 
     async def revisions(self, name: str) -> list[Manifest]:
         """List the ControllerRevisions of an agent, the newest first."""
@@ -113,3 +140,10 @@ class Cluster:
 
     def _agent(self, name: str) -> str:
         return f"{self._agents()}/{quote(name, safe='')}"
+
+
+def _no_such_kind() -> CommandError:
+    return CommandError(
+        f"this cluster has no resource {PLURAL}.{GROUP}; install the operator with its "
+        "CustomResourceDefinition, or check --context"
+    )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-DONE, REFUSED, USAGE, NO_ANSWER = 0, 1, 2, 3
+from chatagent_operator.kube.errors import ApiError
+
+DONE, REFUSED, USAGE, NO_ANSWER, NOT_ENDED = 0, 1, 2, 3, 4
+INTERRUPTED = 130
+TOO_MANY_REQUESTS = 429
 
 
 class CommandError(Exception):
@@ -11,3 +15,8 @@ class CommandError(Exception):
     def __init__(self, message: str, exit_code: int = REFUSED) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def is_lasting(error: ApiError) -> bool:
+    """Return whether the API server refused a request, so that trying again does not help."""
+    return 400 <= error.status < 500 and error.status != TOO_MANY_REQUESTS

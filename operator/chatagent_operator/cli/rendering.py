@@ -21,11 +21,12 @@ SHARES = {
 
 def render_table(agents: Sequence[AgentView], now: datetime, all_namespaces: bool) -> str:
     """Render a table with a row for each agent."""
-    head = ["NAME", "PHASE", "STABLE", "CANARY", "WEIGHT", "STEP", "ANALYSIS", "AGE"]
+    head = ["NAME", "PHASE", "ROLLOUT", "STABLE", "CANARY", "WEIGHT", "STEP", "ANALYSIS", "AGE"]
     rows = [
         [
             each.name,
             each.phase or "-",
+            each.rollout_reason or "-",
             _find_by_role(each, "stable"),
             _find_by_role(each, "canary"),
             f"{each.rollout.weight}%" if _find_by_role(each, "canary") != "-" else "-",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from chatagent_operator.cli.errors import DONE
 from chatagent_operator.cli.printing import Output, format_document
 
 
@@ -23,11 +24,15 @@ class Result:
     warning: str | None = None
     """Printed on standard error, whatever the output format is."""
 
+    exit_code: int = DONE
+
     def render(self, output: Output, now: datetime) -> str:
         """Return the text for standard output."""
         return self.text(now) if output == "text" else format_document(self.document, output)
 
 
-def fixed_result(document: Any, text: str, warning: str | None = None) -> Result:
+def fixed_result(
+    document: Any, text: str, warning: str | None = None, exit_code: int = DONE
+) -> Result:
     """Build a result whose text does not depend on the time."""
-    return Result(document, lambda _: text, warning)
+    return Result(document, lambda _: text, warning, exit_code)

@@ -93,6 +93,11 @@ class AgentView(ConfigModel):
         ]
 
     @property
+    def rollout_reason(self) -> str | None:
+        """What the rollout waits for or how it ended, in one word."""
+        return next((each.reason for each in self.conditions if each.type == "Progressing"), None)
+
+    @property
     def is_current(self) -> bool:
         """Whether the operator has reconciled the current spec."""
         return self.observed_generation == self.generation

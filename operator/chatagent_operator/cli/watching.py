@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, TextIO
 
+from chatagent_operator.cli.errors import is_lasting
 from chatagent_operator.cli.printing import Output, truncate
 from chatagent_operator.cli.result import Result
 from chatagent_operator.kube.errors import ApiError
@@ -32,7 +33,7 @@ async def watch_view(
         try:
             found = await read()
         except ApiError as error:
-            if 0 < error.status < 500:
+            if is_lasting(error):
                 raise
             screen.show_error(f"no response: {error}")
         else:

@@ -53,6 +53,10 @@ class Agent:
     uid: str
     generation: int
     spec: ChatAgentSpec
+    restarted_at: str | None = None
+    """When a user last restarted its pods. It is no part of the spec, so that it neither creates a
+    revision nor differs from what is in Git."""
+
     digests: dict[str, tuple[tuple[str, str, str], ...]] = field(
         default_factory=dict[str, tuple[tuple[str, str, str], ...]], compare=False, repr=False
     )

@@ -26,6 +26,9 @@ ROUTES_ANNOTATION = f"{GROUP}/routes"
 COMMAND_ANNOTATION = f"{GROUP}/command"
 """A user's command: JSON with `id`, `action` and the `revision` that it applies to."""
 
+RESTARTED_ANNOTATION = f"{GROUP}/restartedAt"
+"""When a user last restarted the pods: on the ChatAgent, and on the template of its pods."""
+
 ROLE_AGENT = "agent"
 ROLE_GATEWAY = "gateway"
 ROLE_INGESTION = "ingestion"

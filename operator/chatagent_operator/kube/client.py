@@ -133,19 +133,6 @@ class Kube(Connection):
                 query["continue"] = following
         return found
 
-    async def get_agent(self, namespace: str, name: str) -> Manifest:
-        """A ChatAgent.
-
-        Raises:
-            NotFoundError: there is none of that name.
-        """
-        return await self.request("GET", _path(KIND, namespace, name))
-
-    async def patch_agent(self, namespace: str, name: str, patch: Manifest) -> Manifest:
-        """Merge a patch into a ChatAgent; returns it."""
-        path = _path(KIND, namespace, name) + "?fieldManager=kubectl-chatagent"
-        return await self.request("PATCH", path, patch, _MERGE)
-
     async def write_status(
         self, namespace: str, name: str, status: Manifest, resource_version: int
     ) -> Manifest:

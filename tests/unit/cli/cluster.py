@@ -43,7 +43,7 @@ def deployment(name: str, ready: int, desired: int) -> Body:
     """A Deployment of a revision."""
     return {
         "metadata": {"name": f"shop-{name}", "labels": {REVISION_LABEL: name}},
-        "spec": {"replicas": desired},
+        "spec": {"replicas": desired, "template": {"metadata": {}}},
         "status": {"readyReplicas": ready},
     }
 
@@ -54,6 +54,7 @@ def agent(status: Body | None = None, **spec: Any) -> Body:
         "metadata": {
             "namespace": "demo",
             "name": "shop",
+            "uid": "uid-1",
             "generation": 7,
             "resourceVersion": "100",
             "creationTimestamp": "2026-01-01T08:00:00Z",
@@ -90,7 +91,8 @@ class FakeServer:
         """Read or patch."""
         path = urlsplit(path).path
         if path not in self.objects:
-            raise NotFoundError(404, f"{path} is not there")
+            plural, name = path.split("/")[-2:]
+            raise NotFoundError(404, f'{plural} "{name}" not found')
         if method == "PATCH":
             self.writes.append((content_type, body))
             self._patch(path, body, content_type)

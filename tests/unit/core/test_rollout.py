@@ -307,6 +307,21 @@ def test_a_command_is_carried_out_once() -> None:
     assert again.rollout.paused == "Command"
 
 
+def test_an_inconclusive_rollout_can_be_paused_by_a_command() -> None:
+    """Without it the rollout would continue by itself once enough measurements succeed."""
+    steps = Rollout(steps=(Step(set_weight=5), Step(analysis=AnalysisStep(count=1))))
+    status = rolling_out(
+        "b", "a", paused="Inconclusive", approved_weight=5, weight=5, step=1, step_started_at=at(0)
+    )
+    ready = frozenset({"b"})
+    paused = advance(status, Seen("b", at(1), ready, command=Command("1", "pause")), steps, 1)
+    assert paused.status.rollout.last_command_result == "paused b at 5 %"
+    assert paused.waiting
+    assert paused.waiting.reason == "PausedByCommand"
+    better = paused.status.model_copy(update={"analysis": AnalysisStatus(succeeded=1)})
+    assert advance(better, Seen("b", at(2), ready), steps, 1).status.canary_revision == "b"
+
+
 def test_a_rollout_that_the_spec_holds_says_so_to_whoever_commands_it() -> None:
     status = rolling_out("two", "one", approved_weight=5, step=1, step_started_at=at(0))
     for action in ("promote", "skip", "resume"):

@@ -10,6 +10,7 @@ from chatagent_operator.generate import build_files
 from tests.cluster.kubectl import ROOT
 
 Schema = dict[str, Any]
+PRINTED = "additionalPrinterColumns"
 
 
 def walk(schema: Schema, path: str) -> Generator[tuple[str, Schema]]:
@@ -40,3 +41,11 @@ def test_every_field_is_explained_and_typed() -> None:
 def test_generated_files_are_current() -> None:
     for path, text in build_files(ROOT).items():
         assert path.read_text(encoding="utf-8") == text, f"{path}: run `make generate`"
+
+
+def test_kubectl_get_tells_a_failed_rollout_from_one_that_completed() -> None:
+    """The phase does not: after an abort the agent is as it should be."""
+    columns = {each["name"]: each for each in manifest()["spec"]["versions"][0][PRINTED]}
+    assert columns["Rollout"]["jsonPath"].endswith('[?(@.type=="Progressing")].reason')
+    assert "priority" not in columns["Rollout"]
+    assert columns["Message"]["priority"] == 1

@@ -246,6 +246,28 @@ async def test_what_is_left_of_a_revision_goes_at_the_next_try(world: World) -> 
     assert world.named(one) == ["ControllerRevision"]
 
 
+async def test_a_restart_reaches_the_pods_of_every_revision_and_creates_none() -> None:
+    world = World(rollout={"steps": [{"setWeight": 5}, {"pause": {}}]})
+    await world.settle()
+    await world.change(image="runtime:2")
+    before, status = dict(world.cluster.objects), dict(world.kube.agent["status"])
+    assert status["canaryRevision"]
+    at = "2026-01-01T00:10:00Z"
+    world.kube.agent["metadata"]["annotations"] = {names.RESTARTED_ANNOTATION: at}
+    await world.settle()
+    after = world.cluster.objects
+    changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+    revisions = status["stableRevision"], status["canaryRevision"]
+    assert changed == {("Deployment", f"shop-{each}") for each in revisions}
+    for key in changed:
+        template = after[key]["spec"]["template"]
+        assert template["metadata"].pop("annotations") == {names.RESTARTED_ANNOTATION: at}
+        assert after[key]["spec"] == before[key]["spec"], "nothing but the annotation differs"
+    for name in ("stableRevision", "canaryRevision", "phase", "history"):
+        assert world.kube.agent["status"].get(name) == status.get(name)
+    assert world.kube.agent["status"]["rollout"]["weight"] == 5
+
+
 async def test_a_revision_that_was_refused_leaves_nothing(world: World) -> None:
     error = RejectedError(403, "this image is not allowed")
     world.kube.refuse = lambda verb, kind: (

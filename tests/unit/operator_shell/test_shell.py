@@ -194,15 +194,20 @@ async def test_a_watch_that_dies_ends_the_process(
     assert isinstance(shell.failure, KeyError)
     (critical,) = [each for each in caplog.records if each.levelno == logging.CRITICAL]
     assert "the operator ends" in critical.getMessage()
+    assert critical.exc_info is not None
 
 
-async def test_a_missing_crd_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_missing_crd_ends_the_process(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     world = World()
     world.server.known = {kind.path() for kind in CHILDREN}
     async with world.running(monkeypatch) as shell:
         async with asyncio.timeout(20):
             await asyncio.wait([world.ended])
     assert "the API server has no chatagents.chatagent.dev; install" in str(shell.failure)
+    (critical,) = [each for each in caplog.records if each.levelno == logging.CRITICAL]
+    assert critical.exc_info is None, "it is no fault of the operator: one line, no traceback"
 
 
 async def test_nothing_is_watched_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,7 +56,7 @@ class AgentPods(Component):
         yield DesiredObject(
             "Deployment",
             name,
-            names.digest(pod.inputs),
+            names.digest([*pod.inputs, *([agent.restarted_at] if agent.restarted_at else [])]),
             lambda: _build_deployment(pod, replicas),
             replicas=replicas,
         )
@@ -163,6 +163,8 @@ def _build_deployment(pod: RuntimePod, replicas: int) -> Manifest:
             "livenessProbe": _build_probe("/livez", period=10, failures=6),
         },
     )
+    if agent.restarted_at:
+        template["metadata"]["annotations"] = {names.RESTARTED_ANNOTATION: agent.restarted_at}
     return agent.child(
         "apps/v1",
         "Deployment",

@@ -60,7 +60,7 @@ def find_refusal(context: RolloutContext, command: Command) -> str | None:
             return "the steps have not started yet; wait until the first one has"
         case "skip" if step and step.skip_refusal:
             return step.skip_refusal
-        case "pause" if rollout.paused:
+        case "pause" if rollout.paused == "Command":
             return "the rollout is paused already; use `resume` to continue it"
         case "resume" if not rollout.paused:
             return "the rollout is not paused by a command or by inconclusive measurements"
