@@ -64,13 +64,30 @@ class Kube(Connection):
         path = _path("Deployment", namespace, name) + f"?fieldManager={FIELD_MANAGER}"
         return await self.request("PATCH", path, {"spec": {"replicas": replicas}}, _MERGE)
 
-    async def delete(self, kind: str, namespace: str, name: str) -> None:
-        """Delete an object and, in the background, what it owns. One that is gone is fine."""
-        options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+    async def delete(self, kind: str, namespace: str, name: str, uid: str = "") -> None:
+        """Delete an object and, in the background, what it owns. One that is gone is fine.
+
+        Args:
+            uid: of the object; empty: any object of this name.
+
+        Raises:
+            StaleError: another object has the name now.
+        """
+        options: Manifest = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",
+        }
+        if uid:
+            options["preconditions"] = {"uid": uid}
         try:
             await self.request("DELETE", _path(kind, namespace, name), options)
         except NotFoundError:
             return
+        except RejectedError as error:
+            if error.status == CONFLICT:
+                raise StaleError(error.status, error.message) from error
+            raise
 
     async def secret(self, namespace: str, name: str, key: str) -> str | None:
         """A value of a Secret; None where there is none, or the operator may not read it."""
@@ -147,23 +164,28 @@ class Kube(Connection):
         return await self.request("PATCH", path, patch, _MERGE)
 
     async def write_status(
-        self, namespace: str, name: str, status: Manifest, resource_version: int
+        self, namespace: str, name: str, status: Manifest, uid: str, resource_version: int
     ) -> Manifest:
         """Replace the fields of a ChatAgent's status; returns the ChatAgent.
 
         Args:
-            resource_version: that of the ChatAgent that the status was made from. A new leader
-                whose watch is behind must not undo what the previous one wrote last.
+            uid: of the ChatAgent that the status was made from. A cluster that is restored from a
+                backup counts its versions again, and another agent may have the name by then.
+            resource_version: of the same. A new leader whose watch is behind must not undo what
+                the previous one wrote last.
 
         Raises:
-            StaleError: the ChatAgent has changed since.
+            StaleError: the ChatAgent has changed since, or is another one of that name.
         """
         path = _path(KIND, namespace, name) + f"/status?fieldManager={FIELD_MANAGER}"
-        body = {"metadata": {"resourceVersion": str(resource_version)}, "status": status}
+        metadata = {"uid": uid, "resourceVersion": str(resource_version)}
         try:
-            return await self.request("PATCH", path, body, _MERGE)
+            return await self.request(
+                "PATCH", path, {"metadata": metadata, "status": status}, _MERGE
+            )
         except RejectedError as error:
-            if error.status == CONFLICT:
+            # Of a wrong version it says that there is a conflict, of the uid that it is immutable.
+            if error.status == CONFLICT or "metadata.uid" in error.message:
                 raise StaleError(error.status, error.message) from error
             raise
 
