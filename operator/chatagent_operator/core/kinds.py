@@ -98,7 +98,7 @@ CHAT_AGENT = Kind(
 CONFIG_MAP = Kind(
     "ConfigMap", "", "v1", "configmaps", ("get", *READ, *WRITE, *DELETE),
     why="`get` reads documents and questions; gateways get it for their own ConfigMap.",
-    is_watched=True, is_pruned=True, read_facts=facts.read_routes,
+    is_watched=True, is_pruned=True, read_facts=facts.read_config_map,
 )  # fmt: skip
 EVENT = Kind("Event", "", "v1", "events", ("create",))
 GATEWAY = Kind(

@@ -26,6 +26,9 @@ ROUTES_ANNOTATION = f"{GROUP}/routes"
 COMMAND_ANNOTATION = f"{GROUP}/command"
 """A user's command: JSON with `id`, `action` and the `revision` that it applies to."""
 
+CONTENT_KEY = "revision.json"
+"""Key of a revision's ConfigMap with its content, from which its ControllerRevision is restored."""
+
 ROLE_AGENT = "agent"
 ROLE_GATEWAY = "gateway"
 ROLE_INGESTION = "ingestion"

@@ -99,6 +99,8 @@ def _find_faults(state: DesiredState, store: Finding) -> Iterator[tuple[str, str
             f"pods of revision {state.status.canary_revision} are unschedulable, and no stable pod "
             "can be replaced by one; add a node, or set spec.rollout.strategy to recreate",
         )
+    for name in state.unreadable:
+        yield "RevisionUnreadable", _describe_unreadable(state, name)
     yield from _find_faults_of_revisions(state)
     for component in COMPONENTS:
         if component.reports_trouble and (trouble := component.find_trouble(state)):
@@ -113,6 +115,20 @@ def _find_faults(state: DesiredState, store: Finding) -> Iterator[tuple[str, str
     if state.status.stable_revision and store.status == "False":
         yield store.reason, f"vector store: {store.message}"
     yield from _find_faults_of_rollout(state)
+
+
+def _describe_unreadable(state: DesiredState, revision: str) -> str:
+    name = names.revision(state.agent.name, revision)
+    if state.observed.get("ControllerRevision", name):
+        cause = f"ControllerRevision {name} cannot be read, since a later operator wrote it"
+        action = "upgrade the operator"
+    else:
+        cause = f"ControllerRevision {name} was deleted and is not known any more"
+        action = "restore it from a backup"
+    return (
+        f"revision {revision}: {cause}; its pods are kept as they are, and only their number is "
+        f"changed; {action}, or roll out another revision"
+    )
 
 
 def _find_faults_of_revisions(state: DesiredState) -> Iterator[tuple[str, str]]:
