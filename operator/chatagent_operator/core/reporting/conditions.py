@@ -30,7 +30,7 @@ def find_conditions(state: DesiredState) -> list[Finding]:
         of[ConditionType.GATEWAY_READY],
     )
     accepted = Finding(ConditionType.ACCEPTED, "True", "Accepted")
-    found += [accepted, _find_references(state), progressing, _find_paused(state.decision)]
+    found += [accepted, _find_references(state), progressing, find_paused(state.decision)]
     found += [degraded, ready]
     found += _find_kstatus(state, progressing, degraded, ready)
     order = list(ConditionType)
@@ -71,7 +71,7 @@ def find_progressing(decision: Decision) -> Finding:
     return Finding(aspect, "False", "Completed", f"revision {status.stable_revision} serves")
 
 
-def _find_paused(decision: Decision) -> Finding:
+def find_paused(decision: Decision) -> Finding:
     """Return whether the rollout waits for approval, or for a configured duration."""
     waiting = decision.waiting
     if waiting and waiting.is_paused:
