@@ -154,7 +154,7 @@ class Reconciler:
         command: Command | Unreadable | None,
         invalid: str,
     ) -> None:
-        """Report a spec of which not even a revision can be read. An abort works all the same."""
+        """Report a spec of which not even a revision can be read. An abort still works."""
         after, events = previous, ()
         spec = find_weights(record.spec)
         if spec and isinstance(command, Command) and _is_new_abort(command, previous):

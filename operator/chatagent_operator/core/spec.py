@@ -48,7 +48,7 @@ def find_weights(spec: Mapping[str, Any]) -> ChatAgentSpec | None:
     """Return what is needed of an unreadable spec to move weights: its gateway and its rollout,
     with placeholders for the rest. None if the gateway is not readable either."""
     needed = {field: spec[field] for field in ("gateway", "rollout") if field in spec}
-    return _read(_PLACEHOLDERS | needed)
+    return _read({**_PLACEHOLDERS, **needed})
 
 
 def _read(spec: Mapping[str, Any]) -> ChatAgentSpec | None:
