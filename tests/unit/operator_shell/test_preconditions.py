@@ -30,18 +30,23 @@ class Server:
     ("status", "message"),
     [
         (409, "the object has been modified; please apply your changes to the latest version"),
-        (422, 'ChatAgent "shop" is invalid: metadata.uid: Invalid value: field is immutable'),
+        (422, "the server rejected our request due to an error in our request"),
     ],
 )
 async def test_a_status_is_for_one_version_of_one_agent(status: int, message: str) -> None:
     server = Server(status, message)
     async with serving(server.answer) as url:
         kube = connect(url)
+        written = {"replicas": 1, "url": None, "rollout": {"weight": 5, "step": None}}
         with pytest.raises(StaleError):
-            await kube.write_status("demo", "shop", {"replicas": 1}, "uid-1", 7)
+            await kube.write_status("demo", "shop", written, "uid-1", 7)
         await kube.close()
-    (body,) = server.asked
-    assert body["metadata"] == {"uid": "uid-1", "resourceVersion": "7"}
+    (operations,) = server.asked
+    assert operations == [
+        {"op": "test", "path": "/metadata/uid", "value": "uid-1"},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": "7"},
+        {"op": "add", "path": "/status", "value": {"replicas": 1, "rollout": {"weight": 5}}},
+    ]
 
 
 async def test_a_status_that_is_invalid_is_not_a_stale_one() -> None:
