@@ -1,4 +1,8 @@
-"""Names and labels of the objects of an agent."""
+"""Names and labels of the objects of an agent.
+
+No two agents have an object of the same kind and name: each kind's names end differently, in what
+no agent's own name ends in (`api.crd.RESERVED_PATTERN`).
+"""
 
 from __future__ import annotations
 
@@ -75,7 +79,12 @@ def ingestion(agent: str, content: str) -> str:
 
 def evaluation(agent: str, content: str) -> str:
     """Name of the Job that asks two revisions the same questions, and of the ConfigMap with its
-    report."""
+    report.
+
+    Args:
+        content: more digits than a revision has, which else could have the same name in an agent
+            that is named after this one.
+    """
     return f"{agent}-eval-{content}"
 
 
