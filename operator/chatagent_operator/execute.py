@@ -115,6 +115,6 @@ class Executor:
                 await self._kube.create(render(secrets.token_urlsafe(PASSWORD_BYTES)))
             case Scale(name, replicas):
                 self._store.wrote_child(key, await self._kube.scale(namespace, name, replicas))
-            case Delete(kind, name):
-                await self._kube.delete(kind, namespace, name)
+            case Delete(kind, name, uid):
+                await self._kube.delete(kind, namespace, name, uid)
                 self._store.deleted_child(key, kind, name)

@@ -20,10 +20,10 @@ from chatagent_operator.core.children.evaluation import build_report
 from chatagent_operator.core.kinds import Wave
 from chatagent_operator.core.names import Key
 from chatagent_operator.core.observed.objects import Observed
-from chatagent_operator.core.plan import Plan, plan
+from chatagent_operator.core.plan import Plan, plan, plan_abort
 from chatagent_operator.core.rollout.commands import Command, Unreadable, parse_command
 from chatagent_operator.core.rollout.stored import read_status
-from chatagent_operator.core.spec import find_last_readable
+from chatagent_operator.core.spec import find_last_readable, find_weights
 from chatagent_operator.core.view.evaluations import UnstoredReport
 from chatagent_operator.execute import Executor
 from chatagent_operator.kube.client import Kube
@@ -100,13 +100,10 @@ class Reconciler:
     async def _reconcile(self, key: Key, record: AgentRecord) -> float | None:
         previous = read_status(record.status)
         agent, invalid = self._read_agent(key, record, previous)
-        if agent is None:
-            status = reporting.report_invalid(previous, record.generation, invalid, self._now())
-            await self._reporter.report(
-                key, record, previous, status, reporting.find_events(previous, status)
-            )
-            return None
         command = parse_command(record.annotations.get(names.COMMAND_ANNOTATION))
+        if agent is None:
+            await self._report_unreadable(key, record, previous, command, invalid)
+            return None
         named = _sources_of(agent.spec)
         is_urgent = _is_urgent(agent, command, previous)
         if is_urgent:  # what hangs or cannot be read must not be waited for
@@ -148,6 +145,31 @@ class Reconciler:
         if made.unstored_report and not await self._store_report(key, agent, made.unstored_report):
             due.append(REPORT_RETRY_SECONDS)
         return min((each for each in due if each is not None), default=None)
+
+    async def _report_unreadable(
+        self,
+        key: Key,
+        record: AgentRecord,
+        previous: ChatAgentStatus,
+        command: Command | Unreadable | None,
+        invalid: str,
+    ) -> None:
+        """Report a spec of which not even a revision can be read. An abort still works."""
+        after, events = previous, ()
+        spec = find_weights(record.spec)
+        if spec and isinstance(command, Command) and _is_new_abort(command, previous):
+            agent = Agent(*key, record.uid, record.generation, spec)
+            observed = await self._observer.observe(key, agent, previous)
+            made = plan_abort(agent, previous, observed, command, self._platform, self._now())
+            result = await self._executor.execute(key, made.writes)
+            if result.failure:
+                raise result.failure
+            after, events = made.status, made.events
+        status = reporting.report_invalid(
+            previous, record.generation, invalid, self._now(), reconciled=after
+        )
+        events += reporting.find_events(previous, status)
+        await self._reporter.report(key, record, previous, status, events)
 
     def _read_agent(
         self, key: Key, record: AgentRecord, previous: ChatAgentStatus
@@ -219,11 +241,14 @@ def _is_urgent(
     agent: Agent, command: Command | Unreadable | None, previous: ChatAgentStatus
 ) -> bool:
     """It is an abort, which waits for nothing. With gateway-api the route's status is needed."""
+    return _is_new_abort(command, previous) and agent.spec.gateway.provider == "haproxy"
+
+
+def _is_new_abort(command: Command | Unreadable | None, previous: ChatAgentStatus) -> bool:
     return (
         isinstance(command, Command)
         and command.action == "abort"
         and command.id != previous.rollout.last_command_id
-        and agent.spec.gateway.provider == "haproxy"
     )
 
 

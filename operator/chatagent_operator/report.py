@@ -67,7 +67,10 @@ class Reporter:
                 return STATUS_SECONDS - since
             try:
                 body = await self._kube.write_status(
-                    *key, status.model_dump(mode="json", by_alias=True), record.resource_version
+                    *key,
+                    status.model_dump(mode="json", by_alias=True),
+                    record.uid,
+                    record.resource_version,
                 )
             except NotFoundError:
                 return None  # its children are deleted with it, and the watch reports it

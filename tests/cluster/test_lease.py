@@ -106,15 +106,31 @@ async def test_a_lease_that_is_deleted_is_made_again(
 
 async def test_a_status_made_from_an_older_version_is_refused(namespace: Kubectl) -> None:
     namespace.apply(manifest("stale", suspend=True))
-    version = int(namespace.get("chatagent", "stale")["metadata"]["resourceVersion"])
+    metadata = namespace.get("chatagent", "stale")["metadata"]
+    uid, version = metadata["uid"], int(metadata["resourceVersion"])
     namespace.run("annotate", "chatagent", "stale", "touched=yes")
     fence = Fence()
     kube = await Kube.connect(namespace.kubeconfig, fence=fence)
     with pytest.raises(NotLeaderError):
-        await kube.write_status(namespace.namespace, "stale", {"replicas": 1}, version)
+        await kube.write_status(namespace.namespace, "stale", {"replicas": 1}, uid, version)
     fence.extend(read_clock() + 60)
     with pytest.raises(StaleError, match="modified"):
-        await kube.write_status(namespace.namespace, "stale", {"replicas": 1}, version)
+        await kube.write_status(namespace.namespace, "stale", {"replicas": 1}, uid, version)
     version = int(namespace.get("chatagent", "stale")["metadata"]["resourceVersion"])
-    await kube.write_status(namespace.namespace, "stale", {"replicas": 1}, version)
+    other = "00000000-0000-0000-0000-000000000000"
+    with pytest.raises(StaleError):
+        await kube.write_status(namespace.namespace, "stale", {"replicas": 1}, other, version)
+    assert "replicas" not in namespace.get("chatagent", "stale")["status"]
+    await kube.write_status(namespace.namespace, "stale", {"replicas": 1}, uid, version)
+    await kube.close()
+
+
+async def test_an_object_made_anew_under_a_name_is_not_deleted(namespace: Kubectl) -> None:
+    namespace.run("create", "configmap", "remade")
+    kube = await Kube.connect(namespace.kubeconfig)
+    other = "00000000-0000-0000-0000-000000000000"
+    with pytest.raises(StaleError):
+        await kube.delete("ConfigMap", namespace.namespace, "remade", other)
+    uid = namespace.get("configmap", "remade")["metadata"]["uid"]
+    await kube.delete("ConfigMap", namespace.namespace, "remade", uid)
     await kube.close()

@@ -174,6 +174,7 @@ def test_a_wrong_field_is_named(
         ("a.b", "lower-case"),
         ("default", "must not be default"),
         ("shop-gateway", "objects of other agents"),
+        ("shop-gateway-0", "objects of other agents"),
         ("shop-redis", "objects of other agents"),
         ("shop-0123abcd", "objects of other agents"),
     ],

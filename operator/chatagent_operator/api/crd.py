@@ -12,8 +12,14 @@ from chatagent_operator.api.v1alpha1 import MANAGED_ENGINES, MAX_NAME_LENGTH, Ch
 
 Schema = dict[str, Any]
 
+NAME_PATTERN = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
+"""Names of Services."""
+
 _RESERVED = ("gateway", "routes", *MANAGED_ENGINES, "redis")
 """Ends of the names of children."""
+
+RESERVED_PATTERN = f"-({'|'.join(_RESERVED)}|gateway-[0-9]+|[0-9a-f]{{8}})$"
+"""Names that a child of another agent may have."""
 
 _ROOT_RULES = [
     {
@@ -22,16 +28,18 @@ _ROOT_RULES = [
         "since the names of pods are derived from it",
     },
     {
-        "rule": "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        "rule": f"self.metadata.name.matches('{NAME_PATTERN}')",
         "message": "metadata.name must consist of lower-case letters, digits and '-', "
         "and begin with a letter, since a Service is named after it",
     },
     {
-        "rule": "self.metadata.name != 'default' && !self.metadata.name.matches("
-        f"'-({'|'.join(_RESERVED)}|[0-9a-f]{{8}})$')",
+        # An agent that exists keeps its name, whatever a later version reserves.
+        "rule": "oldSelf.hasValue() || self.metadata.name != 'default' && "
+        f"!self.metadata.name.matches('{RESERVED_PATTERN}')",
+        "optionalOldSelf": True,
         "message": "metadata.name must not be default nor end in "
-        f"{', '.join(f'-{name}' for name in _RESERVED)} or eight hexadecimal digits, since "
-        "objects of other agents have such names",
+        f"{', '.join(f'-{name}' for name in _RESERVED)}, -gateway- and a number, or eight "
+        "hexadecimal digits, since objects of other agents have such names; choose another name",
     },
 ]
 

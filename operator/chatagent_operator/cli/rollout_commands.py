@@ -10,10 +10,10 @@ from typing import Any
 
 from chatagent_operator.cli.cluster import MERGE, Cluster
 from chatagent_operator.cli.errors import NO_ANSWER, CommandError
-from chatagent_operator.cli.view import read_status
 from chatagent_operator.core.agent import Manifest
 from chatagent_operator.core.names import COMMAND_ANNOTATION
 from chatagent_operator.core.rollout.commands import Action, Unreadable, parse_command
+from chatagent_operator.core.rollout.stored import read_status
 from chatagent_operator.kube.errors import ApiError, RejectedError
 
 POLL_SECONDS = 0.1
@@ -103,11 +103,11 @@ def _is_pending(agent: Manifest) -> bool:
     command = parse_command(annotations.get(COMMAND_ANNOTATION))
     if command is None or isinstance(command, Unreadable):
         return False
-    return command.id != read_status(agent).rollout.last_command_id
+    return command.id != read_status(agent.get("status")).rollout.last_command_id
 
 
 def _find_target(agent: Manifest, name: str, action: Action) -> str:
-    status = read_status(agent)
+    status = read_status(agent.get("status"))
     if action == "retry":
         if not status.failed_revision:
             raise CommandError(
@@ -148,7 +148,7 @@ async def _wait_for_result(cluster: Cluster, name: str, identifier: str, version
 
 
 def _read_result(agent: Manifest, identifier: str) -> str | None:
-    rollout = read_status(agent).rollout
+    rollout = read_status(agent.get("status")).rollout
     return (
         (rollout.last_command_result or "done") if rollout.last_command_id == identifier else None
     )

@@ -80,6 +80,12 @@ class DesiredState:
         found = (self.view.find_revision(name) for name in self.decision.live)
         return tuple(each for each in found if each)
 
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        """Revisions that should have pods, of which only the name is known."""
+        known = {each.name for each in self.live}
+        return tuple(name for name in self.decision.live if name not in known)
+
     @cached_property
     def replicas(self) -> Mapping[str, int]:
         """Desired number of pods of each live revision."""

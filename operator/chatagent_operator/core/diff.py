@@ -37,20 +37,18 @@ def find_deletions(
             if child.owner != state.agent.uid:
                 continue  # an object of another owner with the agent's labels
             component = _BY_ROLE.get(child.role, _OTHER)
-            yield Delete(kind, child.name), component.judge_removal(child, state)
+            yield Delete(kind, child.name, child.uid), component.judge_removal(child, state)
 
 
 def _find_write(desired: DesiredObject, state: DesiredState) -> Write | None:
     child = state.observed.get(desired.kind, desired.name)
     if child is None or child.owner != state.agent.uid:
         return Apply(desired, is_ours=child is not None)
-    if desired.is_frozen:
-        return None
-    if child.applied != desired.digest:
+    if child.applied != desired.digest and not desired.is_frozen:
         if not desired.is_replaceable:
             return Apply(desired, is_ours=True)
         if not _is_complete(desired, state.observed):
-            return Delete(desired.kind, desired.name)  # it is recreated next
+            return Delete(desired.kind, desired.name, child.uid)  # it is recreated next
         return None
     if desired.replicas is not None:
         workload = state.observed.workload(desired.kind, desired.name)

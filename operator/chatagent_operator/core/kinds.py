@@ -98,7 +98,7 @@ CHAT_AGENT = Kind(
 CONFIG_MAP = Kind(
     "ConfigMap", "", "v1", "configmaps", ("get", *READ, *WRITE, *DELETE),
     why="`get` reads documents and questions; gateways get it for their own ConfigMap.",
-    is_watched=True, is_pruned=True, read_facts=facts.read_routes,
+    is_watched=True, is_pruned=True, read_facts=facts.read_config_map,
 )  # fmt: skip
 EVENT = Kind("Event", "", "v1", "events", ("create",))
 GATEWAY = Kind(
@@ -143,13 +143,16 @@ REGISTRY: Mapping[str, Kind] = {
              is_watched=True, read_facts=facts.read_pod),
         Kind("PodDisruptionBudget", "policy", "v1", "poddisruptionbudgets",
              (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True),
-        Kind("Role", _RBAC, "v1", "roles", (*READ, *WRITE), is_watched=True, wave=Wave.FIRST),
-        Kind("RoleBinding", _RBAC, "v1", "rolebindings", (*READ, *WRITE), is_watched=True),
+        Kind("Role", _RBAC, "v1", "roles",
+             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True, wave=Wave.FIRST),
+        Kind("RoleBinding", _RBAC, "v1", "rolebindings",
+             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True),
         SECRET,
         Kind("Service", "", "v1", "services",
              (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True,
              read_facts=facts.read_service),
-        Kind("ServiceAccount", "", "v1", "serviceaccounts", (*READ, *WRITE), is_watched=True),
+        Kind("ServiceAccount", "", "v1", "serviceaccounts",
+             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True),
         Kind("StatefulSet", "apps", "v1", "statefulsets",
              (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True, wave=Wave.WORKLOADS,
              read_facts=facts.read_workload),

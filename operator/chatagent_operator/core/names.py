@@ -1,4 +1,8 @@
-"""Names and labels of the objects of an agent."""
+"""Names and labels of the objects of an agent.
+
+No two agents have an object of the same kind and name: each kind's names end differently, in what
+no agent's own name ends in (`api.crd.RESERVED_PATTERN`).
+"""
 
 from __future__ import annotations
 
@@ -28,6 +32,9 @@ COMMAND_ANNOTATION = f"{GROUP}/command"
 
 RESTARTED_ANNOTATION = f"{GROUP}/restartedAt"
 """When a user last restarted the pods: on the ChatAgent, and on the template of its pods."""
+
+CONTENT_KEY = "revision.json"
+"""Key of a revision's ConfigMap with its content, from which its ControllerRevision is restored."""
 
 ROLE_AGENT = "agent"
 ROLE_GATEWAY = "gateway"
@@ -75,7 +82,12 @@ def ingestion(agent: str, content: str) -> str:
 
 def evaluation(agent: str, content: str) -> str:
     """Name of the Job that asks two revisions the same questions, and of the ConfigMap with its
-    report."""
+    report.
+
+    Args:
+        content: more digits than a revision has, which else could have the same name in an agent
+            that is named after this one.
+    """
     return f"{agent}-eval-{content}"
 
 

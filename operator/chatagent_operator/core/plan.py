@@ -14,10 +14,13 @@ from chatagent_operator.core import diff, reporting, requeue
 from chatagent_operator.core.agent import Agent, Platform
 from chatagent_operator.core.children import COMPONENTS
 from chatagent_operator.core.children.component import Removal
+from chatagent_operator.core.children.gateway import COMPONENT as GATEWAY
 from chatagent_operator.core.desired import DesiredState
 from chatagent_operator.core.observed.objects import Observed
 from chatagent_operator.core.rollout.advance import advance
+from chatagent_operator.core.rollout.apply_command import apply_command
 from chatagent_operator.core.rollout.commands import Command, Unreadable
+from chatagent_operator.core.rollout.context import RolloutContext, Seen
 from chatagent_operator.core.rollout.decision import Decision, EventRecord
 from chatagent_operator.core.rollout.state import update_rollout
 from chatagent_operator.core.view.evaluations import UnstoredReport
@@ -88,6 +91,29 @@ def plan(
         unstored_report=state.unstored_report,
         requeue_after=requeue.find_delay(state, is_gateway_awaited=is_awaited),
     )
+
+
+def plan_abort(
+    agent: Agent,
+    previous: ChatAgentStatus,
+    observed: Observed,
+    command: Command,
+    platform: Platform,
+    now: str,
+) -> Plan:
+    """Plan an abort of an agent whose spec cannot be read: the weights and the status, no more.
+
+    Args:
+        agent: with placeholders in its spec, except for the gateway and the rollout.
+    """
+    seen = Seen(previous.canary_revision or "", now, command=command)
+    context = RolloutContext(previous, seen, agent.spec.rollout, steps=(), path="")
+    context = apply_command(context)
+    decision = Decision(context.status, events=context.events)
+    state = DesiredState(View(agent, previous, observed, command, platform, now), decision)
+    weights = [each for each in GATEWAY.build_objects(state) if each.is_weight]
+    status = reporting.report_aborted(previous, decision, agent.generation, now)
+    return Plan(diff.find_writes(weights, (), state), (), status, decision.events)
 
 
 def _advance(view: View) -> Decision:

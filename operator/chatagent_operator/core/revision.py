@@ -33,8 +33,8 @@ def build_revision(spec: VersionedSpec) -> Revision:
     return Revision(names.digest(_content(spec)), spec)
 
 
-def restore_revision(name: str, content: dict[str, Any]) -> Revision:
-    """Restore a revision from its ControllerRevision. It keeps its name, whatever its hash is now.
+def restore_revision(name: str, content: Any) -> Revision:
+    """Restore a revision from its content. It keeps its name, whatever its hash is now.
 
     Raises:
         pydantic.ValidationError: this operator cannot read the content.

@@ -19,13 +19,20 @@ _MAX_ROUNDS = 10
 them."""
 
 
+_PLACEHOLDERS: Mapping[str, Any] = {
+    "image": "unknown",
+    "knowledge": {"sources": [{"name": "unknown", "configMap": {"name": "unknown"}}]},
+}
+
+
 def find_last_readable(
     agent: str, spec: Mapping[str, Any], previous: ChatAgentStatus, observed: Observed
 ) -> ChatAgentSpec | None:
     """Return the spec to reconcile by; None if there is none.
 
     It has the previously desired revision and, if the rollout is invalid too, a paused rollout
-    without its invalid fields. So a rollout in progress can still be rolled back.
+    without its invalid fields. So a rollout in progress can still be rolled back. Other fields that
+    only a later operator knows are ignored.
     """
     name = previous.canary_revision or previous.failed_revision or previous.stable_revision
     last = find_revision(agent, name or "", observed)
@@ -37,19 +44,50 @@ def find_last_readable(
     return read if read and revision.build_revision(read.versioned()).name == name else None
 
 
+def find_weights(spec: Mapping[str, Any]) -> ChatAgentSpec | None:
+    """Return what is needed of an unreadable spec to move weights: its gateway and its rollout,
+    with placeholders for the rest. None if the gateway is not readable either."""
+    needed = {field: spec[field] for field in ("gateway", "rollout") if field in spec}
+    return _read({**_PLACEHOLDERS, **needed})
+
+
 def _read(spec: Mapping[str, Any]) -> ChatAgentSpec | None:
-    """Return a spec without the invalid fields of its rollout; None if others are invalid too."""
+    """Return a spec without the invalid fields of its rollout, and without those that only a later
+    operator knows; None if others are invalid too."""
     for _ in range(_MAX_ROUNDS):
         try:
             return ChatAgentSpec.model_validate(spec)
         except pydantic.ValidationError as error:
-            wrong = [found["loc"] for found in error.errors(include_url=False)]
-        if any(place[:1] != ("rollout",) for place in wrong):
+            wrong = [(found["loc"], found["type"]) for found in error.errors(include_url=False)]
+        others = [each for each in wrong if each[0][:1] != ("rollout",)]
+        unknown = [place for place, kind in others if kind == "extra_forbidden"]
+        if others and not unknown:
             return None
-        for place in wrong:
-            spec = _drop(spec, place)
-        spec = {**spec, "rollout": {**spec.get("rollout", {}), "paused": True}}
+        for place in unknown:  # without them the other errors around them may be gone
+            spec = _drop_unknown(spec, place)
+        if not others:
+            for place, _ in wrong:
+                spec = _drop(spec, place)
+            spec = {**spec, "rollout": {**spec.get("rollout", {}), "paused": True}}
     return None
+
+
+def _drop_unknown(value: Any, place: Sequence[str | int]) -> Any:
+    """Return a value without the field at this place. Lists that contain it stay."""
+    first, *rest = place
+    if isinstance(value, dict):
+        fields = cast(dict[str, Any], value)
+        return {
+            key: _drop_unknown(inner, rest) if key == first else inner
+            for key, inner in fields.items()
+            if rest or key != first
+        }
+    if isinstance(value, list):
+        return [
+            _drop_unknown(inner, rest) if rest and index == first else inner
+            for index, inner in enumerate(cast(list[Any], value))
+        ]
+    return value
 
 
 def _drop(fields: Mapping[str, Any], place: Sequence[str | int]) -> Mapping[str, Any]:

@@ -26,7 +26,7 @@ class DesiredObject:
     """Whether it is immutable, and is deleted and recreated instead (a Job)."""
 
     is_frozen: bool = False
-    """Whether it is created once and never changed."""
+    """Whether it is created once and never changed, except for its replicas."""
 
     replicas: int | None = None
     """Desired replicas, if these change independently of the digest."""
@@ -79,6 +79,8 @@ class Delete:
 
     kind: str
     name: str
+    uid: str
+    """Another object of that name is not deleted."""
     wave: Wave = Wave.WORKLOADS
 
 

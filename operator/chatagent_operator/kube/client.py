@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from chatagent_operator.api.group import API_VERSION, KIND
@@ -25,6 +26,9 @@ LOG_BYTES = 16 * 1024 * 1024
 
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
+_JSON_PATCH = "application/json-patch+json"
+_TEST_FAILED = "the server rejected our request due to an error in our request"
+"""What the API server says where a `test` of a JSON Patch fails."""
 _ONLY_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 PAGE = 500
 """Most objects in one answer of a list, as kubectl asks for."""
@@ -64,13 +68,30 @@ class Kube(Connection):
         path = _path("Deployment", namespace, name) + f"?fieldManager={FIELD_MANAGER}"
         return await self.request("PATCH", path, {"spec": {"replicas": replicas}}, _MERGE)
 
-    async def delete(self, kind: str, namespace: str, name: str) -> None:
-        """Delete an object and, in the background, what it owns. One that is gone is fine."""
-        options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+    async def delete(self, kind: str, namespace: str, name: str, uid: str = "") -> None:
+        """Delete an object and, in the background, what it owns. One that is gone is fine.
+
+        Args:
+            uid: of the object; empty: any object of this name.
+
+        Raises:
+            StaleError: another object has the name now.
+        """
+        options: Manifest = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",
+        }
+        if uid:
+            options["preconditions"] = {"uid": uid}
         try:
             await self.request("DELETE", _path(kind, namespace, name), options)
         except NotFoundError:
             return
+        except RejectedError as error:
+            if error.status == CONFLICT:
+                raise StaleError(error.status, error.message) from error
+            raise
 
     async def secret(self, namespace: str, name: str, key: str) -> str | None:
         """A value of a Secret; None where there is none, or the operator may not read it."""
@@ -134,23 +155,30 @@ class Kube(Connection):
         return found
 
     async def write_status(
-        self, namespace: str, name: str, status: Manifest, resource_version: int
+        self, namespace: str, name: str, status: Manifest, uid: str, resource_version: int
     ) -> Manifest:
-        """Replace the fields of a ChatAgent's status; returns the ChatAgent.
+        """Replace a ChatAgent's status; returns the ChatAgent.
 
         Args:
-            resource_version: that of the ChatAgent that the status was made from. A new leader
-                whose watch is behind must not undo what the previous one wrote last.
+            uid: of the ChatAgent that the status was made from. A cluster that is restored from a
+                backup counts its versions again, and another agent may have the name by then.
+            resource_version: of the same. A new leader whose watch is behind must not undo what
+                the previous one wrote last.
 
         Raises:
-            StaleError: the ChatAgent has changed since.
+            StaleError: the ChatAgent has changed since, or is another one of that name.
         """
         path = _path(KIND, namespace, name) + f"/status?fieldManager={FIELD_MANAGER}"
-        body = {"metadata": {"resourceVersion": str(resource_version)}, "status": status}
+        operations = [
+            # Not by a merge patch: the API server ignores the uid in one of a status.
+            {"op": "test", "path": "/metadata/uid", "value": uid},
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": str(resource_version)},
+            {"op": "add", "path": "/status", "value": _drop_nulls(status)},
+        ]
         try:
-            return await self.request("PATCH", path, body, _MERGE)
+            return await self.request("PATCH", path, operations, _JSON_PATCH)
         except RejectedError as error:
-            if error.status == CONFLICT:
+            if error.status == CONFLICT or error.message == _TEST_FAILED:
                 raise StaleError(error.status, error.message) from error
             raise
 
@@ -189,6 +217,15 @@ class Kube(Connection):
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log?limitBytes={LOG_BYTES}"
         lines = self.lines("GET", path, None, {"Accept": "*/*"}, TIMEOUT_SECONDS)
         return b"\n".join([line async for line in lines]).decode(errors="replace")
+
+
+def _drop_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        fields = cast(dict[str, Any], value)
+        return {key: _drop_nulls(inner) for key, inner in fields.items() if inner is not None}
+    if isinstance(value, list):
+        return [_drop_nulls(inner) for inner in cast(list[Any], value)]
+    return value
 
 
 def _path(kind: str, namespace: str | None, name: str | None = None) -> str:

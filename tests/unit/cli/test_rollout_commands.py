@@ -49,6 +49,13 @@ async def test_it_is_about_the_canary_that_was_seen(action: str) -> None:
     assert result.document["id"] == read_command(fake)["id"]
 
 
+async def test_a_status_of_a_later_operator_stops_no_command() -> None:
+    fake = server(CANARY_STATUS | {"phase": "Migrating", "conditions": "in a later form"})
+    fake.operator = apply_command
+    await run(fake, "abort", "shop")
+    assert (read_command(fake)["action"], read_command(fake)["revision"]) == ("abort", CANARY)
+
+
 async def test_retry_is_about_the_failed_one() -> None:
     fake = server(FAILED_STATUS)
     fake.operator = apply_command

@@ -179,6 +179,11 @@ class Cluster:
         (found,) = [c for c in self.status.conditions if c.type == kind]
         return found.status, found.reason
 
+    def message(self, kind: str) -> str:
+        """Message of a condition."""
+        (found,) = [c for c in self.status.conditions if c.type == kind]
+        return found.message
+
     def write(self, action: Write) -> None:
         """Carry out one write."""
         self.version += 1
@@ -208,7 +213,7 @@ class Cluster:
             case Scale(name, replicas):
                 self.objects["Deployment", name]["spec"]["replicas"] = replicas
                 self.objects["Deployment", name]["metadata"]["generation"] += 1
-            case Delete(kind, name):
+            case Delete(kind, name, _):
                 self.objects.pop((kind, name), None)
                 self.story.append(f"deleted {kind} {name}")
 

@@ -12,7 +12,7 @@ import pytest
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core.agent import Agent, Manifest
 from chatagent_operator.core.children.gateway import build_objects
-from tests.unit.core.simulation import PLATFORM, spec
+from tests.unit.core.simulation import PLATFORM, Cluster, spec
 
 
 def made(**gateway: Any) -> dict[tuple[str, str], Manifest]:
@@ -102,3 +102,15 @@ def test_the_start_waits_for_names_but_not_for_ever(
     named = "-L shop-gateway-1 -f /etc/haproxy/haproxy.cfg"
     assert calls == [f"-c -q {named}"] * checks + [f"-db {named}"]
     assert not (tmp_path / "ending").exists()
+
+
+def test_nothing_is_left_of_a_gateway_of_another_provider() -> None:
+    cluster = Cluster()
+    cluster.settle()
+    before = set(cluster.objects)
+    cluster.spec = spec(gateway={"provider": "gateway-api", "parentRefs": [{"name": "public"}]})
+    cluster.settle()
+    assert not [key for key in cluster.objects if "gateway" in key[1]]
+    cluster.spec = spec()
+    cluster.settle()
+    assert set(cluster.objects) == before

@@ -19,9 +19,13 @@ from chatagent_operator.core.observed.http_route import (
     find_url,
     list_gateways,
 )
+from chatagent_operator.core.plan import plan_abort
+from chatagent_operator.core.rollout.commands import Command
 from chatagent_operator.core.routing.routes import Backend, BackendState, Routes, Slot
+from chatagent_operator.core.spec import find_weights
+from chatagent_operator.core.writes import Apply
 from tests.conftest import Golden
-from tests.unit.core.simulation import spec
+from tests.unit.core.simulation import PLATFORM, Cluster, spec
 
 PARENT = {"name": "public", "namespace": "infra"}
 GATEWAY: dict[str, Any] = {
@@ -226,3 +230,25 @@ def test_settings_that_do_not_go_together(gateway: Any, words: str) -> None:
     with pytest.raises(ValidationError) as refused:
         ChatAgentSpec.model_validate(spec(gateway=gateway))
     assert words in str(refused.value)
+
+
+def test_an_abort_moves_the_route_of_a_spec_that_cannot_be_read() -> None:
+    settings = {"provider": "gateway-api", "parentRefs": [PARENT]}
+    rollout = {"steps": [{"setWeight": 50}, {"pause": {}}]}
+    cluster = Cluster(spec("runtime:1", gateway=settings, rollout=rollout))
+    cluster.settle()
+    cluster.spec = spec("runtime:2", gateway=settings, rollout=rollout)
+    cluster.settle()
+    canary = cluster.status.canary_revision
+    assert len(goes_to(cluster.objects["HTTPRoute", "shop"])) == 2
+    raw = cluster.spec | {"image": {"later": 1}, "gateway": settings | {"later": 1}}
+    readable = find_weights(raw)
+    assert readable is not None
+    agent, command = Agent("demo", "shop", "uid-1", 2, readable), Command("1", "abort")
+    made = plan_abort(agent, cluster.status, cluster.observed(), command, PLATFORM, cluster.now())
+    route = next(write for write in made.writes if write.kind == "HTTPRoute")
+    assert isinstance(route, Apply)
+    assert set(goes_to(route.desired.render())) == {f"shop-{cluster.status.stable_revision}"}
+    assert made.status.failed_revision == canary
+    assert made.deletions == ()
+    assert find_weights(raw | {"gateway": {"provider": "later"}}) is None

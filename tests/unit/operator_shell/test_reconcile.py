@@ -65,9 +65,9 @@ class Kube:
         self.cluster.write(Scale(name, replicas))
         return self.cluster.objects["Deployment", name]
 
-    async def delete(self, kind: str, namespace: str, name: str) -> None:
+    async def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
         self._may("delete", kind)
-        self.cluster.write(Delete(kind, name))
+        self.cluster.write(Delete(kind, name, uid))
 
     async def find(self, kind: str, namespace: str, name: str) -> Manifest | None:
         self._may("find", kind)
@@ -84,9 +84,10 @@ class Kube:
         return {"groups": []}
 
     async def write_status(
-        self, namespace: str, name: str, status: Manifest, resource_version: int
+        self, namespace: str, name: str, status: Manifest, uid: str, resource_version: int
     ) -> Manifest:
-        if str(resource_version) != self.agent["metadata"]["resourceVersion"]:
+        metadata = self.agent["metadata"]
+        if (uid, str(resource_version)) != (metadata["uid"], metadata["resourceVersion"]):
             raise StaleError(409, "the object has been modified")
         version = str(int(self.agent["metadata"]["resourceVersion"]) + 1)
         metadata = self.agent["metadata"] | {"resourceVersion": version}

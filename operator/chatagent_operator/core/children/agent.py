@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import yaml
@@ -33,6 +34,24 @@ class AgentPods(Component):
         )
         for revision in state.live:
             yield from self._build_revision(state, revision)
+        for name in state.unreadable:
+            yield from self._keep_revision(state, name)
+
+    def _keep_revision(self, state: DesiredState, revision: str) -> Iterator[DesiredObject]:
+        """Return what can be kept of a revision of which only the name is known: its pods must
+        still be scaled, such as after an abort."""
+        agent, name = state.agent, names.revision(state.agent.name, revision)
+        yield DesiredObject("Service", name, revision, lambda: _build_service(agent, revision))
+        deployment = state.observed.get("Deployment", name)
+        if deployment and deployment.owner == agent.uid:
+            yield DesiredObject(
+                "Deployment",
+                name,
+                deployment.applied or "",
+                dict,  # it is never rendered
+                is_frozen=True,
+                replicas=state.replicas[revision],
+            )
 
     def _build_revision(self, state: DesiredState, revision: Revision) -> Iterator[DesiredObject]:
         agent, number = state.agent, state.numbers[revision.name]
@@ -52,7 +71,9 @@ class AgentPods(Component):
             lambda: _build_config_map(agent, revision),
             is_frozen=True,
         )
-        yield DesiredObject("Service", name, revision.name, lambda: _build_service(agent, revision))
+        yield DesiredObject(
+            "Service", name, revision.name, lambda: _build_service(agent, revision.name)
+        )
         yield DesiredObject(
             "Deployment",
             name,
@@ -118,7 +139,8 @@ def _build_controller_revision(agent: Agent, revision: Revision, number: int) ->
 
 
 def _build_config_map(agent: Agent, revision: Revision) -> Manifest:
-    """Return the ConfigMap with the pipeline, as `agent-runtime serve` reads it."""
+    """Return the ConfigMap with the pipeline, as `agent-runtime serve` reads it, and the content
+    of the revision, as a second copy of its ControllerRevision."""
     pipeline = revision.spec.pipeline.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return agent.child(
         "v1",
@@ -127,20 +149,23 @@ def _build_config_map(agent: Agent, revision: Revision) -> Manifest:
         names.ROLE_AGENT,
         revision.name,
         immutable=True,
-        data={CONFIG_FILE: yaml.safe_dump(pipeline, sort_keys=True, allow_unicode=True)},
+        data={
+            CONFIG_FILE: yaml.safe_dump(pipeline, sort_keys=True, allow_unicode=True),
+            names.CONTENT_KEY: json.dumps(revision.content, ensure_ascii=False, sort_keys=True),
+        },
     )
 
 
-def _build_service(agent: Agent, revision: Revision) -> Manifest:
+def _build_service(agent: Agent, revision: str) -> Manifest:
     """Return the Service of the revision's pods, for the gateway."""
     return agent.child(
         "v1",
         "Service",
-        names.revision(agent.name, revision.name),
+        names.revision(agent.name, revision),
         names.ROLE_AGENT,
-        revision.name,
+        revision,
         spec={
-            "selector": names.selector(agent.name, names.ROLE_AGENT, revision.name),
+            "selector": names.selector(agent.name, names.ROLE_AGENT, revision),
             "ports": [{"name": "http", "port": PORT, "targetPort": "http"}],
         },
     )

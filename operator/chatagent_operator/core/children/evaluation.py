@@ -119,7 +119,7 @@ def build_job(evaluation: Evaluation, pod: RuntimePod) -> Manifest:
 
 
 def build_report(agent: Agent, report: UnstoredReport, log: str) -> Manifest:
-    """X"""
+    """Return the ConfigMap with the report of an evaluation."""
     text = build_report_text(log)
     data = {REPORT_KEY: text} if text else {LOG_KEY: log[-LOG_CHARACTERS:]}
     return agent.child(

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from chatagent_operator.core.names import CONTENT_KEY
 from chatagent_operator.core.observed.trouble import Trouble, find_pod_trouble
 from chatagent_operator.core.routing.routes import ROUTES_KEY
 
@@ -116,10 +117,12 @@ def read_service(body: Body) -> ServiceFacts:
     return ServiceFacts(body["spec"].get("clusterIP"))
 
 
-def read_routes(body: Body) -> DataFacts | None:
-    """Read the routes of a gateway. None for other ConfigMaps: a report may have a megabyte."""
+def read_config_map(body: Body) -> DataFacts | None:
+    """Read the routes of a gateway, or the content of a revision. None for other ConfigMaps: a
+    report may have a megabyte."""
     data: Body = body.get("data") or {}
-    return DataFacts({ROUTES_KEY: data[ROUTES_KEY]}) if ROUTES_KEY in data else None
+    found = {key: data[key] for key in (ROUTES_KEY, CONTENT_KEY) if key in data}
+    return DataFacts(found) if found else None
 
 
 def read_revision(body: Body) -> DataFacts:

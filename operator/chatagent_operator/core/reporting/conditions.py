@@ -30,7 +30,7 @@ def find_conditions(state: DesiredState) -> list[Finding]:
         of[ConditionType.GATEWAY_READY],
     )
     accepted = Finding(ConditionType.ACCEPTED, "True", "Accepted")
-    found += [accepted, _find_references(state), progressing, _find_paused(state.decision)]
+    found += [accepted, _find_references(state), progressing, find_paused(state.decision)]
     found += [degraded, ready]
     found += _find_kstatus(state, progressing, degraded, ready)
     order = list(ConditionType)
@@ -71,7 +71,7 @@ def find_progressing(decision: Decision) -> Finding:
     return Finding(aspect, "False", "Completed", f"revision {status.stable_revision} serves")
 
 
-def _find_paused(decision: Decision) -> Finding:
+def find_paused(decision: Decision) -> Finding:
     """Return whether the rollout waits for approval, or for a configured duration."""
     waiting = decision.waiting
     if waiting and waiting.is_paused:
@@ -99,6 +99,8 @@ def _find_faults(state: DesiredState, store: Finding) -> Iterator[tuple[str, str
             f"pods of revision {state.status.canary_revision} are unschedulable, and no stable pod "
             "can be replaced by one; add a node, or set spec.rollout.strategy to recreate",
         )
+    for name in state.unreadable:
+        yield "RevisionUnreadable", _describe_unreadable(state, name)
     yield from _find_faults_of_revisions(state)
     for component in COMPONENTS:
         if component.reports_trouble and (trouble := component.find_trouble(state)):
@@ -113,6 +115,20 @@ def _find_faults(state: DesiredState, store: Finding) -> Iterator[tuple[str, str
     if state.status.stable_revision and store.status == "False":
         yield store.reason, f"vector store: {store.message}"
     yield from _find_faults_of_rollout(state)
+
+
+def _describe_unreadable(state: DesiredState, revision: str) -> str:
+    name = names.revision(state.agent.name, revision)
+    if state.observed.get("ControllerRevision", name):
+        cause = f"ControllerRevision {name} cannot be read, since a later operator wrote it"
+        action = "upgrade the operator"
+    else:
+        cause = f"ControllerRevision {name} was deleted and is not known any more"
+        action = "restore it from a backup"
+    return (
+        f"revision {revision}: {cause}; its pods are kept as they are, and only their number is "
+        f"changed; {action}, or roll out another revision"
+    )
 
 
 def _find_faults_of_revisions(state: DesiredState) -> Iterator[tuple[str, str]]:

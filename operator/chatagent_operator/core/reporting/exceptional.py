@@ -5,7 +5,9 @@ from __future__ import annotations
 from chatagent_operator.api.conditions import ConditionType, Finding, merge
 from chatagent_operator.api.status import ChatAgentStatus
 from chatagent_operator.core.agent import Agent
+from chatagent_operator.core.reporting.conditions import find_paused, find_progressing
 from chatagent_operator.core.rollout.commands import Command, Unreadable
+from chatagent_operator.core.rollout.decision import Decision
 
 
 def report_suspended(
@@ -34,6 +36,18 @@ def report_suspended(
             "rollout": rollout,
             "conditions": merge(previous.conditions, [*kept, suspended], agent.generation, now),
         }
+    )
+
+
+def report_aborted(
+    previous: ChatAgentStatus, decision: Decision, generation: int, now: str
+) -> ChatAgentStatus:
+    """Return the status after an abort of an agent whose spec is invalid: its rollout has changed,
+    and nothing else is known."""
+    kept = _keep_findings(previous, but=(ConditionType.PROGRESSING, ConditionType.PAUSED))
+    found = [*kept, find_progressing(decision), find_paused(decision)]
+    return decision.status.model_copy(
+        update={"conditions": merge(previous.conditions, found, generation, now)}
     )
 
 

@@ -15,7 +15,11 @@ from chatagent_operator.core.rollout.apply_command import apply_command
 from chatagent_operator.core.rollout.context import RolloutContext, Seen
 from chatagent_operator.core.rollout.decision import Decision
 from chatagent_operator.core.rollout.draining import expire_draining
-from chatagent_operator.core.rollout.follow import follow_desired_revision, follow_steps
+from chatagent_operator.core.rollout.follow import (
+    follow_desired_revision,
+    follow_steps,
+    forget_lost_revisions,
+)
 from chatagent_operator.core.rollout.limits import (
     enforce_deadline,
     enforce_evaluation,
@@ -26,6 +30,7 @@ from chatagent_operator.core.rollout.promotion import promote_first_revision
 from chatagent_operator.core.rollout.steps import create_step, list_steps
 
 PHASES = (
+    forget_lost_revisions,
     follow_desired_revision,
     follow_steps,
     apply_command,

@@ -44,6 +44,8 @@ class Seen:
     """The quality of the desired revision's answers. None: it is not evaluated."""
     command: Command | Unreadable | None = None
     """The last command, whether new or already carried out."""
+    lost: frozenset[str] = frozenset()
+    """Revisions of the status that can have no pod any more: neither pods nor content exist."""
 
     @property
     def is_indexing(self) -> bool:

@@ -1,4 +1,4 @@
-"""Phases that follow changes of the spec: another desired revision, other steps."""
+"""Phases that follow what changes outside: lost revisions, another desired one, other steps."""
 
 from __future__ import annotations
 
@@ -10,6 +10,25 @@ from chatagent_operator.core.rollout.state import (
     unpause,
     update_rollout,
 )
+
+
+def forget_lost_revisions(context: RolloutContext) -> RolloutContext:
+    """Remove revisions from the status that cannot exist any more. Without a stable revision, the
+    desired one is rolled out as a first one, even if it had failed beside the stable one."""
+    status, lost = context.status, context.seen.lost
+    if not lost:
+        return context
+    stable = status.stable_revision
+    draining = tuple(each for each in status.draining if each.revision not in lost)
+    status = status.model_copy(update={"draining": draining})
+    if stable not in lost:
+        return context.with_status(status)
+    status = clear_failure(status.model_copy(update={"stable_revision": None}))
+    message = (
+        f"the stable revision {stable} is lost: it has no pods, and its ControllerRevision does "
+        f"not exist or cannot be read; revision {context.seen.desired} serves once it is ready"
+    )
+    return context.with_status(status).add_event("Warning", "RevisionLost", message)
 
 
 def follow_desired_revision(context: RolloutContext) -> RolloutContext:

@@ -20,6 +20,7 @@ from chatagent_operator.core.observed.objects import Observed
 from chatagent_operator.core.observed.trouble import parse_trouble
 from chatagent_operator.core.revision import Revision
 
+EVALUATION_DIGITS = 10
 _WORST = 5
 
 
@@ -79,7 +80,7 @@ def find_evaluation(
         settings.timeout,
         attempt,
     ]
-    name = names.evaluation(agent.name, names.digest(key))
+    name = names.evaluation(agent.name, names.digest(key, EVALUATION_DIGITS))
     missing = find_missing_questions(agent, sources)
     return Evaluation(name, canary.name, stable, settings, missing)
 

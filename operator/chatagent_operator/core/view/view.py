@@ -5,9 +5,11 @@ Decisions use the view and not the observed state.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import pydantic
 
@@ -95,6 +97,18 @@ class View:
     def stable(self) -> Revision | None:
         """The stable revision; None if it does not exist or is invalid."""
         return self.find_revision(self.previous.stable_revision)
+
+    @cached_property
+    def lost(self) -> frozenset[str]:
+        """Revisions of the status that can have no pod any more: neither pods nor content exist."""
+        stable, draining = self.previous.stable_revision, self.previous.draining
+        named = {stable, *(each.revision for each in draining)}
+        return frozenset(name for name in named if name and self._is_lost(name))
+
+    def _is_lost(self, revision: str) -> bool:
+        if self.find_revision(revision) or self.find_deployment(revision):
+            return False
+        return not self.observed.pods(names.ROLE_AGENT, revision)
 
     @cached_property
     def candidates(self) -> tuple[Revision, ...]:
@@ -329,18 +343,31 @@ class View:
             measurement=self.measurement,
             evaluation=self.quality,
             command=self.command,
+            lost=self.lost,
         )
 
 
 def find_revision(agent: str, name: str, observed: Observed) -> Revision | None:
-    """Return a revision from its ControllerRevision."""
+    """Return a revision from its ControllerRevision, or from its ConfigMap where that is gone."""
     child = observed.get("ControllerRevision", names.revision(agent, name))
-    if child is None or not isinstance(child.facts, DataFacts):
-        return None
+    if child and isinstance(child.facts, DataFacts):
+        content: Any = dict(child.facts.data)
+    else:  # it was deleted by hand, and is restored
+        child = observed.get("ConfigMap", names.revision(agent, name))
+        if child is None or not isinstance(child.facts, DataFacts):
+            return None
+        content = _parse_json(child.facts.data.get(names.CONTENT_KEY))
     try:
-        return revisions.restore_revision(name, dict(child.facts.data))
+        return revisions.restore_revision(name, content)
     except pydantic.ValidationError:
         return None  # a later operator wrote it; its objects are not changed
+
+
+def _parse_json(text: Any) -> Any:
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        return None
 
 
 def read_routes(agent: str, observed: Observed) -> Routes:
