@@ -46,6 +46,8 @@ def _find_write(desired: DesiredObject, state: DesiredState) -> Write | None:
         return Apply(desired, is_ours=child is not None)
     if desired.is_frozen:
         return None
+    if desired.is_due_again:
+        return Delete(desired.kind, desired.name)  # it is recreated next
     if child.applied != desired.digest:
         if not desired.is_replaceable:
             return Apply(desired, is_ours=True)

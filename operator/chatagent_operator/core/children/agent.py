@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import yaml
 
@@ -38,6 +39,8 @@ class AgentPods(Component):
         agent, number = state.agent, state.numbers[revision.name]
         name = names.revision(agent.name, revision.name)
         pod, replicas = RuntimePod.for_revision(revision, state.view), state.replicas[revision.name]
+        if pod.servers.redis.is_managed:
+            pod = replace(pod, password=state.view.find_new_password("Deployment", name))
         yield DesiredObject(
             "ControllerRevision",
             name,

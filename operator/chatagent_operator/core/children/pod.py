@@ -35,6 +35,8 @@ class RuntimePod:
     revision: Revision
     servers: Servers
     platform: Platform
+    password: str | None = None
+    """UID of the Secret with Redis' password, if it was lost since the pods started."""
 
     @classmethod
     def for_revision(cls, revision: Revision, view: View) -> RuntimePod:
@@ -51,7 +53,8 @@ class RuntimePod:
         # A managed Redis does not count: an operator that adds it must not restart pods.
         external = [] if redis.is_managed else [redis.url, password]
         query = [store.query] if store.query else []
-        return [self.revision.name, store.url, token, *external, *query]
+        lost = [{"password": self.password}] if self.password else []
+        return [self.revision.name, store.url, token, *external, *query, *lost]
 
     def build_template(
         self,
@@ -95,10 +98,10 @@ class RuntimePod:
             ],
             **self._build_placement(serves=role == names.ROLE_AGENT),
         }
-        return {
-            "metadata": {"labels": names.labels(agent.name, role, revision.name)},
-            "spec": spec,
-        }
+        metadata: Manifest = {"labels": names.labels(agent.name, role, revision.name)}
+        if self.password:
+            metadata["annotations"] = {names.PASSWORD_ANNOTATION: self.password}
+        return {"metadata": metadata, "spec": spec}
 
     def _build_environment(self) -> list[Manifest]:
         store, redis = self.servers.store, self.servers.redis
