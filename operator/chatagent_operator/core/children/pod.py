@@ -76,7 +76,7 @@ class RuntimePod:
                 {
                     "image": revision.spec.image,
                     "imagePullPolicy": pod.image_pull_policy,
-                    "env": self._build_environment(),
+                    "env": self._build_environment(role),
                     "envFrom": list(pod.env_from),
                     "securityContext": RESTRICTED_CONTAINER,
                     "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -103,12 +103,23 @@ class RuntimePod:
             metadata["annotations"] = {names.PASSWORD_ANNOTATION: self.password}
         return {"metadata": metadata, "spec": spec}
 
-    def _build_environment(self) -> list[Manifest]:
-        store, redis = self.servers.store, self.servers.redis
-        place = name_collection(self.agent.namespace, self.agent.name, self.revision)
+    def _build_environment(self, role: str) -> list[Manifest]:
         own: list[Manifest] = [
             {"name": "AGENT_NAME", "value": f"{self.agent.namespace}/{self.agent.name}"},
             {"name": "AGENT_REVISION", "value": self.revision.name},
+        ]
+        if role != names.ROLE_EVALUATION:  # it asks over HTTP, and must not wait for a Secret
+            own += self._build_addresses()
+        theirs = [
+            variable.model_dump(mode="json", by_alias=True, exclude_none=True)
+            for variable in self.revision.spec.pod.env
+        ]
+        return theirs + own
+
+    def _build_addresses(self) -> list[Manifest]:
+        store, redis = self.servers.store, self.servers.redis
+        place = name_collection(self.agent.namespace, self.agent.name, self.revision)
+        own: list[Manifest] = [
             {"name": "AGENT_VECTOR_STORE", "value": f"{store.url}/{place}{store.query}"},
             {"name": "AGENT_REDIS", "value": redis.url},
         ]
@@ -119,11 +130,7 @@ class RuntimePod:
                 if key == redis.password and redis.is_managed:
                     reference["optional"] = True  # no pod waits for Redis or its password
                 own.append({"name": name, "valueFrom": {"secretKeyRef": reference}})
-        theirs = [
-            variable.model_dump(mode="json", by_alias=True, exclude_none=True)
-            for variable in self.revision.spec.pod.env
-        ]
-        return theirs + own
+        return own
 
     def _build_placement(self, serves: bool) -> Manifest:
         pod = self.revision.spec.pod
