@@ -21,6 +21,8 @@ TIMEOUT_SECONDS = 0.5
 GOOD_SECONDS = 20.0
 """How long a ready pod that lacks nothing is not asked again."""
 
+_NEVER = float("-inf")
+
 
 class Readiness:
     """Reads the readiness of pods over HTTP."""
@@ -31,7 +33,7 @@ class Readiness:
         self._session = session
         self._clock = clock
         self._good: dict[Key, dict[str, float]] = {}
-        """When each ready pod of an agent was asked last, if it lacked nothing."""
+        """When each ready pod of an agent last lacked nothing."""
 
     def forget(self, key: Key) -> None:
         """Forget an agent that was deleted."""
@@ -44,19 +46,17 @@ class Readiness:
         """
         now, before = self._clock(), self._good.get(key, {})
         running = observed.pods(names.ROLE_AGENT)
-        good = {
-            child.name: since
-            for child, pod in running
-            if pod.ready and (since := before.get(child.name)) and now - since < GOOD_SECONDS
-        }
+        # One that just became ready lacks nothing: no decision has to wait for its answer.
+        good = {child.name: before.get(child.name, now) for child, pod in running if pod.ready}
         asked = [
-            (child.name, pod)
+            (child.name, pod.ip)
             for child, pod in running
-            if pod.running and pod.ip and child.name not in good
+            if pod.running and pod.ip and now - good.get(child.name, _NEVER) >= GOOD_SECONDS
         ]
-        answers = await asyncio.gather(*(self._ask(pod.ip or "") for _, pod in asked))
-        found = dict(zip((name for name, _ in asked), answers, strict=True))
-        self._good[key] = good | {name: now for name, pod in asked if pod.ready and not found[name]}
+        answers = await asyncio.gather(*(self._ask(ip) for _, ip in asked))
+        found = {name: answer for (name, _), answer in zip(asked, answers, strict=True)}
+        good |= {name: _NEVER if found[name] else now for name in found if name in good}
+        self._good[key] = good
         return {name: trouble for name, trouble in found.items() if trouble}
 
     async def _ask(self, ip: str) -> Trouble | None:
