@@ -112,7 +112,9 @@ class Executor:
                 body = await self._kube.apply(desired.render(), desired.digest, force=is_ours)
                 self._store.wrote_child(key, body)
             case Create(_, _, render):
-                await self._kube.create(render(secrets.token_urlsafe(PASSWORD_BYTES)))
+                manifest = render(secrets.token_urlsafe(PASSWORD_BYTES))
+                if body := await self._kube.create(manifest):
+                    self._store.wrote_child(key, body)
             case Scale(name, replicas):
                 self._store.wrote_child(key, await self._kube.scale(namespace, name, replicas))
             case Delete(kind, name, uid):

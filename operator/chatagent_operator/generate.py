@@ -51,7 +51,7 @@ def build_rules(kinds: Iterable[Kind]) -> str:
 
 def _build_rules_of_kind(kind: Kind) -> Iterator[str]:
     if kind.why:
-        yield f"# {kind.why}"
+        yield from (f"# {line}" for line in kind.why.splitlines())
     yield from _build_rule(kind, kind.plural, kind.verbs, kind.optional_verbs)
     for name, verbs in kind.subresources:
         yield from _build_rule(kind, f"{kind.plural}/{name}", verbs)

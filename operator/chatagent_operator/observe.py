@@ -61,14 +61,15 @@ class Observer:
     def forget(self, key: Key) -> None:
         """Forget an agent that was deleted."""
         self._gateways.forget(key)
+        self._readiness.forget(key)
         if self._routed:
             self._routed.discard(key)
 
     async def observe(self, key: Key, agent: Agent, previous: ChatAgentStatus) -> Observed:
         """Return the store's view, completed by what pods and gateways answer."""
         known = self._store.observed(key)
-        unready, (applied, route) = await asyncio.gather(
-            self._readiness.ask(known), self._ask_gateway(agent, previous, known)
+        reports, (applied, route) = await asyncio.gather(
+            self._readiness.ask(key, known), self._ask_gateway(agent, previous, known)
         )
         # What was written or reported while they were asked counts too.
         observed = self._store.observed(key)
@@ -78,7 +79,7 @@ class Observer:
         return replace(
             observed,
             children=children,
-            unready=unready,
+            reports=reports,
             applied=applied,
             reading=self._analyst.reading(key),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from chatagent_operator.core.names import PASSWORD_ANNOTATION
 from tests.cluster.kubectl import AgentUnderTest, Kubectl, documents, until
 
 QUESTION = "Within how many days can I return a lamp?"
@@ -35,12 +36,18 @@ def test_redis_goes_and_comes(shop: AgentUnderTest) -> None:
     shop.kubectl.run("scale", f"statefulset/{redis}", "--replicas=1")
     shop.await_condition("CacheReady")
 
-    # A Secret that is deleted is made again once a pod misses it.
+    # A Secret that is deleted is created again, and all pods restart to read it.
     before = shop.kubectl.get("secret", redis)["data"]["password"]
+    revision = shop.status["stableRevision"]
     shop.kubectl.run("delete", secret)
-    shop.kubectl.run("delete", "pod", f"{redis}-0")
-    until(lambda: shop.kubectl.list("secret", f"chatagent.dev/agent={shop.name}"), "a new Secret")
-    assert shop.kubectl.get("secret", redis)["data"]["password"] != before
+    until(lambda: "PasswordLost" in dict(shop.events()), "an Event", 60)
     shop.await_condition("CacheReady")
+    found = shop.kubectl.get("secret", redis)
+    assert found["data"]["password"] != before
+    pods = [shop.kubectl.get("pod", f"{redis}-0"), *shop.pods(revision)]
+    restarted = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+    uids = {pod["metadata"]["annotations"][PASSWORD_ANNOTATION] for pod in restarted}
+    assert uids == {found["metadata"]["uid"]}
+    assert shop.status["stableRevision"] == revision
     assert shop.condition("Ready")["status"] == "True"
     assert "30 days" in shop.ask(QUESTION).text

@@ -42,10 +42,12 @@
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [rolebindings]
   verbs: [list, watch, create, patch, delete]
-# The password of an agent's own Redis. It is created once and never read.
+# The password of an agent's own Redis: created once, and again when it is lost. Only the
+# metadata of Secrets with the operator's label is requested; RBAC can express neither. It
+# gives the operator no more than `create` of Deployments, whose pods can mount any Secret.
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [create{{ if .Values.readSecrets }}, get{{ end }}]
+  verbs: [list, watch, create{{ if .Values.readSecrets }}, get{{ end }}]
 - apiGroups: [""]
   resources: [services]
   verbs: [list, watch, create, patch, delete]

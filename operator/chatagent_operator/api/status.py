@@ -250,6 +250,12 @@ class KnowledgeStatus(StatusModel):
     index_version: int | None = None
     """Version of the index: the time of the last change of the documents, in microseconds."""
 
+    rebuilds: int = 0
+    """How often the index was lost and built again lately. Each further time waits longer."""
+
+    rebuilt_at: str | None = None
+    """When it was last built again, RFC 3339."""
+
 
 class ChatAgentStatus(StatusModel):
     """The observed state of a ChatAgent."""

@@ -23,7 +23,7 @@ from chatagent_operator.core.view.evaluations import (
     UnstoredReport,
     find_unstored_report,
 )
-from chatagent_operator.core.view.ingestions import Ingestion
+from chatagent_operator.core.view.ingestions import Ingestion, find_rebuild_delay
 from chatagent_operator.core.view.view import View
 
 RECONNECT_SECONDS = 10.0
@@ -105,6 +105,18 @@ class DesiredState:
         return self.view.find_ingestions(self.live)
 
     @cached_property
+    def lost(self) -> tuple[Ingestion, ...]:
+        """Ingestions whose collection existed and does not any more."""
+        return tuple(each for each in self.ingestions if self.view.is_lost(each))
+
+    @cached_property
+    def rebuilt(self) -> tuple[Ingestion, ...]:
+        """Of them, those whose complete Job is to be run again now."""
+        if find_rebuild_delay(self.view.previous.knowledge, self.view.now) > 0:
+            return ()
+        return tuple(each for each in self.lost if each.find_complete_job(self.observed))
+
+    @cached_property
     def routes(self) -> Routes:
         """The routes that the gateway should apply."""
         return self.view.find_routes(self.status)
@@ -163,6 +175,6 @@ class DesiredState:
     def has_moved(self) -> bool:
         """Whether the desired vector store has the documents, and every pod uses it."""
         deployments = [self.view.find_deployment(each.name) for each in self.live]
-        return all(i.is_complete(self.observed) for i in self.ingestions) and all(
+        return all(self.view.is_complete(each) for each in self.ingestions) and all(
             found and found.settled and found.available for found in deployments
         )

@@ -44,6 +44,8 @@ def _find_write(desired: DesiredObject, state: DesiredState) -> Write | None:
     child = state.observed.get(desired.kind, desired.name)
     if child is None or child.owner != state.agent.uid:
         return Apply(desired, is_ours=child is not None)
+    if desired.is_due_again:
+        return Delete(desired.kind, desired.name, child.uid)  # it is recreated next
     if child.applied != desired.digest and not desired.is_frozen:
         if not desired.is_replaceable:
             return Apply(desired, is_ours=True)

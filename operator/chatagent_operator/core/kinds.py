@@ -65,6 +65,9 @@ class Kind:
     is_watched: bool = False
     """Whether a reflector caches the objects that belong to agents."""
 
+    is_metadata_only: bool = False
+    """Whether only the metadata of its objects is requested."""
+
     is_pruned: bool = False
     """Whether an object that is no longer desired is deleted. Otherwise it stays until its agent
     is deleted."""
@@ -115,9 +118,12 @@ LEASE = Kind(
     scope=Scope.OPERATOR,
 )  # fmt: skip
 SECRET = Kind(
-    "Secret", "", "v1", "secrets", ("create",),
+    "Secret", "", "v1", "secrets", (*READ, "create"),
     optional_verbs=("readSecrets", "get"),
-    why="The password of an agent's own Redis. It is created once and never read.",
+    why="The password of an agent's own Redis: created once, and again when it is lost. Only the\n"
+        "metadata of Secrets with the operator's label is requested; RBAC can express neither. It\n"
+        "gives the operator no more than `create` of Deployments, whose pods can mount any Secret.",
+    is_watched=True, is_metadata_only=True, wave=Wave.FIRST,
 )  # fmt: skip
 
 REGISTRY: Mapping[str, Kind] = {

@@ -27,6 +27,9 @@ APPLIED_ANNOTATION = f"{GROUP}/applied"
 ROUTES_ANNOTATION = f"{GROUP}/routes"
 """Generation of the routes that an HTTPRoute was built from."""
 
+PASSWORD_ANNOTATION = f"{GROUP}/password"
+"""UID of the Secret that the pods of a template read at the least, once the first one was lost."""
+
 COMMAND_ANNOTATION = f"{GROUP}/command"
 """A user's command: JSON with `id`, `action` and the `revision` that it applies to."""
 

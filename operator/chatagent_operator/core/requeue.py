@@ -14,6 +14,8 @@ SILENT_SECONDS = 1.0
 """The same while no gateway pod responds."""
 ROUTE_SECONDS = 30.0
 """Interval of reading whether the Gateways still accept the HTTPRoute."""
+LOOK_SECONDS = 30.0
+"""Interval of asking ready pods whether they still have their index. No watch tells that."""
 DRAIN_SECONDS = 60.0
 """Interval of checking whether previous revisions have expired."""
 
@@ -28,6 +30,10 @@ def find_delay(state: DesiredState, *, is_gateway_awaited: bool) -> float | None
     due: list[float] = []
     if state.observed != state.view.everything or _has_unready_pods(state.observed):
         due.append(POLL_SECONDS)
+    if state.observed.reports:
+        due.append(POLL_SECONDS)
+    if any(pod.ready for _, pod in state.observed.pods(names.ROLE_AGENT)):
+        due.append(_spread(LOOK_SECONDS, state.agent.uid))
     if is_gateway_awaited or (waiting and waiting.reason == "WaitingForGateway"):
         due.append(SILENT_SECONDS if applied.generation is None else SETTLE_SECONDS)
     if waiting and waiting.due is not None:
@@ -42,6 +48,11 @@ def find_delay(state: DesiredState, *, is_gateway_awaited: bool) -> float | None
     if state.status.draining:
         due.append(DRAIN_SECONDS)
     return min(due, default=None)
+
+
+def _spread(interval: float, uid: str) -> float:
+    """Return the interval, or up to a quarter less, so that agents are not asked all at once."""
+    return interval * (1 - int(names.digest(uid), 16) / 2**34)
 
 
 def _has_unready_pods(observed: Observed) -> bool:

@@ -28,6 +28,9 @@ class DesiredObject:
     is_frozen: bool = False
     """Whether it is created once and never changed, except for its replicas."""
 
+    is_due_again: bool = False
+    """Whether it is a Job that must run again although it is complete."""
+
     replicas: int | None = None
     """Desired replicas, if these change independently of the digest."""
 

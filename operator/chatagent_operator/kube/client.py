@@ -54,14 +54,15 @@ class Kube(Connection):
         query = f"?fieldManager={FIELD_MANAGER}&force={str(force).lower()}"
         return await self.request("PATCH", path + query, annotated, _APPLY)
 
-    async def create(self, manifest: Manifest) -> None:
-        """Create an object, unless there is one of its name."""
+    async def create(self, manifest: Manifest) -> Manifest | None:
+        """Create an object; returns it as stored, or None if there is one of its name."""
         path = _path(manifest["kind"], manifest["metadata"]["namespace"])
         try:
-            await self.request("POST", f"{path}?fieldManager={FIELD_MANAGER}", manifest)
+            return await self.request("POST", f"{path}?fieldManager={FIELD_MANAGER}", manifest)
         except RejectedError as error:
             if error.status != ALREADY_EXISTS:
                 raise
+            return None
 
     async def scale(self, namespace: str, name: str, replicas: int) -> Manifest:
         """Change the replicas of a Deployment; returns the Deployment."""

@@ -88,7 +88,9 @@ class Watches:
         changed = self.store.child_changed
         if kind is CONFIG_MAP:
             changed = self._own_config_map_changed
-        return self._reflect(kind, place, project, changed, labels=OURS)
+        return self._reflect(
+            kind, place, project, changed, labels=OURS, metadata_only=kind.is_metadata_only
+        )
 
     def _watch_others(self, place: str | None) -> Reflector[Source]:
         return self._reflect(
@@ -99,7 +101,7 @@ class Watches:
     def _reflect(
         self, kind: Kind, place: str | None, project: Any, changed: Any, **options: Any
     ) -> Reflector[Any]:
-        is_foreign = options.get("metadata_only", False)
+        is_foreign = options.get("labels") == OTHERS
 
         def listed(went_back: bool) -> None:
             if went_back and kind is CONFIG_MAP:

@@ -1,45 +1,63 @@
-"""Reads from `/readyz` why running pods are not ready."""
+"""Reads from `/readyz` why running pods are not ready, and what ready ones lack."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import aiohttp
 
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import PORT
+from chatagent_operator.core.names import Key
 from chatagent_operator.core.observed.objects import Observed
-from chatagent_operator.core.observed.trouble import Trouble, parse_trouble
+from chatagent_operator.core.observed.trouble import Trouble, parse_readiness
 
 TIMEOUT_SECONDS = 0.5
 """An abort waits for the reconciliation in progress, and so for this."""
 
-_EXPECTED = {"Starting", "Draining", "IndexMissing"}
-"""Transient reasons that are not reported: a pod starts, terminates, or waits for the ingestion
-Job, which has its own condition."""
+GOOD_SECONDS = 20.0
+"""How long a ready pod that lacks nothing is not asked again."""
+
+_NEVER = float("-inf")
 
 
 class Readiness:
     """Reads the readiness of pods over HTTP."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._session = session
+        self._clock = clock
+        self._good: dict[Key, dict[str, float]] = {}
+        """When each ready pod of an agent last lacked nothing."""
 
-    async def ask(self, observed: Observed) -> Mapping[str, Trouble]:
-        """Return the trouble of each running pod that is not ready, by its name."""
-        waiting = [
+    def forget(self, key: Key) -> None:
+        """Forget an agent that was deleted."""
+        self._good.pop(key, None)
+
+    async def ask(self, key: Key, observed: Observed) -> Mapping[str, Trouble]:
+        """Return the trouble of each running pod that is not ready or lacks something, by its name.
+
+        A pod that is not ready is asked each time, a ready one that lacks nothing now and then.
+        """
+        now, before = self._clock(), self._good.get(key, {})
+        running = observed.pods(names.ROLE_AGENT)
+        # One that just became ready lacks nothing: no decision has to wait for its answer.
+        good = {child.name: before.get(child.name, now) for child, pod in running if pod.ready}
+        asked = [
             (child.name, pod.ip)
-            for child, pod in observed.pods(names.ROLE_AGENT)
-            if pod.running and not pod.ready and pod.ip
+            for child, pod in running
+            if pod.running and pod.ip and now - good.get(child.name, _NEVER) >= GOOD_SECONDS
         ]
-        answers = await asyncio.gather(*(self._ask(ip) for _, ip in waiting))
-        return {
-            name: trouble
-            for (name, _), trouble in zip(waiting, answers, strict=True)
-            if trouble and trouble.reason not in _EXPECTED
-        }
+        answers = await asyncio.gather(*(self._ask(ip) for _, ip in asked))
+        found = {name: answer for (name, _), answer in zip(asked, answers, strict=True)}
+        good |= {name: _NEVER if found[name] else now for name in found if name in good}
+        self._good[key] = good
+        return {name: trouble for name, trouble in found.items() if trouble}
 
     async def _ask(self, ip: str) -> Trouble | None:
         host = f"[{ip}]" if ":" in ip else ip
@@ -49,4 +67,4 @@ class Readiness:
                 body: Any = await answer.json(content_type=None)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
             return None  # it responds later, or fails its liveness probe
-        return parse_trouble(cast(Mapping[str, Any], body)) if isinstance(body, dict) else None
+        return parse_readiness(cast(Mapping[str, Any], body)) if isinstance(body, dict) else None

@@ -43,7 +43,7 @@ class Cluster:
         default_factory=dict[tuple[str, str], dict[str, Any]]
     )
     sources: dict[str, str] = field(default_factory=lambda: {"help": "c0ffee"})
-    unready: dict[str, Trouble] = field(default_factory=dict[str, Trouble])
+    reports: dict[str, Trouble] = field(default_factory=dict[str, Trouble])
     command: Command | Unreadable | None = None
     broken_images: set[str] = field(default_factory=set[str])
     room: int = 100
@@ -97,7 +97,7 @@ class Cluster:
             for key, body in self.objects.items()
             if (child := project(key[0], body)) is not None
         }
-        return Observed(children, self.sources, self.unready, self._applied(), self._reading())
+        return Observed(children, self.sources, self.reports, self._applied(), self._reading())
 
     def now(self, every: int = 1) -> str:
         """The time of the story, as of the last full interval of so many seconds."""
@@ -193,11 +193,12 @@ class Cluster:
                 metadata = body["metadata"]
                 key = (desired.kind, desired.name)
                 old = self.objects.get(key, {})
+                was = old.get("metadata", {})
                 metadata = metadata | {
                     "annotations": {names.APPLIED_ANNOTATION: desired.digest},
-                    "generation": old.get("metadata", {}).get("generation", 0) + 1,
+                    "generation": was.get("generation", 0) + 1,
                     "resourceVersion": str(self.version),
-                    "creationTimestamp": "2026-01-01T00:00:00Z",
+                    "creationTimestamp": was.get("creationTimestamp") or self.now(3600),
                 }
                 self.objects[key] = (
                     json.loads(json.dumps(body))
@@ -208,7 +209,11 @@ class Cluster:
                     self.objects[key]["spec"].setdefault("clusterIP", f"10.96.0.{self.version}")
             case Create(kind, name, render):
                 body = json.loads(json.dumps(render("made-up")))
-                body["metadata"]["resourceVersion"] = str(self.version)
+                body["metadata"] |= {
+                    "uid": f"{kind}-{self.version}",
+                    "resourceVersion": str(self.version),
+                    "creationTimestamp": self.now(3600),
+                }
                 self.objects.setdefault((kind, name), body)
             case Scale(name, replicas):
                 self.objects["Deployment", name]["spec"]["replicas"] = replicas

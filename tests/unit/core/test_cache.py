@@ -8,6 +8,7 @@ import pydantic
 import pytest
 
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec, ManagedRedis
+from chatagent_operator.core import names
 from chatagent_operator.core.children import cache
 from chatagent_operator.core.writes import Apply, Create
 from tests.unit.core.simulation import Cluster, spec
@@ -72,19 +73,64 @@ def test_the_password_is_made_once_and_before_anybody_asks_for_it() -> None:
     assert not any(isinstance(each, Create) for each in cluster.plan().writes)
 
 
-def test_a_secret_that_is_gone_is_made_again() -> None:
-    cluster = serving()
+def lose_password(cluster: Cluster) -> None:
+    cluster.clock += 3600
     del cluster.objects[SECRET]
-    labels = cluster.objects[REDIS]["spec"]["template"]["metadata"]["labels"]
-    message = 'secret "shop-redis" not found'
-    waiting = {"reason": "CreateContainerConfigError", "message": message}
-    cluster.objects["Pod", "shop-redis-0"] = {
-        "metadata": {"name": "shop-redis-0", "labels": labels},
-        "spec": {},
-        "status": {"containerStatuses": [{"name": "redis", "state": {"waiting": waiting}}]},
-    }
+
+
+def test_a_lost_password_is_replaced_and_every_pod_that_has_it_restarts() -> None:
+    cluster = serving()
+    before = cluster.status
+    deployment = next(key for key in cluster.objects if key[0] == "Deployment")
+    templates = [cluster.objects[key]["spec"]["template"] for key in (REDIS, deployment)]
+    assert not any("annotations" in each["metadata"] for each in templates)
+    lose_password(cluster)
     cluster.look()
     assert SECRET in cluster.objects
+    assert cluster.condition("CacheReady") == ("False", "PasswordLost")
+    cluster.look()
+    assert cluster.condition("CacheReady") == ("False", "PasswordLost"), "pods have the old one"
+    assert sum("PasswordLost" in each for each in cluster.story) == 1
+    uid = cluster.objects[SECRET]["metadata"]["uid"]
+    for key in (REDIS, deployment):
+        template = cluster.objects[key]["spec"]["template"]
+        assert template["metadata"]["annotations"] == {names.PASSWORD_ANNOTATION: uid}
+    cluster.settle()
+    assert cluster.condition("CacheReady") == ("True", "Available")
+    assert cluster.status.stable_revision == before.stable_revision
+    assert cluster.status.canary_revision is None, "a restart is no new revision"
+    lose_password(cluster)
+    cluster.settle()
+    again = cluster.objects[deployment]["spec"]["template"]["metadata"]["annotations"]
+    assert again != {names.PASSWORD_ANNOTATION: uid}
+
+
+def test_a_redis_that_is_new_restarts_no_pod() -> None:
+    cluster = serving(redis=EXTERNAL)
+    cluster.clock += 3600
+    cluster.spec = spec()
+    cluster.settle()
+    assert SECRET in cluster.objects
+    for key, body in cluster.objects.items():
+        if key[0] in ("Deployment", "StatefulSet"):
+            found = body["spec"]["template"]["metadata"].get("annotations", {})
+            assert names.PASSWORD_ANNOTATION not in found, key
+
+
+def test_a_new_redis_keeps_pods_that_were_restarted_for_a_password() -> None:
+    cluster = serving()
+    lose_password(cluster)
+    cluster.settle()
+    cluster.clock += 3600
+    del cluster.objects[REDIS]
+    kinds = [each.kind for each in cluster.look().writes]
+    assert kinds == ["StatefulSet"]
+
+
+def test_a_secret_of_another_agent_is_not_believed() -> None:
+    cluster = serving()
+    cluster.objects[SECRET]["metadata"]["ownerReferences"][0]["uid"] = "uid-0"
+    assert any(isinstance(each, Create) for each in cluster.plan().writes)
 
 
 def test_nothing_waits_for_redis() -> None:

@@ -580,7 +580,7 @@ def test_a_spec_that_cannot_be_read_is_said_beside_the_rollout() -> None:
 def test_a_new_store_is_no_trouble_before_its_pods_have_asked_it_again() -> None:
     cluster = Cluster()
     cluster.look()
-    cluster.unready = {"shop-1": Trouble("VectorStoreUnavailable", "the store does not answer")}
+    cluster.reports = {"shop-1": Trouble("VectorStoreUnavailable", "the store does not answer")}
     pod = {
         "metadata": {
             "name": "shop-1",

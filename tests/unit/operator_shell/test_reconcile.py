@@ -108,7 +108,7 @@ class Pods:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
-    async def ask(self, observed: object) -> Mapping[str, Any]:
+    async def ask(self, key: Key, observed: object) -> Mapping[str, Any]:
         return {}
 
     async def in_force(self, key: Key, pods: object, newest: int) -> Applied:

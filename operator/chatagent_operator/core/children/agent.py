@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import yaml
 
@@ -57,6 +58,8 @@ class AgentPods(Component):
         agent, number = state.agent, state.numbers[revision.name]
         name = names.revision(agent.name, revision.name)
         pod, replicas = RuntimePod.for_revision(revision, state.view), state.replicas[revision.name]
+        if pod.servers.redis.is_managed:
+            pod = replace(pod, password=state.view.find_new_password("Deployment", name))
         yield DesiredObject(
             "ControllerRevision",
             name,

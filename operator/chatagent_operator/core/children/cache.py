@@ -47,23 +47,15 @@ class Cache(Component):
     def build_objects(self, state: DesiredState) -> Iterator[DesiredObject]:
         """Return the objects of a managed Redis."""
         if settings := find_managed_redis(state.agent):
-            build = partial(build_objects, state.agent, settings, state.view.platform)
-            yield from desire_all(state.agent, self.role, build)
+            name = names.redis(state.agent.name)
+            password = state.view.find_new_password("StatefulSet", name)
+            build = partial(build_objects, state.agent, settings, state.view.platform, password)
+            yield from desire_all(state.agent, self.role, build, password or "")
 
     def build_secrets(self, state: DesiredState) -> Iterator[Create]:
-        """Return the password of a new Redis, or of one whose Secret was deleted.
-
-        The operator has no permission to read Secrets: pods that cannot start report a missing one.
-        """
-        if find_managed_redis(state.agent) is None:
-            return
-        name = names.redis(state.agent.name)
-        child = state.observed.get("StatefulSet", name)
-        is_new = child is None or child.owner != state.agent.uid
-        is_deleted = any(
-            pod.trouble and pod.trouble.is_reference for _, pod in state.observed.pods(self.role)
-        )
-        if is_new or is_deleted:
+        """Return the password of a new Redis, or of one whose Secret was lost."""
+        if find_managed_redis(state.agent) and state.view.password is None:
+            name = names.redis(state.agent.name)
             yield Create("Secret", name, partial(build_secret, state.agent))
 
     def find_condition(self, state: DesiredState) -> Finding:
@@ -77,6 +69,12 @@ class Cache(Component):
             return Finding(aspect, "Unknown", "External", message)
         name = names.redis(state.agent.name)
         found = find_workload_condition(aspect, name, "Redis is starting", self, state)
+        if _is_password_lost(state):
+            message = (
+                f"Secret {name} was lost and is created again with a new password; Redis and the "
+                "agent's pods are restarted to read it"
+            )
+            found = Finding(aspect, "False", "PasswordLost", message)
         if found.is_true:
             return found
         effect = "until then answers are not cached and conversations are not remembered"
@@ -97,8 +95,15 @@ def build_secret(agent: Agent, password: str) -> Manifest:
     )
 
 
-def build_objects(agent: Agent, settings: ManagedRedis, platform: Platform) -> list[Manifest]:
-    """Return the Service and the StatefulSet."""
+def build_objects(
+    agent: Agent, settings: ManagedRedis, platform: Platform, password: str | None = None
+) -> list[Manifest]:
+    """Return the Service and the StatefulSet.
+
+    Args:
+        password: UID of the Secret, once the first one was lost: Redis reads it only when it
+            starts.
+    """
     # `-e`: exit with an error if the response is one
     probe = {"exec": {"command": ["redis-cli", "-e", "ping"]}, "timeoutSeconds": 3}
     name = names.redis(agent.name)
@@ -120,7 +125,22 @@ def build_objects(agent: Agent, settings: ManagedRedis, platform: Platform) -> l
     return stateful.build_objects(
         agent, names.ROLE_CACHE, name, container, platform,
         storage=settings.storage, temporary={"medium": "Memory"},
+        annotations={names.PASSWORD_ANNOTATION: password} if password else None,
     )  # fmt: skip
+
+
+def _is_password_lost(state: DesiredState) -> bool:
+    """Return whether the Secret was lost, and pods still have its password."""
+    name = names.redis(state.agent.name)
+    if state.view.password is None:
+        return state.observed.get("StatefulSet", name) is not None
+    revisions = [names.revision(state.agent.name, each.name) for each in state.live]
+    for kind, workload in (("StatefulSet", name), *(("Deployment", each) for each in revisions)):
+        password = state.view.find_new_password(kind, workload)
+        found = state.observed.workload(kind, workload)
+        if password and found and not (found.password == password and found.settled):
+            return True
+    return False
 
 
 def find_max_memory(settings: ManagedRedis) -> int:

@@ -74,17 +74,21 @@ def desire(manifest: Manifest, *, is_weight: bool = False) -> DesiredObject:
 
 
 def desire_all(
-    agent: Agent, role: str, build: Callable[[], list[Manifest]]
+    agent: Agent, role: str, build: Callable[[], list[Manifest]], version: str = ""
 ) -> Iterator[DesiredObject]:
     """Return objects that depend only on the agent and the platform.
 
     Their digests are remembered with the agent: they are built again only to be written, then all
     at once.
+
+    Args:
+        version: what else they depend on.
     """
     build = cache(build)
-    known = agent.digests.get(role)
+    key = role + version
+    known = agent.digests.get(key)
     if known is None:
-        known = agent.digests[role] = tuple(
+        known = agent.digests[key] = tuple(
             (each["kind"], each["metadata"]["name"], names.digest(each)) for each in build()
         )
     for index, (kind, name, digest) in enumerate(known):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from chatagent_operator.api.conditions import ConditionType, Finding
 from chatagent_operator.core import names
@@ -11,8 +12,12 @@ from chatagent_operator.core.children.component import Component, Removal
 from chatagent_operator.core.children.pod import CONFIG_FILE, CONFIG_PATH, RuntimePod
 from chatagent_operator.core.desired import DesiredState
 from chatagent_operator.core.observed.objects import Child
-from chatagent_operator.core.observed.trouble import parse_trouble
-from chatagent_operator.core.view.ingestions import Ingestion
+from chatagent_operator.core.observed.trouble import Trouble, parse_trouble
+from chatagent_operator.core.view.ingestions import (
+    Ingestion,
+    count_rebuilds,
+    find_rebuild_delay,
+)
 from chatagent_operator.core.writes import DesiredObject
 
 _SOURCES_PATH = "/var/lib/chatagent/sources"
@@ -39,6 +44,7 @@ class Ingestions(Component):
                 names.digest([each.job, sources, *pod.inputs]),
                 lambda each=each, pod=pod: _build_job(each, pod),
                 is_replaceable=True,
+                is_due_again=each in state.rebuilt,
             )
 
     def find_condition(self, state: DesiredState) -> Finding:
@@ -50,9 +56,11 @@ class Ingestions(Component):
                 "ResolvedRefs; the previous index is kept"
             )
             return Finding(aspect, "False", "SourcesMissing", message)
-        waiting = [i for i in state.ingestions if not i.is_complete(state.observed)]
+        waiting = [each for each in state.ingestions if not state.view.is_complete(each)]
         if not waiting:
             return Finding(aspect, "True", "Indexed")
+        if lost := self._find_loss(state):
+            return Finding(aspect, "False", lost.reason, lost.message)
         troubles = [
             trouble
             for _, pod in state.reported.pods(self.role)
@@ -62,6 +70,28 @@ class Ingestions(Component):
             return Finding(aspect, "False", troubles[0].reason, troubles[0].message)
         message = f"Job {waiting[0].job} is indexing collection {waiting[0].collection}"
         return Finding(aspect, "False", "Ingesting", message)
+
+    def find_trouble(self, state: DesiredState) -> Trouble | None:
+        """Return the first trouble of the Jobs' pods, or the loss of an index."""
+        return super().find_trouble(state) or self._find_loss(state)
+
+    def _find_loss(self, state: DesiredState) -> Trouble | None:
+        if not state.lost:
+            return None
+        first, now, knowledge = state.lost[0], state.view.now, state.view.previous.knowledge
+        message = (
+            f"collection {first.collection} does not exist any more, as the agent's pods report; "
+            "if it was not deleted, check the volume of the vector store. "
+        )
+        delay = find_rebuild_delay(knowledge, now)
+        if first in state.rebuilt or not first.find_complete_job(state.observed):
+            return Trouble("IndexMissing", message + f"Job {first.job} indexes it again")
+        due = datetime.fromisoformat(now) + timedelta(seconds=delay)
+        return Trouble(
+            "IndexMissing",
+            f"{message}Job {first.job} indexes it again at {due:%H:%M:%S} UTC; rebuilds "
+            f"so far: {count_rebuilds(knowledge, now)}",
+        )
 
     def judge_removal(self, child: Child, state: DesiredState) -> Removal:
         """Keep all Jobs while sources are missing: the previous index is used."""

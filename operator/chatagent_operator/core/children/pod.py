@@ -35,6 +35,8 @@ class RuntimePod:
     revision: Revision
     servers: Servers
     platform: Platform
+    password: str | None = None
+    """UID of the Secret with Redis' password, if it was lost since the pods started."""
 
     @classmethod
     def for_revision(cls, revision: Revision, view: View) -> RuntimePod:
@@ -51,7 +53,8 @@ class RuntimePod:
         # A managed Redis does not count: an operator that adds it must not restart pods.
         external = [] if redis.is_managed else [redis.url, password]
         query = [store.query] if store.query else []
-        return [self.revision.name, store.url, token, *external, *query]
+        lost = [{"password": self.password}] if self.password else []
+        return [self.revision.name, store.url, token, *external, *query, *lost]
 
     def build_template(
         self,
@@ -73,7 +76,7 @@ class RuntimePod:
                 {
                     "image": revision.spec.image,
                     "imagePullPolicy": pod.image_pull_policy,
-                    "env": self._build_environment(),
+                    "env": self._build_environment(role),
                     "envFrom": list(pod.env_from),
                     "securityContext": RESTRICTED_CONTAINER,
                     "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -95,17 +98,28 @@ class RuntimePod:
             ],
             **self._build_placement(serves=role == names.ROLE_AGENT),
         }
-        return {
-            "metadata": {"labels": names.labels(agent.name, role, revision.name)},
-            "spec": spec,
-        }
+        metadata: Manifest = {"labels": names.labels(agent.name, role, revision.name)}
+        if self.password:
+            metadata["annotations"] = {names.PASSWORD_ANNOTATION: self.password}
+        return {"metadata": metadata, "spec": spec}
 
-    def _build_environment(self) -> list[Manifest]:
-        store, redis = self.servers.store, self.servers.redis
-        place = name_collection(self.agent.namespace, self.agent.name, self.revision)
+    def _build_environment(self, role: str) -> list[Manifest]:
         own: list[Manifest] = [
             {"name": "AGENT_NAME", "value": f"{self.agent.namespace}/{self.agent.name}"},
             {"name": "AGENT_REVISION", "value": self.revision.name},
+        ]
+        if role != names.ROLE_EVALUATION:  # it asks over HTTP, and must not wait for a Secret
+            own += self._build_addresses()
+        theirs = [
+            variable.model_dump(mode="json", by_alias=True, exclude_none=True)
+            for variable in self.revision.spec.pod.env
+        ]
+        return theirs + own
+
+    def _build_addresses(self) -> list[Manifest]:
+        store, redis = self.servers.store, self.servers.redis
+        place = name_collection(self.agent.namespace, self.agent.name, self.revision)
+        own: list[Manifest] = [
             {"name": "AGENT_VECTOR_STORE", "value": f"{store.url}/{place}{store.query}"},
             {"name": "AGENT_REDIS", "value": redis.url},
         ]
@@ -116,11 +130,7 @@ class RuntimePod:
                 if key == redis.password and redis.is_managed:
                     reference["optional"] = True  # no pod waits for Redis or its password
                 own.append({"name": name, "valueFrom": {"secretKeyRef": reference}})
-        theirs = [
-            variable.model_dump(mode="json", by_alias=True, exclude_none=True)
-            for variable in self.revision.spec.pod.env
-        ]
-        return theirs + own
+        return own
 
     def _build_placement(self, serves: bool) -> Manifest:
         pod = self.revision.spec.pod

@@ -27,6 +27,7 @@ def build_objects(
     when_deleted: Literal["Delete", "Retain"] = "Delete",
     is_headless: bool = False,
     temporary: Manifest | None = None,
+    annotations: Manifest | None = None,
 ) -> list[Manifest]:
     """Return a Service and a StatefulSet.
 
@@ -35,6 +36,7 @@ def build_objects(
         storage: the volume. None: the data is lost with the pod.
         when_deleted: whether the volume is deleted with the StatefulSet.
         temporary: the emptyDir of /tmp.
+        annotations: those of the pod.
     """
     selector = names.selector(agent.name, role)
     (port,) = container["ports"]
@@ -50,7 +52,8 @@ def build_objects(
         "serviceName": name,
         "selector": {"matchLabels": selector},
         "template": {
-            "metadata": {"labels": names.labels(agent.name, role)},
+            "metadata": {"labels": names.labels(agent.name, role)}
+            | ({"annotations": annotations} if annotations else {}),
             "spec": {
                 "serviceAccountName": agent.name,
                 "automountServiceAccountToken": False,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from chatagent_operator.core.names import CONTENT_KEY
+from chatagent_operator.core import names
 from chatagent_operator.core.observed.trouble import Trouble, find_pod_trouble
 from chatagent_operator.core.routing.routes import ROUTES_KEY
 
@@ -29,6 +29,9 @@ class WorkloadFacts:
     failure: str | None = None
     """Why pods cannot be created: a quota, a missing ServiceAccount or RuntimeClass."""
 
+    password: str | None = None
+    """UID of the Secret in the annotation of its pods."""
+
 
 @dataclass(frozen=True, slots=True)
 class JobFacts:
@@ -37,6 +40,9 @@ class JobFacts:
     complete: bool
     failure: str | None = None
     """Why it failed permanently."""
+
+    completed_at: str = ""
+    """When it completed, if that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +94,16 @@ def read_workload(body: Body) -> WorkloadFacts:
             ),
             None,
         ),
+        password=_read_annotations(body["spec"].get("template")).get(names.PASSWORD_ANNOTATION),
     )
 
 
 def read_job(body: Body) -> JobFacts:
     """Read the facts of a Job."""
-    conditions = (body.get("status") or {}).get("conditions") or []
+    status: Body = body.get("status") or {}
+    conditions = status.get("conditions") or []
     found = {c["type"]: c.get("message", "") for c in conditions if c["status"] == "True"}
-    return JobFacts("Complete" in found, found.get("Failed"))
+    return JobFacts("Complete" in found, found.get("Failed"), status.get("completionTime", ""))
 
 
 def read_pod(body: Body) -> PodFacts:
@@ -121,13 +129,17 @@ def read_config_map(body: Body) -> DataFacts | None:
     """Read the routes of a gateway, or the content of a revision. None for other ConfigMaps: a
     report may have a megabyte."""
     data: Body = body.get("data") or {}
-    found = {key: data[key] for key in (ROUTES_KEY, CONTENT_KEY) if key in data}
+    found = {key: data[key] for key in (ROUTES_KEY, names.CONTENT_KEY) if key in data}
     return DataFacts(found) if found else None
 
 
 def read_revision(body: Body) -> DataFacts:
     """Read the content and the number of a ControllerRevision."""
     return DataFacts(body.get("data") or {}, body.get("revision", 0))
+
+
+def _read_annotations(template: Body | None) -> Body:
+    return ((template or {}).get("metadata") or {}).get("annotations") or {}
 
 
 def _read_report(containers: list[Any]) -> Mapping[str, Any]:

@@ -41,6 +41,8 @@ class Child:
     """Later versions of the same object have higher ones."""
 
     facts: Facts
+    created: str = ""
+    """When it was created, RFC 3339."""
 
     @property
     def serves(self) -> bool:
@@ -58,8 +60,9 @@ class Observed:
     sources: Mapping[str, str] = field(default_factory=dict[str, str])
     """Digest of the content of each ConfigMap in the namespace, by name."""
 
-    unready: Mapping[str, Trouble] = field(default_factory=dict[str, Trouble])
-    """Why running pods are not ready, as they report it, by pod name."""
+    reports: Mapping[str, Trouble] = field(default_factory=dict[str, Trouble])
+    """Why running pods are not ready, or serve with less than they should, as they report it, by
+    pod name."""
 
     applied: Applied = field(default_factory=Applied)
     """The state of the gateway, as it reports it."""
@@ -106,8 +109,8 @@ class Observed:
             else child
             for key, child in self.children.items()
         }
-        unready = {pod: found for pod, found in self.unready.items() if not is_left_out(found)}
-        return replace(self, children=children, unready=unready)
+        reports = {pod: found for pod, found in self.reports.items() if not is_left_out(found)}
+        return replace(self, children=children, reports=reports)
 
     def workload(self, kind: str, name: str) -> WorkloadFacts | None:
         """Return the facts of a Deployment or StatefulSet."""
@@ -140,6 +143,7 @@ def project(kind: str, body: Body) -> Child | None:
         ),
         resource_version=int(metadata.get("resourceVersion", 0)),
         facts=read(body) if (read := REGISTRY[kind].read_facts) else None,
+        created=metadata.get("creationTimestamp") or "",
     )
 
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 Body = Mapping[str, Any]
 
@@ -42,6 +42,17 @@ class Trouble:
         return self.reason == "VectorStoreUnavailable"
 
     @property
+    def is_index(self) -> bool:
+        """Whether the collection does not exist."""
+        return self.reason == "IndexMissing"
+
+    @property
+    def is_expected(self) -> bool:
+        """Whether it is a usual state of a pod that is not ready: it starts, terminates, or waits
+        for the ingestion Job, which has its own condition."""
+        return self.is_index or self.reason in {"Starting", "Draining"}
+
+    @property
     def is_unschedulable(self) -> bool:
         """Whether no node has the resources that the pod requests."""
         return self.reason == "Unschedulable"
@@ -68,6 +79,20 @@ def parse_trouble(report: Body) -> Trouble | None:
     """Parse a trouble as the runtime reports it: `{"reason": …, "message": …}`."""
     reason = report.get("reason")
     return Trouble(str(reason), str(report.get("message", ""))) if reason else None
+
+
+def parse_readiness(report: Body) -> Trouble | None:
+    """Parse an answer of `/readyz`: why the pod is not ready, or in `reasons` why it serves with
+    less than it should. A lost index comes first: only that needs a write."""
+    given: Any = report.get("reasons")
+    reasons = cast(list[Any], given) if isinstance(given, list) else []
+    found = [parse_trouble(cast(Body, each)) for each in (report, *reasons) if _is_object(each)]
+    troubles = sorted((each for each in found if each), key=lambda each: not each.is_index)
+    return next(iter(troubles), None)
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, Mapping)
 
 
 def _containers(status: Body) -> Iterator[Body]:

@@ -21,6 +21,12 @@ def find_events(previous: ChatAgentStatus, current: ChatAgentStatus) -> tuple[Ev
     earlier_reason = earlier.reason if earlier else ""
     if progress and progress.reason in _PAUSES and progress.reason != earlier_reason:
         events.append(EventRecord("Normal", progress.reason, progress.message))
+    if current.knowledge.rebuilt_at != previous.knowledge.rebuilt_at:
+        message = f"the index is lost and built again, rebuild {current.knowledge.rebuilds}"
+        events.append(EventRecord("Warning", "Reindexing", message))
+    cache, was = new.get(ConditionType.CACHE_READY), old.get(ConditionType.CACHE_READY)
+    if cache and cache.reason == "PasswordLost" and not (was and was.reason == cache.reason):
+        events.append(EventRecord("Warning", cache.reason, cache.message))
     for aspect in (ConditionType.ACCEPTED, ConditionType.DEGRADED, ConditionType.READY):
         event = _find_event(aspect, old.get(aspect), new.get(aspect), current)
         if event:

@@ -15,6 +15,7 @@ from chatagent_operator.core.desired import DesiredState
 from chatagent_operator.core.reporting.conditions import find_conditions
 from chatagent_operator.core.rollout.decision import Decision
 from chatagent_operator.core.rollout.state import update_rollout
+from chatagent_operator.core.view.ingestions import count_rebuilds
 
 
 def build_status(state: DesiredState) -> ChatAgentStatus:
@@ -53,6 +54,14 @@ def _find_phase(decision: Decision, found: Iterable[Finding]) -> Phase:
 
 
 def _find_knowledge(state: DesiredState) -> KnowledgeStatus:
+    previous, now = state.view.previous.knowledge, state.view.now
+    rebuilds = {"rebuilds": previous.rebuilds, "rebuilt_at": previous.rebuilt_at}
+    if state.rebuilt:
+        rebuilds = {"rebuilds": count_rebuilds(previous, now) + 1, "rebuilt_at": now}
+    return _find_index(state).model_copy(update=rebuilds)
+
+
+def _find_index(state: DesiredState) -> KnowledgeStatus:
     previous = state.view.previous.knowledge
     if not state.ingestions:
         return previous

@@ -2,6 +2,9 @@
 
 The name of a Job is derived from the store, the collection and the content of the sources. Changed
 documents or another store need a new Job; a new image alone does not.
+
+A Job that completed does not prove that its collection still exists: the volume of the store may be
+lost since. The agent's pods report that, and the Job is run again.
 """
 
 from __future__ import annotations
@@ -9,12 +12,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from chatagent_operator.api.status import KnowledgeStatus
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Agent
 from chatagent_operator.core.observed.facts import JobFacts
 from chatagent_operator.core.observed.objects import Observed
 from chatagent_operator.core.revision import Revision, name_collection
+from chatagent_operator.core.rollout.times import elapsed
 from chatagent_operator.core.servers import Store
+
+REPORT_SECONDS = 15.0
+"""Time after the end of a Job within which every pod has seen its collection."""
+
+FIRST_REBUILD_SECONDS, LAST_REBUILD_SECONDS = 120.0, 3600.0
+"""Time from one rebuild of a lost index to the next, which doubles each time. A rebuild that is
+older than twice the last of them does not count any more."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +37,11 @@ class Ingestion:
     collection: str
     revision: Revision
 
-    def is_complete(self, observed: Observed) -> bool:
-        """Return whether the collection has this content."""
+    def find_complete_job(self, observed: Observed) -> JobFacts | None:
+        """Return the facts of its Job, if that is complete."""
         child = observed.get("Job", self.job)
-        return child is not None and isinstance(child.facts, JobFacts) and child.facts.complete
+        facts = child.facts if child and isinstance(child.facts, JobFacts) else None
+        return facts if facts and facts.complete else None
 
 
 def find_missing_sources(agent: Agent, sources: Mapping[str, str]) -> tuple[str, ...]:
@@ -61,3 +74,19 @@ def find_ingestions(
         job = names.ingestion(agent.name, names.digest([store.url, place, content]))
         found.setdefault(place, Ingestion(job, place, revision))
     return tuple(found.values())
+
+
+def count_rebuilds(knowledge: KnowledgeStatus, now: str) -> int:
+    """Return how often the index was built again lately."""
+    since = knowledge.rebuilt_at
+    is_recent = since is not None and elapsed(since, now) < 2 * LAST_REBUILD_SECONDS
+    return knowledge.rebuilds if is_recent else 0
+
+
+def find_rebuild_delay(knowledge: KnowledgeStatus, now: str) -> float:
+    """Return the seconds until a lost index may be built again."""
+    rebuilds = count_rebuilds(knowledge, now)
+    if not rebuilds or knowledge.rebuilt_at is None:
+        return 0.0
+    delay = min(FIRST_REBUILD_SECONDS * 2.0 ** (rebuilds - 1), LAST_REBUILD_SECONDS)
+    return max(delay - elapsed(knowledge.rebuilt_at, now), 0.0)

@@ -50,4 +50,5 @@ def is_unschedulable(revision: str | None, observed: Observed) -> bool:
 def _find_trouble(pod_name: str, pod: PodFacts, observed: Observed) -> Trouble | None:
     if pod.trouble:
         return pod.trouble
-    return None if pod.ready else observed.unready.get(pod_name)
+    found = observed.reports.get(pod_name)
+    return None if found and found.is_expected else found

@@ -6,7 +6,7 @@ Decisions use the view and not the observed state.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,7 +20,7 @@ from chatagent_operator.core import revision as revisions
 from chatagent_operator.core.agent import Agent, Platform
 from chatagent_operator.core.judging.analysis import Measurement, judge
 from chatagent_operator.core.observed.facts import DataFacts, ServiceFacts, WorkloadFacts
-from chatagent_operator.core.observed.objects import Observed
+from chatagent_operator.core.observed.objects import Child, Observed
 from chatagent_operator.core.observed.trouble import Trouble
 from chatagent_operator.core.revision import Revision
 from chatagent_operator.core.rollout import capacity
@@ -42,6 +42,7 @@ from chatagent_operator.core.view.evaluations import (
     read_result,
 )
 from chatagent_operator.core.view.ingestions import (
+    REPORT_SECONDS,
     Ingestion,
     find_ingestions,
     find_missing_sources,
@@ -154,7 +155,40 @@ class View:
         if self.missing_sources:
             # The previous index continues to serve, and no other.
             return self.stable is not None and place == self.find_collection(self.stable)
-        return all(i.is_complete(self.observed) for i in self.ingestions if i.collection == place)
+        return all(self.is_complete(each) for each in self.ingestions if each.collection == place)
+
+    @cached_property
+    def missing_collections(self) -> frozenset[str]:
+        """Collections that do not exist, as pods of their revisions report."""
+        pods = self.observed.pods(names.ROLE_AGENT)
+        return self._find_collections(
+            child.revision for child, _ in pods if self._lacks_index(child.name)
+        )
+
+    def is_complete(self, ingestion: Ingestion) -> bool:
+        """Return whether a collection exists and has this content."""
+        job = ingestion.find_complete_job(self.observed)
+        return job is not None and ingestion.collection not in self.missing_collections
+
+    def is_lost(self, ingestion: Ingestion) -> bool:
+        """Return whether a collection existed and does not any more: its Job is complete, or a pod
+        serves, which began with it."""
+        if ingestion.collection not in self.missing_collections:
+            return False
+        if job := ingestion.find_complete_job(self.observed):
+            return not job.completed_at or elapsed(job.completed_at, self.now) > REPORT_SECONDS
+        pods = self.observed.pods(names.ROLE_AGENT)
+        return ingestion.collection in self._find_collections(
+            child.revision for child, pod in pods if pod.ready and self._lacks_index(child.name)
+        )
+
+    def _lacks_index(self, pod: str) -> bool:
+        found = self.observed.reports.get(pod)
+        return found is not None and found.is_index
+
+    def _find_collections(self, names: Iterable[str | None]) -> frozenset[str]:
+        found = (self.find_revision(name) for name in names)
+        return frozenset(self.find_collection(each) for each in found if each)
 
     # Pods and addresses
 
@@ -162,6 +196,24 @@ class View:
         """Return the number of available pods of a revision."""
         workload = self.find_deployment(revision)
         return workload.available if workload else 0
+
+    def find_new_password(self, kind: str, name: str) -> str | None:
+        """Return the UID of the Secret with Redis' password, if it replaced one that was lost since
+        a workload was created, whose pods may have the password of that one."""
+        redis = self.observed.get("StatefulSet", names.redis(self.agent.name))
+        secret, child = self.password, self.observed.get(kind, name)
+        workload = self.observed.workload(kind, name)
+        if secret is None or child is None or workload is None:
+            return None
+        # One that is younger than the workload, but not than Redis, is its first one.
+        is_later = redis is not None and secret.created > max(redis.created, child.created)
+        return secret.uid if is_later or workload.password == secret.uid else None
+
+    @property
+    def password(self) -> Child | None:
+        """The Secret with the password of the managed Redis; None if it does not exist."""
+        secret = self.observed.get("Secret", names.redis(self.agent.name))
+        return secret if secret and secret.owner == self.agent.uid else None
 
     def find_deployment(self, revision: str | None) -> WorkloadFacts | None:
         """Return the facts of a revision's Deployment."""

@@ -1,0 +1,132 @@
+"""Somebody edits or deletes the objects of an agent by hand: at rest, and during a rollout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.cluster.kubectl import (
+    FIRST_TAG,
+    SECOND_TAG,
+    AgentUnderTest,
+    Kubectl,
+    Object,
+    documents,
+    until,
+)
+from tests.e2e.traffic import Traffic
+
+HEALED_SECONDS = 60
+RETURNS = "# Returns\n\nYou can return a lamp within 30 days of delivery. Postage is 5 EUR.\n"
+QUESTIONS = ("How long do I have to return a lamp?", "What is the postage?")
+KINDS = (
+    "services", "configmaps", "deployments", "statefulsets", "secrets", "serviceaccounts", "roles",
+    "rolebindings", "poddisruptionbudgets", "controllerrevisions", "jobs",
+)  # fmt: skip
+PARTS = ("spec", "data", "rules", "subjects", "roleRef")
+"""Where an object says what it is."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """An edit of an object; NAME is the agent's, STABLE its stable revision's."""
+
+    kind: str
+    name: str
+    patch: Object
+
+
+EDITS = {
+    "selector of the agent's Service": Edit(
+        "service", "NAME", {"spec": {"selector": {"app": "another"}}}
+    ),
+    "selector of a revision's Service": Edit(
+        "service", "NAME-STABLE", {"spec": {"selector": {"app": "another"}}}
+    ),
+    "port of the agent's Service": Edit(
+        "service", "NAME", {"spec": {"ports": [{"name": "http", "port": 80, "targetPort": 1}]}}
+    ),
+    "owner of the agent's Service": Edit(
+        "service", "NAME", {"metadata": {"ownerReferences": None}}
+    ),
+    "label of a Role": Edit(
+        "role", "NAME-gateway", {"metadata": {"labels": {"chatagent.dev/role": None}}}
+    ),
+    "rules of a Role": Edit("role", "NAME-gateway", {"rules": []}),
+    "subjects of a RoleBinding": Edit("rolebinding", "NAME-gateway", {"subjects": []}),
+    "routes": Edit("configmap", "NAME-routes", {"data": {"routes.json": "{}"}}),
+    "configuration of HAProxy": Edit("configmap", "NAME-gateway", {"data": {"slots.map": ""}}),
+    "replicas of the gateway": Edit("statefulset", "NAME-gateway", {"spec": {"replicas": 1}}),
+    "replicas of Redis": Edit("statefulset", "NAME-redis", {"spec": {"replicas": 0}}),
+    "replicas of a revision": Edit("deployment", "NAME-STABLE", {"spec": {"replicas": 2}}),
+    "budget of the gateway": Edit(
+        "poddisruptionbudget", "NAME-gateway", {"spec": {"maxUnavailable": 2}}
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=["settled", "canary"])
+def agent(operator: Kubectl, namespace: Kubectl, request: pytest.FixtureRequest) -> AgentUnderTest:
+    """An agent with one revision, then the same with a canary that waits at 5 %."""
+    agent = AgentUnderTest(namespace, "edited")
+    if request.param == "settled":
+        namespace.apply(documents(agent.name, returns_md=RETURNS))
+        agent.apply(FIRST_TAG)
+        agent.await_condition("Ready", seconds=240)
+    else:
+        agent.apply(SECOND_TAG)
+        agent.await_weight(5)
+    return agent
+
+
+def substance(body: Object) -> Object:
+    """What an object says, without what the API server and its controllers add."""
+    metadata = body["metadata"]
+    kept = {part: body[part] for part in PARTS if part in body}
+    owners = metadata.get("ownerReferences")
+    return kept | {"labels": metadata.get("labels"), "ownerReferences": owners}
+
+
+def named(edit: Edit, agent: AgentUnderTest) -> str:
+    name = edit.name.replace("STABLE", agent.status["stableRevision"])
+    return name.replace("NAME", agent.name)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("edited", EDITS)
+def test_what_is_edited_by_hand_is_reverted(agent: AgentUnderTest, edited: str) -> None:
+    edit, kubectl = EDITS[edited], agent.kubectl
+    name = named(edit, agent)
+    before = substance(kubectl.get(edit.kind, name))
+    kubectl.run("patch", edit.kind, name, "--type=merge", "-p", json.dumps(edit.patch))
+    until(lambda: substance(kubectl.get(edit.kind, name)) == before, edited, HEALED_SECONDS)
+    agent.await_condition("Ready", seconds=HEALED_SECONDS)
+
+
+@pytest.mark.timeout(900)
+def test_what_is_deleted_by_hand_is_made_again(agent: AgentUnderTest) -> None:
+    kubectl, selector = agent.kubectl, f"chatagent.dev/agent={agent.name}"
+    with Traffic(agent.url, QUESTIONS, clients=2, pause=0.1) as traffic:
+        for kind in KINDS:
+            for body in kubectl.list(kind, selector):
+                name, uid = body["metadata"]["name"], body["metadata"]["uid"]
+                kubectl.run("delete", kind, name, "--wait=false")
+                until(_is_new(kubectl, kind, name, uid), f"{kind}/{name}", HEALED_SECONDS)
+        agent.await_condition("Ready", seconds=HEALED_SECONDS)
+        agent.await_condition("Degraded", "False", seconds=HEALED_SECONDS)
+    failed = traffic.failed
+    assert len(failed) <= len(traffic.turns) // 10, failed[:5]
+
+
+def _is_new(kubectl: Kubectl, kind: str, name: str, uid: str) -> Callable[[], Any]:
+    def found() -> bool:
+        there = kubectl.run(
+            "get", kind, name, "--ignore-not-found", "-o", "jsonpath={.metadata.uid}"
+        )
+        return there.strip() not in ("", uid)
+
+    return found
