@@ -200,3 +200,35 @@ def test_a_report_that_cannot_be_read_yet_is_not_lost() -> None:
     cluster.settle()
     assert ("ConfigMap", report) in cluster.objects
     assert ("Job", report) not in cluster.objects
+
+
+def test_a_pause_that_is_resumed_does_not_start_again() -> None:
+    cluster = going([at(5), {"pause": {"duration": "10m"}}, at(50), WAIT])
+    cluster.wait(400)
+    cluster.command = Command("1", "pause")
+    cluster.wait(100)
+    cluster.command = Command("2", "resume")
+    cluster.settle()
+    assert cluster.status.rollout.weight == 5
+    cluster.wait(100)
+    assert cluster.status.rollout.weight == 50, "600 s after the pause has started"
+
+
+@pytest.mark.parametrize("replicas", [2, 8])
+def test_an_autoscaler_changes_no_steps(replicas: int) -> None:
+    rolling: dict[str, Any] = {"strategy": "rolling"}
+    cluster = Cluster(spec=spec(replicas=4, rollout=rolling))
+    cluster.settle()
+    cluster.spec = spec("runtime:2", replicas=4, rollout=rolling)
+    while cluster.status.rollout.weight < 50:
+        cluster.look()
+        cluster.controllers()
+    cluster.spec = spec("runtime:2", replicas=replicas, rollout=rolling)
+    weights = [50]
+    while cluster.status.canary_revision:
+        cluster.look()
+        cluster.controllers()
+        weights.append(cluster.status.rollout.weight)
+    assert not [line for line in cluster.story if "StepsChanged" in line]
+    steps = {2: [], 8: [62, 75, 87]}[replicas]
+    assert [*dict.fromkeys(weights)] == [50, *steps, 0], "no step is skipped or repeated"

@@ -49,7 +49,11 @@ def advance(previous: ChatAgentStatus, seen: Seen, settings: Rollout, replicas: 
         seen,
         settings,
         steps=tuple(create_step(step) for step in steps),
-        path=names.digest([step.model_dump(mode="json") for step in steps]),
+        path=names.digest(
+            settings.strategy
+            if settings.strategy == "rolling"  # whose steps follow from the replicas
+            else [step.model_dump(mode="json") for step in steps]
+        ),
     )
     for phase in PHASES:
         context = phase(context)
