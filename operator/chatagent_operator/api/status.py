@@ -315,5 +315,5 @@ class ChatAgentStatus(StatusModel):
         ),
     ] = ()
     """Conditions of the agent: Accepted, ResolvedRefs, WorkloadsReady, VectorStoreReady,
-    IndexReady, CacheReady, GatewayReady, Progressing, Paused, Degraded, Ready; and Reconciling or
-    Stalled while they are true, for tools that read kstatus."""
+    IndexReady, CacheReady, GatewayReady, Progressing, Promoted, Paused, Degraded, Ready; and
+    Reconciling or Stalled while they are true, for tools that read kstatus."""
