@@ -1,10 +1,17 @@
-"""When an agent is reconciled again without a watch event."""
+"""When an agent is reconciled again without a watch event.
+
+What the plan would say at any time before that is what it has said.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from chatagent_operator.api.rollout import seconds
 from chatagent_operator.core import names
 from chatagent_operator.core.desired import DesiredState
 from chatagent_operator.core.observed.objects import Observed
+from chatagent_operator.core.rollout.times import elapsed
 
 POLL_SECONDS = 2.0
 """Interval of reading why running pods are not ready."""
@@ -14,8 +21,6 @@ SILENT_SECONDS = 1.0
 """The same while no gateway pod responds."""
 ROUTE_SECONDS = 30.0
 """Interval of reading whether the Gateways still accept the HTTPRoute."""
-DRAIN_SECONDS = 60.0
-"""Interval of checking whether previous revisions have expired."""
 
 
 def find_delay(state: DesiredState, *, is_gateway_awaited: bool) -> float | None:
@@ -39,9 +44,20 @@ def find_delay(state: DesiredState, *, is_gateway_awaited: bool) -> float | None
         due.append(ROUTE_SECONDS)  # whether a previous route exists is not known yet
     if applied.behind:
         due.append(SILENT_SECONDS)
-    if state.status.draining:
-        due.append(DRAIN_SECONDS)
+    due += (left for left in _find_ends(state) if left > 0)
     return min(due, default=None)
+
+
+def _find_ends(state: DesiredState) -> Iterator[float]:
+    """Return the seconds until each time ends that the status depends on without any event."""
+    view, status, affinity = state.view, state.status, state.agent.spec.rollout.affinity
+    for each in status.draining:
+        yield seconds(affinity.drain) - elapsed(each.since, view.now)
+    if any(view.is_unschedulable(name) for name in state.decision.live):
+        yield view.count_grace_left(status.rollout.started_at)
+        yield view.count_grace_left(status.history[0].ended_at if status.history else None)
+    if state.reported != state.observed:
+        yield state.count_reconnect_left()
 
 
 def _has_unready_pods(observed: Observed) -> bool:

@@ -197,8 +197,12 @@ class View:
 
     def is_terminating(self, since: str | None) -> bool:
         """Return whether pods that were deleted at that time may still be terminating."""
+        return self.count_grace_left(since) > 0
+
+    def count_grace_left(self, since: str | None) -> float:
+        """Return the seconds for which pods that were deleted at that time may be terminating."""
         grace = self.agent.spec.pod.termination_grace_period_seconds + 30
-        return since is not None and elapsed(since, self.now) < grace
+        return grace - elapsed(since, self.now) if since else 0
 
     @cached_property
     def lacks_capacity(self) -> bool:
