@@ -197,6 +197,10 @@ class RolloutStatus(StatusModel):
     full: bool = False
     """Whether a command has skipped all remaining steps."""
 
+    replicas: _Count | None = None
+    """`spec.replicas` when the rollout started or the last weight was approved. Pods that were
+    added since and are unschedulable do not count against the canary."""
+
     replacing: bool = False
     """Whether pods of the canary replace stable ones, because more pods are unschedulable."""
 

@@ -16,8 +16,8 @@ GOOD = counted(400, 1)
 
 def going(steps: list[dict[str, Any]], **changes: Any) -> Cluster:
     """A cluster in which a second revision goes out by these steps."""
-    cluster = Cluster(spec=spec(rollout={"steps": steps}, **changes))
-    cluster.settle()
+    cluster = Cluster()
+    bump(cluster, "runtime:1", steps, **changes)
     bump(cluster, "runtime:2", steps, **changes)
     return cluster
 
@@ -232,3 +232,49 @@ def test_an_autoscaler_changes_no_steps(replicas: int) -> None:
     assert not [line for line in cluster.story if "StepsChanged" in line]
     steps = {2: [], 8: [62, 75, 87]}[replicas]
     assert [*dict.fromkeys(weights)] == [50, *steps, 0], "no step is skipped or repeated"
+
+
+@pytest.mark.parametrize("mode", ["surge", "replace", "auto"])
+@pytest.mark.parametrize("how", ["step", "command", "spec", "not"])
+def test_a_larger_agent_without_room_fails_no_canary(how: str, mode: str) -> None:
+    rollout = {"capacity": {"mode": mode}}
+    steps = [at(50), WAIT if how == "step" else {"analysis": {}}, at(60), WAIT]
+    cluster = going(steps, replicas=2, rollout=rollout)
+    assert cluster.status.rollout.weight == 50
+    cluster.room = sum(cluster.pods().values())
+    if how == "command":
+        cluster.command = Command("1", "pause")
+    bump(cluster, "runtime:2", steps, replicas=9, rollout=rollout | {"paused": how == "spec"})
+    cluster.wait(7)
+    held = {"step": "PausedAtStep", "command": "PausedByCommand", "spec": "PausedBySpec"}
+    assert cluster.condition("Progressing")[1] == held.get(how, "ScaleUpUnschedulable")
+    assert cluster.condition("Degraded") == ("True", "InsufficientCapacity")
+    cluster.wait(3600)
+    assert cluster.status.rollout.weight == 50, "it serves on, and nothing is rolled back"
+    bump(cluster, "runtime:2", steps, replicas=2, rollout=rollout)
+    assert cluster.condition("Degraded")[0] == "False"
+
+
+def test_added_pods_are_no_excuse_for_lost_ones() -> None:
+    steps = [at(50), WAIT]
+    surge = {"capacity": {"mode": "surge"}}
+    cluster = going(steps, replicas=2, rollout=surge)
+    cluster.room = 3
+    bump(cluster, "runtime:2", steps, replicas=9, rollout=surge)
+    canary = cluster.status.canary_revision
+    cluster.objects["Deployment", f"shop-{canary}"]["status"]["availableReplicas"] = 0
+    cluster.room = 2
+    cluster.settle()
+    cluster.wait(700)
+    assert cluster.status.failed_reason == "InsufficientCapacity"
+
+
+def test_a_next_weight_without_room_has_a_deadline() -> None:
+    steps = [at(50), at(60), WAIT]
+    surge = {"capacity": {"mode": "surge"}}
+    cluster = Cluster(spec=spec(replicas=2, rollout=surge | {"steps": steps}), room=3)
+    cluster.settle()
+    bump(cluster, "runtime:2", steps, replicas=2, rollout=surge)
+    assert cluster.status.rollout.weight == 50
+    cluster.wait(700)
+    assert cluster.status.failed_reason == "InsufficientCapacity"

@@ -107,10 +107,12 @@ def _find_faults(state: DesiredState, store: Finding) -> Iterator[tuple[str, str
     if state.view.missing_sources:
         yield "ConfigMapNotFound", "; ".join(state.view.missing_sources)
     if state.lacks_capacity:
+        is_added = state.agent.spec.replicas > (state.status.rollout.replicas or 0)
+        other = "lower spec.replicas" if is_added else "set spec.rollout.strategy to recreate"
         yield (
             "InsufficientCapacity",
             f"pods of revision {state.status.canary_revision} are unschedulable, and no stable pod "
-            "can be replaced by one; add a node, or set spec.rollout.strategy to recreate",
+            f"can be replaced by one; add a node, or {other}",
         )
     yield from _find_faults_of_revisions(state)
     for component in COMPONENTS:

@@ -54,6 +54,7 @@ def advance(previous: ChatAgentStatus, seen: Seen, settings: Rollout, replicas: 
             if settings.strategy == "rolling"  # whose steps follow from the replicas
             else [step.model_dump(mode="json") for step in steps]
         ),
+        replicas=replicas,
     )
     for phase in PHASES:
         context = phase(context)

@@ -30,6 +30,8 @@ class Seen:
     """Whether indexing its documents fails and is retried. Otherwise it has no deadline."""
     capacity: int = 100
     """Percent of all conversations that the desired revision's available pods can serve."""
+    capacity_before: int = 100
+    """The same with `status.rollout.replicas`, before replicas were added."""
     problem: str = ""
     """Why the desired revision is not ready, in a sentence."""
     is_unschedulable: bool = False
@@ -88,6 +90,8 @@ class RolloutContext:
     steps: tuple[RolloutStep, ...]
     path: str
     """Digest of the steps."""
+    replicas: int
+    """Pods of the stable revision without a rollout."""
     events: tuple[EventRecord, ...] = ()
 
     @property
@@ -107,6 +111,13 @@ class RolloutContext:
         if self.rollout.step_started_at is None or index >= len(self.steps):
             return None
         return self.steps[index]
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the rollout is paused by the spec, a command, measurements or a step."""
+        step = self.current_step
+        is_at_pause = step is not None and step.waits_for_approval
+        return self.settings.paused or self.rollout.paused is not None or is_at_pause
 
     def with_status(self, status: ChatAgentStatus) -> RolloutContext:
         """Return a copy with another status."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from chatagent_operator.api.status import AnalysisStatus
 from chatagent_operator.core.judging.analysis import summarize
 from chatagent_operator.core.rollout.context import RolloutContext
-from chatagent_operator.core.rollout.pods import describe_shortage
+from chatagent_operator.core.rollout.pods import describe_shortage, has_deadline
 from chatagent_operator.core.rollout.state import end_rollout, mark_failed
 from chatagent_operator.core.rollout.times import elapsed
 
@@ -56,7 +56,7 @@ def enforce_evaluation(context: RolloutContext) -> RolloutContext:
 def enforce_deadline(context: RolloutContext) -> RolloutContext:
     """Roll back a canary that has lacked ready pods for too long."""
     seen, since = context.seen, context.rollout.waiting_since
-    if not context.is_canary_beside_stable or not since or seen.is_indexing:
+    if not context.is_canary_beside_stable or not since or not has_deadline(context):
         return context
     limit = context.settings.progress_deadline_seconds
     shortage = describe_shortage(context)

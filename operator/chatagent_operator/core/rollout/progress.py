@@ -17,6 +17,8 @@ def run_steps(context: RolloutContext) -> StepResult:
     if context.is_canary_beside_stable and context.settings.strategy == "recreate" and hold:
         # The stable pods are replaced only by a rollout that continues.
         return context.update_rollout(waiting_since=None), hold
+    if context.rollout.replicas is None:
+        context = context.update_rollout(replicas=context.replicas)
     context, waiting = wait_for_pods(context)
     if context.status.stable_revision is None:
         return context, waiting

@@ -315,7 +315,8 @@ class View:
     @cached_property
     def seen(self) -> Seen:
         """The input of the rollout."""
-        desired, spec = self.target.name, self.agent.spec
+        desired, spec, previous = self.target.name, self.agent.spec, self.previous
+        available = self.count_available(desired)
         trouble = self.find_trouble(desired) or self.index_trouble
         return Seen(
             desired=desired,
@@ -323,8 +324,9 @@ class View:
             ready=self.ready,
             is_indexed=self.is_indexed(self.target),
             has_indexing_failed=self.index_trouble is not None,
-            capacity=capacity.compute_capacity(
-                self.count_available(desired), self.previous, spec.rollout, spec.replicas
+            capacity=capacity.compute_capacity(available, previous, spec.rollout, spec.replicas),
+            capacity_before=capacity.compute_capacity(
+                available, previous, spec.rollout, previous.rollout.replicas or spec.replicas
             ),
             problem=trouble.message if trouble else "",
             is_unschedulable=self.lacks_capacity,
