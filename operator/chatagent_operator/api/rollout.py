@@ -295,6 +295,11 @@ class Analysis(ConfigModel):
     """Number of measurements that may fail at each weight. When it is exceeded, the new revision is
     rolled back."""
 
+    restart_limit: Annotated[int, Field(ge=0, le=1000)] = 1
+    """Number of times that pods of the new revision may restart or lose readiness from its first
+    weight on, whatever the number of turns. When it is exceeded, the new revision is rolled back.
+    Pods that are deleted or evicted do not count."""
+
     inconclusive_limit: Annotated[int, Field(ge=0, le=10000)] = 10
     """Number of measurements that may be inconclusive at an `analysis` step, because of too few
     turns or because Prometheus does not answer. When it is exceeded, the rollout is paused until a

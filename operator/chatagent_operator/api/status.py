@@ -187,6 +187,12 @@ class RolloutStatus(StatusModel):
     started_at: Time | None = None
     """When the rollout started."""
 
+    restarts: _Count = 0
+    """How often pods of the canary restarted or lost readiness since it got its first weight."""
+
+    restarted_at: Time | None = None
+    """When one last did."""
+
     waiting_since: Time | None = None
     """Time since which the canary has had too few ready pods for its weight."""
 

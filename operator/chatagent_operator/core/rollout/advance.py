@@ -20,6 +20,7 @@ from chatagent_operator.core.rollout.limits import (
     enforce_deadline,
     enforce_evaluation,
     record_measurement,
+    record_restarts,
 )
 from chatagent_operator.core.rollout.progress import apply_weight, run_steps
 from chatagent_operator.core.rollout.promotion import promote_first_revision
@@ -31,6 +32,7 @@ PHASES = (
     apply_command,
     promote_first_revision,
     record_measurement,
+    record_restarts,
     enforce_evaluation,
     enforce_deadline,
 )

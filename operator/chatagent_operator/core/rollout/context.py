@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from chatagent_operator.api.rollout import Rollout
 from chatagent_operator.api.status import ChatAgentStatus, EvaluationStatus, RolloutStatus
 from chatagent_operator.core.judging.analysis import Measurement
+from chatagent_operator.core.observed.trouble import Interruption
 from chatagent_operator.core.rollout.commands import Command, Unreadable
 from chatagent_operator.core.rollout.decision import EventRecord, EventType, Waiting
 from chatagent_operator.core.rollout.state import update_rollout
@@ -40,6 +41,8 @@ class Seen:
     """Whether every gateway pod can connect to the desired revision."""
     is_gateway_current: bool = True
     """Whether the gateway has applied the weights of the previous status."""
+    interruptions: tuple[Interruption, ...] = ()
+    """How pods of the desired revision were last interrupted, if it may be the revision's fault."""
     measurement: Measurement | None = None
     """The newest measurement of the canary."""
     evaluation: EvaluationStatus | None = None

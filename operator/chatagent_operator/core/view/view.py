@@ -19,7 +19,7 @@ from chatagent_operator.core.agent import Agent, Platform
 from chatagent_operator.core.judging.analysis import Measurement, judge
 from chatagent_operator.core.observed.facts import DataFacts, ServiceFacts, WorkloadFacts
 from chatagent_operator.core.observed.objects import Observed
-from chatagent_operator.core.observed.trouble import Trouble
+from chatagent_operator.core.observed.trouble import Interruption, Trouble
 from chatagent_operator.core.revision import Revision
 from chatagent_operator.core.rollout import capacity
 from chatagent_operator.core.rollout.commands import Command, Unreadable
@@ -310,6 +310,27 @@ class View:
         number = self.previous.analysis.measurements + 1
         return judge(self.agent.spec.rollout.analysis, reading, number)
 
+    @cached_property
+    def interruptions(self) -> tuple[Interruption, ...]:
+        """How pods of the desired revision were last interrupted, if it may be its fault.
+
+        It is not where the vector store does not respond, nor a loss of readiness while stable
+        pods are unready too.
+        """
+        stable = self.observed.pods(names.ROLE_AGENT, self.previous.stable_revision or "")
+        is_alone = all(pod.ready for _, pod in stable if pod.running)
+        return tuple(
+            each
+            for child, pod in self.observed.pods(names.ROLE_AGENT, self.target.name)
+            for each in pod.interruptions
+            if not (each.is_store or self._lacks_store(child.name))
+            and (each.is_restart or is_alone)
+        )
+
+    def _lacks_store(self, pod: str) -> bool:
+        found = self.everything.unready.get(pod)
+        return found is not None and found.is_store
+
     # The rollout
 
     @cached_property
@@ -332,6 +353,7 @@ class View:
             is_unschedulable=self.lacks_capacity,
             is_reachable=desired in self.observed.applied.reached,
             is_gateway_current=self.is_settled,
+            interruptions=self.interruptions,
             measurement=self.measurement,
             evaluation=self.quality,
             command=self.command,
