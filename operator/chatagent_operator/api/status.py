@@ -196,6 +196,10 @@ class RolloutStatus(StatusModel):
     waiting_since: Time | None = None
     """Time since which the canary has had too few ready pods for its weight."""
 
+    stable_unavailable_since: Time | None = None
+    """Time since which no pod of the stable revision is available, of those during the rollout. A
+    canary that is ready takes over after 30 s."""
+
     paused: Literal["Command", "Inconclusive"] | None = None
     """Why the rollout is paused: by a command, or because of too many inconclusive measurements.
     Unset while it is not paused, or is paused by a step or by the spec only."""

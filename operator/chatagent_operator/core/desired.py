@@ -15,6 +15,7 @@ from chatagent_operator.core.observed.objects import Observed
 from chatagent_operator.core.revision import Revision
 from chatagent_operator.core.rollout import capacity
 from chatagent_operator.core.rollout.decision import Decision
+from chatagent_operator.core.rollout.takeover import is_stable_lost
 from chatagent_operator.core.rollout.times import elapsed
 from chatagent_operator.core.routing.routes import Routes
 from chatagent_operator.core.servers import find_managed_store
@@ -103,6 +104,7 @@ class DesiredState:
             self.view.replicas,
             self.view.count_available(self.status.canary_revision),
             is_held=bool(waiting and (waiting.is_paused or waiting.reason == "WaitingForIndex")),
+            is_stable_lost=is_stable_lost(self.status, self.view.now),
         )
 
     @cached_property

@@ -25,12 +25,14 @@ from chatagent_operator.core.rollout.limits import (
 from chatagent_operator.core.rollout.progress import apply_weight, run_steps
 from chatagent_operator.core.rollout.promotion import promote_first_revision
 from chatagent_operator.core.rollout.steps import create_step, list_steps
+from chatagent_operator.core.rollout.takeover import follow_stable_pods
 
 PHASES = (
     follow_desired_revision,
     follow_steps,
     apply_command,
     promote_first_revision,
+    follow_stable_pods,
     record_measurement,
     record_restarts,
     enforce_evaluation,

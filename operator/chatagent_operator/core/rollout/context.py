@@ -29,6 +29,8 @@ class Seen:
     """Whether the desired revision's documents are indexed, so that it waits for its pods only."""
     has_indexing_failed: bool = False
     """Whether indexing its documents fails and is retried. Otherwise it has no deadline."""
+    is_stable_available: bool = True
+    """Whether a pod of the stable revision is available."""
     capacity: int = 100
     """Percent of all conversations that the desired revision's available pods can serve."""
     capacity_before: int = 100

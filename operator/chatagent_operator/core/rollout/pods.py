@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from chatagent_operator.api.status import ChatAgentStatus
 from chatagent_operator.core.rollout.context import RolloutContext, RolloutStep, StepResult
 from chatagent_operator.core.rollout.decision import Waiting
+from chatagent_operator.core.rollout.takeover import is_stable_lost
 from chatagent_operator.core.rollout.times import elapsed
 
 
@@ -27,6 +28,8 @@ def describe_shortage(context: RolloutContext) -> str | None:
     status, seen = context.status, context.seen
     if status.canary_revision not in seen.ready:
         return f"revision {status.canary_revision} is not ready yet" + _explain(seen.problem)
+    if is_stable_lost(status, seen.now):
+        return None  # whatever it can serve is more than nothing
     needed = find_next_weight(status, context.steps)
     if status.stable_revision and seen.capacity < needed:
         return (

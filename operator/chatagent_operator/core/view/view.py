@@ -24,6 +24,7 @@ from chatagent_operator.core.revision import Revision
 from chatagent_operator.core.rollout import capacity
 from chatagent_operator.core.rollout.commands import Command, Unreadable
 from chatagent_operator.core.rollout.context import Seen
+from chatagent_operator.core.rollout.takeover import is_stable_lost
 from chatagent_operator.core.rollout.times import elapsed
 from chatagent_operator.core.routing.routes import (
     ROUTES_KEY,
@@ -215,7 +216,8 @@ class View:
             return not self.is_terminating(self.previous.rollout.started_at)
         if self._is_scaling_down:
             return False  # it is replacing one of the stable pods
-        return capacity.cannot_replace_pods(self.previous, rollout, usual)
+        is_lost = is_stable_lost(self.previous, self.now)
+        return capacity.cannot_replace_pods(self.previous, rollout, usual, is_stable_lost=is_lost)
 
     @cached_property
     def _is_scaling_down(self) -> bool:
@@ -228,7 +230,8 @@ class View:
     def may_replace(self) -> bool:
         """Whether pods of the canary may replace stable ones."""
         settings: Capacity = self.agent.spec.rollout.capacity
-        return self.agent.spec.replicas > 1 and settings.mode != "surge"
+        is_last = self.agent.spec.replicas == 1 and not is_stable_lost(self.previous, self.now)
+        return settings.mode != "surge" and not is_last
 
     # The gateway
 
@@ -345,6 +348,7 @@ class View:
             ready=self.ready,
             is_indexed=self.is_indexed(self.target),
             has_indexing_failed=self.index_trouble is not None,
+            is_stable_available=self.count_available(previous.stable_revision) > 0,
             capacity=capacity.compute_capacity(available, previous, spec.rollout, spec.replicas),
             capacity_before=capacity.compute_capacity(
                 available, previous, spec.rollout, previous.rollout.replicas or spec.replicas
