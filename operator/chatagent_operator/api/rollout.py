@@ -403,6 +403,11 @@ class Rollout(ConfigModel):
     affinity: Affinity = Affinity()
     """What happens to conversations in progress when a revision is promoted."""
 
+    keep_previous: Annotated[str, Field(min_length=2, max_length=16, pattern=DURATION)] = "10m"
+    """How long the pods of the previous revision are kept after a promotion, so that a rollback to
+    it needs not wait for pods. They get no conversations, but occupy their GPUs; they are deleted
+    sooner if pods of the agent lack room, or if another revision is rolled out. `0s`: not kept."""
+
     paused: bool = False
     """Pause the rollout at the current step until this is false. An abort still takes effect."""
 

@@ -159,6 +159,16 @@ class DrainingRevision(StatusModel):
     """When the drain started."""
 
 
+class PreviousRevision(StatusModel):
+    """The previous stable revision, whose pods are kept for a rollback."""
+
+    revision: str
+    """Name of the revision."""
+
+    since: Time
+    """When it was replaced as the stable revision."""
+
+
 class RolloutStatus(StatusModel):
     """The state of the rollout."""
 
@@ -297,6 +307,9 @@ class ChatAgentStatus(StatusModel):
 
     draining: tuple[DrainingRevision, ...] = ()
     """Previous stable revisions that are being drained."""
+
+    previous: PreviousRevision | None = None
+    """The previous stable revision, while its pods are kept for a rollback."""
 
     rollout: RolloutStatus = RolloutStatus()
     """The state of the rollout."""

@@ -11,6 +11,7 @@ from chatagent_operator.api.rollout import seconds
 from chatagent_operator.core import names
 from chatagent_operator.core.desired import DesiredState
 from chatagent_operator.core.observed.objects import Observed
+from chatagent_operator.core.rollout.draining import count_kept_left
 from chatagent_operator.core.rollout.takeover import count_left
 from chatagent_operator.core.rollout.times import elapsed
 
@@ -54,6 +55,8 @@ def _find_ends(state: DesiredState) -> Iterator[float]:
     view, status, affinity = state.view, state.status, state.agent.spec.rollout.affinity
     for each in status.draining:
         yield seconds(affinity.drain) - elapsed(each.since, view.now)
+    if status.previous and status.previous.revision != status.canary_revision:
+        yield count_kept_left(status, state.agent.spec.rollout, view.now)
     yield count_left(status, view.now) or 0
     if any(view.is_unschedulable(name) for name in state.decision.live):
         yield view.count_grace_left(status.rollout.started_at)

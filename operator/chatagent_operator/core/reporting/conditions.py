@@ -133,7 +133,7 @@ def _find_faults(state: DesiredState, store: Finding) -> Iterator[tuple[str, str
 def _find_faults_of_revisions(state: DesiredState) -> Iterator[tuple[str, str]]:
     history = state.status.history
     is_terminating = state.view.is_terminating(history[0].ended_at if history else None)
-    for name in state.decision.live:
+    for name in state.decision.routed:
         trouble = find_trouble_of_revision(state.agent.name, name, state.reported)
         if trouble is None:
             continue

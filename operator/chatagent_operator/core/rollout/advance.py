@@ -14,7 +14,7 @@ from chatagent_operator.core import names
 from chatagent_operator.core.rollout.apply_command import apply_command
 from chatagent_operator.core.rollout.context import RolloutContext, Seen
 from chatagent_operator.core.rollout.decision import Decision
-from chatagent_operator.core.rollout.draining import expire_draining
+from chatagent_operator.core.rollout.draining import expire_draining, expire_previous
 from chatagent_operator.core.rollout.follow import follow_desired_revision, follow_steps
 from chatagent_operator.core.rollout.limits import (
     enforce_deadline,
@@ -63,7 +63,7 @@ def advance(previous: ChatAgentStatus, seen: Seen, settings: Rollout, replicas: 
     for phase in PHASES:
         context = phase(context)
     context, waiting = run_steps(context)
-    context = expire_draining(context)
+    context = expire_previous(expire_draining(context))
     context, waiting = apply_weight(
         context,
         waiting,

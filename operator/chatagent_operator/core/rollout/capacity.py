@@ -41,14 +41,12 @@ def compute_replicas(
         is_stable_lost: no stable pod has been available for some time.
     """
     stable, canary = status.stable_revision, status.canary_revision
-    draining = {
-        each.revision: min(replicas, current.get(each.revision, replicas))
-        for each in status.draining
-    }
+    others = (*status.draining, *((status.previous,) if status.previous else ()))
+    kept = {each.revision: min(replicas, current.get(each.revision, replicas)) for each in others}
     if canary is None:
-        return draining | ({stable: replicas} if stable else {})
+        return kept | ({stable: replicas} if stable else {})
     if stable is None:
-        return draining | {canary: replicas}
+        return kept | {canary: replicas}
     share = find_next_weight(status, create_steps(settings, replicas))
     of_canary = max(1, math.ceil(replicas * share / 100))
     of_stable = replicas
@@ -60,8 +58,8 @@ def compute_replicas(
     elif is_replacing(status, settings):
         of_canary = min(of_canary, max(1, replicas - 1), available + 1)
         of_stable = max(0 if is_stable_lost else 1, replicas - of_canary)
-    of_canary = max(of_canary, draining.get(canary, 0))  # one that still drains has them already
-    return draining | {stable: of_stable, canary: of_canary}
+    of_canary = max(of_canary, kept.get(canary, 0))  # one that drains or is kept has them already
+    return kept | {stable: of_stable, canary: of_canary}
 
 
 def compute_capacity(

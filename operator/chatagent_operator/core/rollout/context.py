@@ -37,6 +37,8 @@ class Seen:
     """The same with `status.rollout.replicas`, before replicas were added."""
     problem: str = ""
     """Why the desired revision is not ready, in a sentence."""
+    lacks_room: bool = False
+    """Whether pods of the stable or the desired revision are unschedulable or exceed a quota."""
     is_unschedulable: bool = False
     """Whether the desired revision's pods are unschedulable and cannot replace stable ones."""
     is_reachable: bool = True

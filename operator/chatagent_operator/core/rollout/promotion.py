@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from chatagent_operator.api.status import DrainingRevision
+from chatagent_operator.api.status import DrainingRevision, PreviousRevision
+from chatagent_operator.core.rollout.capacity import is_replacing
 from chatagent_operator.core.rollout.context import RolloutContext, StepResult
 from chatagent_operator.core.rollout.pods import wait_for_gateway, wait_for_pods, wait_for_weight
 from chatagent_operator.core.rollout.state import clear_rollout, end_rollout
@@ -37,8 +38,15 @@ def promote_canary(context: RolloutContext) -> StepResult:
             f", without the remaining steps: no pod of revision {stable} has been available since "
             f"{status.rollout.stable_unavailable_since}"
         )
-    elif stable and context.settings.affinity.on_promote == "drain":
+        stable = None  # its pods serve nothing
+    if stable and context.settings.affinity.on_promote == "drain":
         draining = (DrainingRevision(revision=stable, since=now), *draining)
+    previous = None
+    is_replaced = context.settings.strategy == "recreate" or is_replacing(status, context.settings)
+    if stable and not is_replaced:  # otherwise its pods have been deleted for want of room
+        previous = PreviousRevision(revision=stable, since=now)
     status = end_rollout(status, "Promoted", reason, message, now)
-    status = status.model_copy(update={"stable_revision": canary, "draining": draining})
+    status = status.model_copy(
+        update={"stable_revision": canary, "draining": draining, "previous": previous}
+    )
     return context.with_status(status).add_event("Normal", "Promoted", message), None

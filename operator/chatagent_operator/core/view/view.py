@@ -196,6 +196,11 @@ class View:
         """Return whether a pod of the revision is unschedulable."""
         return troubles.is_unschedulable(revision, self.observed)
 
+    def lacks_room(self, revision: str | None) -> bool:
+        """Return whether a pod of the revision is unschedulable or cannot be created."""
+        found = self.find_deployment(revision)
+        return self.is_unschedulable(revision) or bool(found and found.failure)
+
     def is_terminating(self, since: str | None) -> bool:
         """Return whether pods that were deleted at that time may still be terminating."""
         return self.count_grace_left(since) > 0
@@ -354,6 +359,7 @@ class View:
                 available, previous, spec.rollout, previous.rollout.replicas or spec.replicas
             ),
             problem=trouble.message if trouble else "",
+            lacks_room=any(self.lacks_room(name) for name in (desired, previous.stable_revision)),
             is_unschedulable=self.lacks_capacity,
             is_reachable=desired in self.observed.applied.reached,
             is_gateway_current=self.is_settled,
