@@ -16,7 +16,7 @@ Body = Mapping[str, Any]
 
 _PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
 _LOST = {"ContainerStatusUnknown", "Unknown"}
-"""Reasons of a container whose end the kubelet has not seen, after a reboot of its node."""
+"""Reasons of a container that terminated unseen by the kubelet, as its node rebooted."""
 _MAX_MESSAGE = 1024
 _MARGIN = timedelta(seconds=5)
 _REFERENCES = {"secret": "SecretNotFound", "configmap": "ConfigMapNotFound"}
@@ -69,12 +69,12 @@ def find_pod_trouble(body: Body) -> Trouble | None:
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
-    """A container of a pod that serves ended by itself, or the pod lost readiness."""
+    """A container of a pod that serves terminated, or the pod lost readiness."""
 
     at: str
     message: str
     is_restart: bool = True
-    """Whether a container ended."""
+    """Whether a container terminated."""
     is_store: bool = False
     """Whether it says that the vector store does not respond."""
 
