@@ -23,6 +23,7 @@ class ConditionType(StrEnum):
     CACHE_READY = "CacheReady"
     GATEWAY_READY = "GatewayReady"
     PROGRESSING = "Progressing"
+    PROMOTED = "Promoted"
     PAUSED = "Paused"
     DEGRADED = "Degraded"
     READY = "Ready"

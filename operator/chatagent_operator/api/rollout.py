@@ -295,6 +295,11 @@ class Analysis(ConfigModel):
     """Number of measurements that may fail at each weight. When it is exceeded, the new revision is
     rolled back."""
 
+    restart_limit: Annotated[int, Field(ge=0, le=1000)] = 1
+    """Number of times that pods of the new revision may restart or lose readiness from its first
+    weight on, whatever the number of turns. When it is exceeded, the new revision is rolled back.
+    Pods that are deleted or evicted do not count."""
+
     inconclusive_limit: Annotated[int, Field(ge=0, le=10000)] = 10
     """Number of measurements that may be inconclusive at an `analysis` step, because of too few
     turns or because Prometheus does not answer. When it is exceeded, the rollout is paused until a
@@ -397,6 +402,11 @@ class Rollout(ConfigModel):
 
     affinity: Affinity = Affinity()
     """What happens to conversations in progress when a revision is promoted."""
+
+    keep_previous: Annotated[str, Field(min_length=2, max_length=16, pattern=DURATION)] = "10m"
+    """How long the pods of the previous revision are kept after a promotion, so that a rollback to
+    it needs not wait for pods. They get no conversations, but occupy their GPUs; they are deleted
+    sooner if pods of the agent lack room, or if another revision is rolled out. `0s`: not kept."""
 
     paused: bool = False
     """Pause the rollout at the current step until this is false. An abort still takes effect."""

@@ -159,6 +159,16 @@ class DrainingRevision(StatusModel):
     """When the drain started."""
 
 
+class PreviousRevision(StatusModel):
+    """The previous stable revision, whose pods are kept for a rollback."""
+
+    revision: str
+    """Name of the revision."""
+
+    since: Time
+    """When it was replaced as the stable revision."""
+
+
 class RolloutStatus(StatusModel):
     """The state of the rollout."""
 
@@ -187,8 +197,18 @@ class RolloutStatus(StatusModel):
     started_at: Time | None = None
     """When the rollout started."""
 
+    restarts: _Count = 0
+    """How often pods of the canary restarted or lost readiness since it got its first weight."""
+
+    restarted_at: Time | None = None
+    """When one last did."""
+
     waiting_since: Time | None = None
     """Time since which the canary has had too few ready pods for its weight."""
+
+    stable_unavailable_since: Time | None = None
+    """Time since which no pod of the stable revision is available, of those during the rollout. A
+    canary that is ready takes over after 30 s."""
 
     paused: Literal["Command", "Inconclusive"] | None = None
     """Why the rollout is paused: by a command, or because of too many inconclusive measurements.
@@ -196,6 +216,10 @@ class RolloutStatus(StatusModel):
 
     full: bool = False
     """Whether a command has skipped all remaining steps."""
+
+    replicas: _Count | None = None
+    """`spec.replicas` when the rollout started or the last weight was approved. Pods that were
+    added since and are unschedulable do not count against the canary."""
 
     replacing: bool = False
     """Whether pods of the canary replace stable ones, because more pods are unschedulable."""
@@ -290,6 +314,9 @@ class ChatAgentStatus(StatusModel):
     draining: tuple[DrainingRevision, ...] = ()
     """Previous stable revisions that are being drained."""
 
+    previous: PreviousRevision | None = None
+    """The previous stable revision, while its pods are kept for a rollback."""
+
     rollout: RolloutStatus = RolloutStatus()
     """The state of the rollout."""
 
@@ -321,5 +348,5 @@ class ChatAgentStatus(StatusModel):
         ),
     ] = ()
     """Conditions of the agent: Accepted, ResolvedRefs, WorkloadsReady, VectorStoreReady,
-    IndexReady, CacheReady, GatewayReady, Progressing, Paused, Degraded, Ready; and Reconciling or
-    Stalled while they are true, for tools that read kstatus."""
+    IndexReady, CacheReady, GatewayReady, Progressing, Promoted, Paused, Degraded, Ready; and
+    Reconciling or Stalled while they are true, for tools that read kstatus."""

@@ -15,6 +15,7 @@ from chatagent_operator.core.observed.objects import Observed
 from chatagent_operator.core.revision import Revision
 from chatagent_operator.core.rollout import capacity
 from chatagent_operator.core.rollout.decision import Decision
+from chatagent_operator.core.rollout.takeover import is_stable_lost
 from chatagent_operator.core.rollout.times import elapsed
 from chatagent_operator.core.routing.routes import Routes
 from chatagent_operator.core.servers import find_managed_store
@@ -57,12 +58,24 @@ class DesiredState:
 
     @property
     def _has_store(self) -> bool:
+        return self._store_since is not None and self.count_reconnect_left() <= 0
+
+    @property
+    def _store_since(self) -> str | None:
+        """When the vector store became available; None while it is not."""
         name, aspect = names.vector_store(self.agent.name), ConditionType.VECTOR_STORE_READY
         found = self.observed.workload("StatefulSet", name)
         previous = next((c for c in self.view.previous.conditions if c.type == aspect), None)
-        if not (found and found.available and previous and previous.status == "True"):
-            return False
-        return elapsed(previous.last_transition_time, self.view.now) > RECONNECT_SECONDS
+        if not (found and found.available):
+            return None
+        if previous and previous.status == "True":
+            return previous.last_transition_time
+        return self.view.now
+
+    def count_reconnect_left(self) -> float:
+        """Return the seconds within which pods reconnect to a store that is available again."""
+        since = self._store_since
+        return RECONNECT_SECONDS + 1 - elapsed(since, self.view.now) if since else 0
 
     @property
     def status(self) -> ChatAgentStatus:
@@ -97,6 +110,7 @@ class DesiredState:
             self.view.replicas,
             self.view.count_available(self.status.canary_revision),
             is_held=bool(waiting and (waiting.is_paused or waiting.reason == "WaitingForIndex")),
+            is_stable_lost=is_stable_lost(self.status, self.view.now),
         )
 
     @cached_property

@@ -16,8 +16,8 @@ GOOD = counted(400, 1)
 
 def going(steps: list[dict[str, Any]], **changes: Any) -> Cluster:
     """A cluster in which a second revision goes out by these steps."""
-    cluster = Cluster(spec=spec(rollout={"steps": steps}, **changes))
-    cluster.settle()
+    cluster = Cluster()
+    bump(cluster, "runtime:1", steps, **changes)
     bump(cluster, "runtime:2", steps, **changes)
     return cluster
 
@@ -200,3 +200,81 @@ def test_a_report_that_cannot_be_read_yet_is_not_lost() -> None:
     cluster.settle()
     assert ("ConfigMap", report) in cluster.objects
     assert ("Job", report) not in cluster.objects
+
+
+def test_a_pause_that_is_resumed_does_not_start_again() -> None:
+    cluster = going([at(5), {"pause": {"duration": "10m"}}, at(50), WAIT])
+    cluster.wait(400)
+    cluster.command = Command("1", "pause")
+    cluster.wait(100)
+    cluster.command = Command("2", "resume")
+    cluster.settle()
+    assert cluster.status.rollout.weight == 5
+    cluster.wait(100)
+    assert cluster.status.rollout.weight == 50, "600 s after the pause has started"
+
+
+@pytest.mark.parametrize("replicas", [2, 8])
+def test_an_autoscaler_changes_no_steps(replicas: int) -> None:
+    rolling: dict[str, Any] = {"strategy": "rolling"}
+    cluster = Cluster(spec=spec(replicas=4, rollout=rolling))
+    cluster.settle()
+    cluster.spec = spec("runtime:2", replicas=4, rollout=rolling)
+    while cluster.status.rollout.weight < 50:
+        cluster.look()
+        cluster.controllers()
+    cluster.spec = spec("runtime:2", replicas=replicas, rollout=rolling)
+    weights = [50]
+    while cluster.status.canary_revision:
+        cluster.look()
+        cluster.controllers()
+        weights.append(cluster.status.rollout.weight)
+    assert not [line for line in cluster.story if "StepsChanged" in line]
+    steps = {2: [], 8: [62, 75, 87]}[replicas]
+    assert [*dict.fromkeys(weights)] == [50, *steps, 0], "no step is skipped or repeated"
+
+
+@pytest.mark.parametrize("mode", ["surge", "replace", "auto"])
+@pytest.mark.parametrize("how", ["step", "command", "spec", "not"])
+def test_a_larger_agent_without_room_fails_no_canary(how: str, mode: str) -> None:
+    rollout = {"capacity": {"mode": mode}}
+    steps = [at(50), WAIT if how == "step" else {"analysis": {}}, at(60), WAIT]
+    cluster = going(steps, replicas=2, rollout=rollout)
+    assert cluster.status.rollout.weight == 50
+    cluster.room = sum(cluster.pods().values())
+    if how == "command":
+        cluster.command = Command("1", "pause")
+    bump(cluster, "runtime:2", steps, replicas=9, rollout=rollout | {"paused": how == "spec"})
+    cluster.wait(7)
+    held = {"step": "PausedAtStep", "command": "PausedByCommand", "spec": "PausedBySpec"}
+    assert cluster.condition("Progressing")[1] == held.get(how, "ScaleUpUnschedulable")
+    assert cluster.condition("Degraded") == ("True", "InsufficientCapacity")
+    cluster.wait(3600)
+    assert cluster.status.rollout.weight == 50, "it serves on, and nothing is rolled back"
+    bump(cluster, "runtime:2", steps, replicas=2, rollout=rollout)
+    assert cluster.condition("Degraded")[0] == "False"
+
+
+def test_added_pods_are_no_excuse_for_lost_ones() -> None:
+    steps = [at(50), WAIT]
+    surge = {"capacity": {"mode": "surge"}}
+    cluster = going(steps, replicas=2, rollout=surge)
+    cluster.room = 3
+    bump(cluster, "runtime:2", steps, replicas=9, rollout=surge)
+    canary = cluster.status.canary_revision
+    cluster.objects["Deployment", f"shop-{canary}"]["status"]["availableReplicas"] = 0
+    cluster.room = 2
+    cluster.settle()
+    cluster.wait(700)
+    assert cluster.status.failed_reason == "InsufficientCapacity"
+
+
+def test_a_next_weight_without_room_has_a_deadline() -> None:
+    steps = [at(50), at(60), WAIT]
+    surge = {"capacity": {"mode": "surge"}}
+    cluster = Cluster(spec=spec(replicas=2, rollout=surge | {"steps": steps}), room=3)
+    cluster.settle()
+    bump(cluster, "runtime:2", steps, replicas=2, rollout=surge)
+    assert cluster.status.rollout.weight == 50
+    cluster.wait(700)
+    assert cluster.status.failed_reason == "InsufficientCapacity"

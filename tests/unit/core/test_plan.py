@@ -96,6 +96,7 @@ def test_promotion_makes_the_canary_stable_and_takes_the_old_revision_away() -> 
     cluster.command = Command("id-1", "promote", two, full=True)
     cluster.settle()
     assert cluster.weights() == {two: 100}
+    cluster.wait(600)
     assert cluster.revisions() == [two]
     assert cluster.objects["Deployment", f"shop-{two}"] == canary, "no pod of it restarts"
     assert ("ControllerRevision", f"shop-{one}") in cluster.objects, "history is kept"
@@ -106,6 +107,7 @@ def test_promotion_makes_the_canary_stable_and_takes_the_old_revision_away() -> 
 
 def test_weights_move_first_and_pods_go_last() -> None:
     cluster = with_canary()
+    cluster.spec["rollout"] = {"keepPrevious": "0s"}
     cluster.command = Command("id-1", "promote", full=True)
     made = cluster.plan()
     first = made.writes[0]
@@ -383,6 +385,7 @@ def test_history_is_limited() -> None:
         cluster.settle()
         cluster.command = Command(f"id-{number}", "promote", full=True)
         cluster.settle()
+    cluster.wait(600)
     kept = [key[1] for key in cluster.objects if key[0] == "ControllerRevision"]
     assert len(kept) == 3
     cluster.gateway_follows = False  # where nothing moves, it is not asked

@@ -19,6 +19,7 @@ from chatagent_operator.api.status import (
     Verdict,
 )
 from chatagent_operator.core.judging.analysis import Measurement
+from chatagent_operator.core.observed.trouble import Interruption
 from chatagent_operator.core.rollout.advance import advance
 from chatagent_operator.core.rollout.capacity import compute_replicas
 from chatagent_operator.core.rollout.commands import Action, Command, Unreadable, parse_command
@@ -70,6 +71,11 @@ looks = st.lists(
             "is_gateway_current": st.booleans(),
             "is_reachable": st.booleans(),
             "is_indexed": st.booleans(),
+            "is_stable_available": st.booleans(),
+            "is_unschedulable": st.booleans(),
+            "lacks_room": st.booleans(),
+            "capacity_before": st.sampled_from([0, 100]),
+            "crashes": st.sampled_from([0, 0, 0, 1]),
             "verdict": st.sampled_from([None, *get_args(Verdict)]),
             "evaluation": st.sampled_from([None, "Running", "Succeeded", "Failed"]),
             "action": st.sampled_from([None, None, None, *get_args(Action), "full"]),
@@ -90,6 +96,11 @@ def seen(look: dict[str, Any], number: int, status: ChatAgentStatus) -> Seen:
         is_gateway_current=look["is_gateway_current"],
         is_reachable=look["is_reachable"],
         is_indexed=look["is_indexed"],
+        is_stable_available=look["is_stable_available"],
+        is_unschedulable=look["is_unschedulable"],
+        lacks_room=look["lacks_room"],
+        capacity_before=look["capacity_before"],
+        interruptions=(Interruption(at(number), "it crashed"),) * look["crashes"],
         measurement=measured(look["verdict"], number, status.rollout.weighted_at)
         if look["verdict"]
         else None,
@@ -137,7 +148,7 @@ def test_what_holds_whatever_happens(
         if before.stable_revision and status.stable_revision != before.stable_revision:
             assert status.stable_revision == now.desired
             assert status.stable_revision in now.ready
-            assert now.capacity == 100
+            assert now.capacity == 100 or status.history[0].reason == "StableUnavailable"
             assert now.is_reachable
         assert sum(compute_replicas(status, rollout, pods, {}, pods).values()) >= 1
         again = advance(status, replace(now, is_gateway_current=False), rollout, pods)
@@ -160,6 +171,11 @@ calm_looks = st.lists(
             "is_gateway_current": mostly(True, False),
             "is_reachable": mostly(True, False),
             "is_indexed": mostly(True, False),
+            "is_stable_available": mostly(True, False),
+            "is_unschedulable": mostly(False, True),
+            "lacks_room": mostly(False, True),
+            "capacity_before": st.just(100),
+            "crashes": mostly(0, 1),
             "verdict": st.sampled_from(["Succeeded", "Succeeded", "Inconclusive", None, "Failed"]),
             "evaluation": mostly("Succeeded", None, "Running", "Failed"),
             "action": mostly(None, *get_args(Action), "full"),

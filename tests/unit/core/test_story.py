@@ -102,10 +102,10 @@ def pauses(story: Story) -> None:
     story.chapter("promote")
     story.command("pause")
     story.chapter("pause")
-    story.chapter("a long time", wait=86400)
+    story.chapter("some minutes", wait=300)
     story.command("resume")
     story.chapter("resume")
-    story.chapter("after ten minutes", wait=600)
+    story.chapter("ten minutes after the step has started", wait=300)
     story.bump("runtime:1")
     story.chapter("go back in the manifest: nothing to do, it is another revision now")
 

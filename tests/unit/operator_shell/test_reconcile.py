@@ -234,7 +234,7 @@ class World:
 
 @pytest.fixture
 async def world() -> World:
-    made = World(rollout={"steps": []})
+    made = World(rollout={"steps": [], "keepPrevious": "0s"})
     await made.settle()
     return made
 

@@ -11,7 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chatagent_operator.core import names
-from chatagent_operator.core.observed.trouble import Trouble, find_pod_trouble
+from chatagent_operator.core.observed.trouble import (
+    Interruption,
+    Trouble,
+    find_interruptions,
+    find_pod_trouble,
+)
 from chatagent_operator.core.routing.routes import ROUTES_KEY
 
 Body = Mapping[str, Any]
@@ -57,6 +62,9 @@ class PodFacts:
     trouble: Trouble | None
     report: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Termination message of its first container, if it is JSON."""
+
+    interruptions: tuple[Interruption, ...] = ()
+    """How it was last interrupted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +125,7 @@ def read_pod(body: Body) -> PodFacts:
         ip=status.get("podIP"),
         trouble=find_pod_trouble(body),
         report=_read_report(containers),
+        interruptions=find_interruptions(body),
     )
 
 

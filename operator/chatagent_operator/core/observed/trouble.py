@@ -15,6 +15,9 @@ from typing import Any, cast
 Body = Mapping[str, Any]
 
 _PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
+_LOST = {"ContainerStatusUnknown", "Unknown"}
+"""Reasons of a container that terminated unseen by the kubelet, as its node rebooted."""
+_MAX_MESSAGE = 1024
 _MARGIN = timedelta(seconds=5)
 _REFERENCES = {"secret": "SecretNotFound", "configmap": "ConfigMapNotFound"}
 
@@ -73,6 +76,59 @@ def find_pod_trouble(body: Body) -> Trouble | None:
             since = condition.get("lastTransitionTime", "")
             return Trouble("Unschedulable", condition.get("message", ""), since)
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Interruption:
+    """A container of a pod that serves terminated, or the pod lost readiness."""
+
+    at: str
+    message: str
+    is_restart: bool = True
+    """Whether a container terminated."""
+    is_store: bool = False
+    """Whether it says that the vector store does not respond."""
+
+
+def find_interruptions(body: Body) -> tuple[Interruption, ...]:
+    """Return how a pod was last interrupted. One that is evicted or deleted is not."""
+    status: Body = body.get("status") or {}
+    containers: list[Body] = status.get("containerStatuses") or []
+    if status.get("phase") in {"Failed", "Succeeded"}:
+        return ()
+    found = [each for container in containers if (each := _find_restart(container))]
+    since = [(each.get("state") or {}).get("running", {}).get("startedAt") for each in containers]
+    for condition in status.get("conditions") or []:
+        if condition["type"] != "Ready" or condition["status"] != "False" or not all(since):
+            continue
+        lost = condition.get("lastTransitionTime", "")
+        # The node's controller sets the condition only, where it has lost the node.
+        is_unready = any(not each.get("ready", True) for each in containers)
+        if is_unready and all(_is_later(lost, started) for started in since):
+            found.append(Interruption(lost, "it lost readiness", is_restart=False))
+    return tuple(found)
+
+
+def _find_restart(container: Body) -> Interruption | None:
+    states: tuple[Body, ...] = container.get("state") or {}, container.get("lastState") or {}
+    ended: Body = next((each["terminated"] for each in states if each.get("terminated")), {})
+    if not ended.get("finishedAt") or ended.get("reason") in _LOST:
+        return None
+    said = (ended.get("message") or "").strip()
+    message = (
+        f"container {container['name']!r} terminated with exit code {ended.get('exitCode')} "
+        f"({ended.get('reason', 'Error')})"
+    )
+    trouble = _parse_termination_message(ended)
+    return Interruption(
+        ended["finishedAt"],
+        (f"{message}: {said}" if said else message)[:_MAX_MESSAGE],
+        is_store=trouble is not None and trouble.is_store,
+    )
+
+
+def _is_later(time: str, other: str) -> bool:
+    return bool(time) and datetime.fromisoformat(time) > datetime.fromisoformat(other)
 
 
 def parse_trouble(report: Body) -> Trouble | None:

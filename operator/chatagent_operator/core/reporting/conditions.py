@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from chatagent_operator.api.conditions import ConditionType, Finding
 from chatagent_operator.core import names
@@ -30,9 +30,9 @@ def find_conditions(state: DesiredState) -> list[Finding]:
         of[ConditionType.GATEWAY_READY],
     )
     accepted = Finding(ConditionType.ACCEPTED, "True", "Accepted")
-    found += [accepted, _find_references(state), progressing, find_paused(state.decision)]
-    found += [degraded, ready]
-    found += _find_kstatus(state, progressing, degraded, ready)
+    found += _find_kstatus(state, progressing, degraded, ready, found)
+    found += [accepted, _find_references(state), progressing, _find_promoted(state, progressing)]
+    found += [find_paused(state.decision), degraded, ready]
     order = list(ConditionType)
     return sorted(found, key=lambda condition: order.index(condition.type))
 
@@ -71,6 +71,19 @@ def find_progressing(decision: Decision) -> Finding:
     return Finding(aspect, "False", "Completed", f"revision {status.stable_revision} serves")
 
 
+def _find_promoted(state: DesiredState, progressing: Finding) -> Finding:
+    """Return whether the desired revision is the stable one: the outcome of a rollout. Unknown
+    while one is in progress."""
+    status = state.status
+    if status.failed_revision:
+        outcome = "False"
+    elif status.canary_revision:
+        outcome = "Unknown"
+    else:
+        outcome = "True"
+    return Finding(ConditionType.PROMOTED, outcome, progressing.reason, progressing.message)
+
+
 def find_paused(decision: Decision) -> Finding:
     """Return whether the rollout waits for approval, or for a configured duration."""
     waiting = decision.waiting
@@ -94,10 +107,12 @@ def _find_faults(state: DesiredState, store: Finding) -> Iterator[tuple[str, str
     if state.view.missing_sources:
         yield "ConfigMapNotFound", "; ".join(state.view.missing_sources)
     if state.lacks_capacity:
+        is_added = state.agent.spec.replicas > (state.status.rollout.replicas or 0)
+        other = "lower spec.replicas" if is_added else "set spec.rollout.strategy to recreate"
         yield (
             "InsufficientCapacity",
             f"pods of revision {state.status.canary_revision} are unschedulable, and no stable pod "
-            "can be replaced by one; add a node, or set spec.rollout.strategy to recreate",
+            f"can be replaced by one; add a node, or {other}",
         )
     for name in state.unreadable:
         yield "RevisionUnreadable", _describe_unreadable(state, name)
@@ -134,7 +149,7 @@ def _describe_unreadable(state: DesiredState, revision: str) -> str:
 def _find_faults_of_revisions(state: DesiredState) -> Iterator[tuple[str, str]]:
     history = state.status.history
     is_terminating = state.view.is_terminating(history[0].ended_at if history else None)
-    for name in state.decision.live:
+    for name in state.decision.routed:
         trouble = find_trouble_of_revision(state.agent.name, name, state.reported)
         if trouble is None:
             continue
@@ -176,14 +191,21 @@ def _find_ready(
 
 
 def _find_kstatus(
-    state: DesiredState, progressing: Finding, degraded: Finding, ready: Finding
+    state: DesiredState,
+    progressing: Finding,
+    degraded: Finding,
+    ready: Finding,
+    components: Iterable[Finding],
 ) -> list[Finding]:
     """Return Reconciling or Stalled for kstatus; neither if the agent is as desired."""
     if state.status.failed_revision:  # the desired revision does not serve
         return [Finding(ConditionType.STALLED, "True", progressing.reason, progressing.message)]
     if degraded.is_true:
         return [Finding(ConditionType.STALLED, "True", degraded.reason, degraded.message)]
-    for finding in (progressing, ready):
-        if finding.is_true == (finding is progressing):
-            return [Finding(ConditionType.RECONCILING, "True", finding.reason, finding.message)]
-    return []
+    if progressing.is_true:
+        unfinished = progressing
+    else:  # an agent that serves may lack some of its pods or documents, or its cache
+        unfinished = next((each for each in (ready, *components) if each.status == "False"), None)
+    if unfinished is None:
+        return []
+    return [Finding(ConditionType.RECONCILING, "True", unfinished.reason, unfinished.message)]

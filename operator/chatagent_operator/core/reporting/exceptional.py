@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
+
 from chatagent_operator.api.conditions import ConditionType, Finding, merge
 from chatagent_operator.api.status import ChatAgentStatus
 from chatagent_operator.core.agent import Agent
@@ -20,7 +23,11 @@ def report_suspended(
         "Suspended",
         "spec.suspend is true, so the agent is not reconciled; set it to false to continue",
     )
-    changed = ConditionType.PROGRESSING, ConditionType.RECONCILING
+    changed = {ConditionType.PROGRESSING, ConditionType.RECONCILING}
+    found = [suspended]
+    if agent.revision.name not in (previous.stable_revision, previous.failed_revision):
+        changed.add(ConditionType.PROMOTED)
+        found.append(replace(suspended, type=ConditionType.PROMOTED, status="Unknown"))
     kept = _keep_findings(previous, but=changed)
     rollout = previous.rollout
     if command and command.id != rollout.last_command_id:
@@ -34,7 +41,7 @@ def report_suspended(
             "observed_generation": agent.generation,
             "phase": "Suspended",
             "rollout": rollout,
-            "conditions": merge(previous.conditions, [*kept, suspended], agent.generation, now),
+            "conditions": merge(previous.conditions, [*kept, *found], agent.generation, now),
         }
     )
 
@@ -63,20 +70,23 @@ def report_invalid(
     Args:
         reconciled: the status after a reconciliation by the last valid spec.
     """
-    changed = ConditionType.ACCEPTED, ConditionType.RECONCILING, ConditionType.STALLED
+    found = [
+        Finding(ConditionType.ACCEPTED, "False", "InvalidSpec", message),
+        Finding(ConditionType.PROMOTED, "False", "InvalidSpec", message),
+        Finding(ConditionType.STALLED, "True", "InvalidSpec", message),
+    ]
+    changed = {ConditionType.RECONCILING, *(finding.type for finding in found)}
     kept = _keep_findings(reconciled or previous, but=changed)
-    accepted = Finding(ConditionType.ACCEPTED, "False", "InvalidSpec", message)
-    stalled = Finding(ConditionType.STALLED, "True", "InvalidSpec", message)
     return (reconciled or previous).model_copy(
         update={
             "observed_generation": generation,
             "phase": "Degraded",
-            "conditions": merge(previous.conditions, [accepted, *kept, stalled], generation, now),
+            "conditions": merge(previous.conditions, [*found, *kept], generation, now),
         }
     )
 
 
-def _keep_findings(previous: ChatAgentStatus, but: tuple[ConditionType, ...]) -> list[Finding]:
+def _keep_findings(previous: ChatAgentStatus, but: Collection[ConditionType]) -> list[Finding]:
     known = set(ConditionType)
     return [
         Finding(ConditionType(c.type), c.status, c.reason, c.message)

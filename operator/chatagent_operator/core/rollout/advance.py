@@ -14,7 +14,7 @@ from chatagent_operator.core import names
 from chatagent_operator.core.rollout.apply_command import apply_command
 from chatagent_operator.core.rollout.context import RolloutContext, Seen
 from chatagent_operator.core.rollout.decision import Decision
-from chatagent_operator.core.rollout.draining import expire_draining
+from chatagent_operator.core.rollout.draining import expire_draining, expire_previous
 from chatagent_operator.core.rollout.follow import (
     follow_desired_revision,
     follow_steps,
@@ -24,10 +24,12 @@ from chatagent_operator.core.rollout.limits import (
     enforce_deadline,
     enforce_evaluation,
     record_measurement,
+    record_restarts,
 )
 from chatagent_operator.core.rollout.progress import apply_weight, run_steps
 from chatagent_operator.core.rollout.promotion import promote_first_revision
 from chatagent_operator.core.rollout.steps import create_step, list_steps
+from chatagent_operator.core.rollout.takeover import follow_stable_pods
 
 PHASES = (
     forget_lost_revisions,
@@ -35,7 +37,9 @@ PHASES = (
     follow_steps,
     apply_command,
     promote_first_revision,
+    follow_stable_pods,
     record_measurement,
+    record_restarts,
     enforce_evaluation,
     enforce_deadline,
 )
@@ -54,12 +58,17 @@ def advance(previous: ChatAgentStatus, seen: Seen, settings: Rollout, replicas: 
         seen,
         settings,
         steps=tuple(create_step(step) for step in steps),
-        path=names.digest([step.model_dump(mode="json") for step in steps]),
+        path=names.digest(
+            settings.strategy
+            if settings.strategy == "rolling"  # whose steps follow from the replicas
+            else [step.model_dump(mode="json") for step in steps]
+        ),
+        replicas=replicas,
     )
     for phase in PHASES:
         context = phase(context)
     context, waiting = run_steps(context)
-    context = expire_draining(context)
+    context = expire_previous(expire_draining(context))
     context, waiting = apply_weight(
         context,
         waiting,

@@ -88,7 +88,7 @@ def _refuse(context: RolloutContext, subject: str, reason: str) -> Applied:
 
 
 def _carry_out(context: RolloutContext, command: Command) -> Applied:
-    status, now = context.status, context.seen.now
+    status = context.status
     canary = status.canary_revision
     match command.action:
         case "abort":
@@ -99,9 +99,8 @@ def _carry_out(context: RolloutContext, command: Command) -> Applied:
             weight = status.rollout.approved_weight
             return context.update_rollout(paused="Command"), f"paused {canary} at {weight} %"
         case "resume":
-            step = status.rollout.step or 0
-            status = update_rollout(unpause(status), step=step, step_started_at=now)
-            return context.with_status(status), f"resumed {canary}"
+            # The current step keeps its start: the time of a pause that has passed counts.
+            return context.with_status(unpause(status)), f"resumed {canary}"
         case "promote" if command.full:
             status = update_rollout(unpause(status), full=True)
             return context.with_status(status), f"promoted {canary}, remaining steps skipped"

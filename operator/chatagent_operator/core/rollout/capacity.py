@@ -1,7 +1,7 @@
 """Computes the number of pods of each revision during a rollout. Pure.
 
 The canary has the pods for its next weight. If more pods are unschedulable, they replace the stable
-ones one by one, and one of those always remains.
+ones one by one, and one of those always remains, unless none of them is available.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def compute_replicas(
     current: Mapping[str, int],
     available: int,
     is_held: bool = False,
+    is_stable_lost: bool = False,
 ) -> Mapping[str, int]:
     """Compute the pods of each live revision.
 
@@ -37,16 +38,15 @@ def compute_replicas(
         current: pods that each Deployment requests until now.
         available: pods of the canary that are available.
         is_held: the rollout is paused, or waits for its documents.
+        is_stable_lost: no stable pod has been available for some time.
     """
     stable, canary = status.stable_revision, status.canary_revision
-    draining = {
-        each.revision: min(replicas, current.get(each.revision, replicas))
-        for each in status.draining
-    }
+    others = (*status.draining, *((status.previous,) if status.previous else ()))
+    kept = {each.revision: min(replicas, current.get(each.revision, replicas)) for each in others}
     if canary is None:
-        return draining | ({stable: replicas} if stable else {})
+        return kept | ({stable: replicas} if stable else {})
     if stable is None:
-        return draining | {canary: replicas}
+        return kept | {canary: replicas}
     share = find_next_weight(status, create_steps(settings, replicas))
     of_canary = max(1, math.ceil(replicas * share / 100))
     of_stable = replicas
@@ -57,9 +57,9 @@ def compute_replicas(
             of_canary = 0
     elif is_replacing(status, settings):
         of_canary = min(of_canary, max(1, replicas - 1), available + 1)
-        of_stable = max(1, replicas - of_canary)
-    of_canary = max(of_canary, draining.get(canary, 0))  # one that still drains has them already
-    return draining | {stable: of_stable, canary: of_canary}
+        of_stable = max(0 if is_stable_lost else 1, replicas - of_canary)
+    of_canary = max(of_canary, kept.get(canary, 0))  # one that drains or is kept has them already
+    return kept | {stable: of_stable, canary: of_canary}
 
 
 def compute_capacity(
@@ -73,7 +73,9 @@ def compute_capacity(
     return 100 if available >= enough else 100 * available // replicas
 
 
-def cannot_replace_pods(status: ChatAgentStatus, settings: Rollout, replicas: int) -> bool:
+def cannot_replace_pods(
+    status: ChatAgentStatus, settings: Rollout, replicas: int, *, is_stable_lost: bool
+) -> bool:
     """Whether an unschedulable canary cannot replace a stable pod."""
-    mode = settings.capacity.mode
-    return mode == "surge" or replicas == 1 or is_replacing(status, settings)
+    is_last = replicas == 1 and not is_stable_lost
+    return settings.capacity.mode == "surge" or is_last or is_replacing(status, settings)

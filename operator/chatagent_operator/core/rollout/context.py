@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from chatagent_operator.api.rollout import Rollout
 from chatagent_operator.api.status import ChatAgentStatus, EvaluationStatus, RolloutStatus
 from chatagent_operator.core.judging.analysis import Measurement
+from chatagent_operator.core.observed.trouble import Interruption
 from chatagent_operator.core.rollout.commands import Command, Unreadable
 from chatagent_operator.core.rollout.decision import EventRecord, EventType, Waiting
 from chatagent_operator.core.rollout.state import update_rollout
@@ -28,16 +29,24 @@ class Seen:
     """Whether the desired revision's documents are indexed, so that it waits for its pods only."""
     has_indexing_failed: bool = False
     """Whether indexing its documents fails and is retried. Otherwise it has no deadline."""
+    is_stable_available: bool = True
+    """Whether a pod of the stable revision is available."""
     capacity: int = 100
     """Percent of all conversations that the desired revision's available pods can serve."""
+    capacity_before: int = 100
+    """The same with `status.rollout.replicas`, before replicas were added."""
     problem: str = ""
     """Why the desired revision is not ready, in a sentence."""
+    lacks_room: bool = False
+    """Whether pods of the stable or the desired revision are unschedulable or exceed a quota."""
     is_unschedulable: bool = False
     """Whether the desired revision's pods are unschedulable and cannot replace stable ones."""
     is_reachable: bool = True
     """Whether every gateway pod can connect to the desired revision."""
     is_gateway_current: bool = True
     """Whether the gateway has applied the weights of the previous status."""
+    interruptions: tuple[Interruption, ...] = ()
+    """How pods of the desired revision were last interrupted, if it may be the revision's fault."""
     measurement: Measurement | None = None
     """The newest measurement of the canary."""
     evaluation: EvaluationStatus | None = None
@@ -90,6 +99,8 @@ class RolloutContext:
     steps: tuple[RolloutStep, ...]
     path: str
     """Digest of the steps."""
+    replicas: int
+    """Pods of the stable revision without a rollout."""
     events: tuple[EventRecord, ...] = ()
 
     @property
@@ -109,6 +120,13 @@ class RolloutContext:
         if self.rollout.step_started_at is None or index >= len(self.steps):
             return None
         return self.steps[index]
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the rollout is paused by the spec, a command, measurements or a step."""
+        step = self.current_step
+        is_at_pause = step is not None and step.waits_for_approval
+        return self.settings.paused or self.rollout.paused is not None or is_at_pause
 
     def with_status(self, status: ChatAgentStatus) -> RolloutContext:
         """Return a copy with another status."""

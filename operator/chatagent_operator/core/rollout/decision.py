@@ -48,6 +48,12 @@ class Decision:
     @property
     def live(self) -> tuple[str, ...]:
         """Revisions that have pods, the stable one first."""
+        previous = self.status.previous
+        return tuple(dict.fromkeys((*self.routed, *((previous.revision,) if previous else ()))))
+
+    @property
+    def routed(self) -> tuple[str, ...]:
+        """Revisions that may get conversations: all but one that is only kept for a rollback."""
         draining = (each.revision for each in self.status.draining)
-        live = (self.status.stable_revision, self.status.canary_revision, *draining)
-        return tuple(dict.fromkeys(revision for revision in live if revision))
+        routed = (self.status.stable_revision, self.status.canary_revision, *draining)
+        return tuple(dict.fromkeys(revision for revision in routed if revision))

@@ -57,7 +57,11 @@ def follow_desired_revision(context: RolloutContext) -> RolloutContext:
 def follow_steps(context: RolloutContext) -> RolloutContext:
     """Continue with changed steps, after those whose weight is approved already."""
     status, rollout = context.status, context.rollout
-    if status.canary_revision is None or context.path == rollout.path:
+    # A rolling rollout has a step for each pod: an autoscaler moves them, and the spec has not
+    # changed.
+    is_scaled = rollout.steps not in (None, len(context.steps))
+    has_changed = context.path != rollout.path
+    if status.canary_revision is None or not (has_changed or is_scaled):
         return context
     if rollout.path is None:
         return context.update_rollout(path=context.path)
@@ -70,6 +74,8 @@ def follow_steps(context: RolloutContext) -> RolloutContext:
     if approved and not context.steps and context.settings.strategy != "rolling":
         # No step is left to wait at, and the full weight has not been approved.
         status = update_rollout(status, paused="Command")
+    if not has_changed:
+        return context.with_status(status)
     message = (
         f"the steps have changed; revision {status.canary_revision} continues with the new ones"
     )

@@ -1,14 +1,16 @@
-"""Limits that roll a canary back: its measurements, its evaluation, its progress deadline.
+"""Limits that roll a canary back: its measurements, restarts, evaluation and progress deadline.
 
 They run before whatever continues a rollout, and never wait.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from chatagent_operator.api.status import AnalysisStatus
 from chatagent_operator.core.judging.analysis import summarize
 from chatagent_operator.core.rollout.context import RolloutContext
-from chatagent_operator.core.rollout.pods import describe_shortage
+from chatagent_operator.core.rollout.pods import describe_shortage, has_deadline
 from chatagent_operator.core.rollout.state import end_rollout, mark_failed
 from chatagent_operator.core.rollout.times import elapsed
 
@@ -43,6 +45,30 @@ def record_measurement(context: RolloutContext) -> RolloutContext:
     return context
 
 
+def record_restarts(context: RolloutContext) -> RolloutContext:
+    """Count how often the canary's pods restarted or lost readiness since it got its weight, and
+    roll back if it was too often. Those that are replaced are not counted twice: each has a time.
+    """
+    rollout, limit = context.rollout, context.settings.analysis.restart_limit
+    since = rollout.restarted_at or rollout.weighted_at
+    if not context.is_canary_beside_stable or since is None:
+        return context
+    new = [each for each in context.seen.interruptions if elapsed(since, each.at) > 0]
+    if not new:
+        return context
+    last = max(new, key=lambda each: datetime.fromisoformat(each.at))
+    count = rollout.restarts + len(new)
+    context = context.update_rollout(restarts=count, restarted_at=last.at)
+    message = (
+        f"its pods restarted or lost readiness {count} times since it got its weight, and "
+        f"spec.rollout.analysis.restartLimit is {limit}; the last time {last.message}"
+    )
+    if count > limit:
+        return roll_back(context, "TooManyRestarts", message)
+    event = f"revision {context.status.canary_revision} is not rolled back yet: {message}"
+    return context.add_event("Warning", "CanaryRestarted", event)
+
+
 def enforce_evaluation(context: RolloutContext) -> RolloutContext:
     """Roll back a canary whose answers are not good enough, before it gets any conversation."""
     found, rollout = context.seen.evaluation, context.rollout
@@ -56,7 +82,7 @@ def enforce_evaluation(context: RolloutContext) -> RolloutContext:
 def enforce_deadline(context: RolloutContext) -> RolloutContext:
     """Roll back a canary that has lacked ready pods for too long."""
     seen, since = context.seen, context.rollout.waiting_since
-    if not context.is_canary_beside_stable or not since or seen.is_indexing:
+    if not context.is_canary_beside_stable or not since or not has_deadline(context):
         return context
     limit = context.settings.progress_deadline_seconds
     shortage = describe_shortage(context)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from chatagent_operator.api.status import ChatAgentStatus
 from chatagent_operator.core.rollout.context import RolloutContext, RolloutStep, StepResult
 from chatagent_operator.core.rollout.decision import Waiting
+from chatagent_operator.core.rollout.takeover import is_stable_lost
 from chatagent_operator.core.rollout.times import elapsed
 
 
@@ -27,6 +28,8 @@ def describe_shortage(context: RolloutContext) -> str | None:
     status, seen = context.status, context.seen
     if status.canary_revision not in seen.ready:
         return f"revision {status.canary_revision} is not ready yet" + _explain(seen.problem)
+    if is_stable_lost(status, seen.now):
+        return None  # whatever it can serve is more than nothing
     needed = find_next_weight(status, context.steps)
     if status.stable_revision and seen.capacity < needed:
         return (
@@ -36,16 +39,36 @@ def describe_shortage(context: RolloutContext) -> str | None:
     return None
 
 
+def has_deadline(context: RolloutContext) -> bool:
+    """Return whether a canary that lacks ready pods for too long is rolled back.
+
+    It is not while its documents are being indexed, nor for the lack of pods that were added since
+    its last weight was approved, if these are unschedulable or the rollout is paused.
+    """
+    if context.seen.is_indexing:
+        return False
+    is_exempt = context.seen.is_unschedulable or context.is_paused
+    return not (is_exempt and _lacks_added_pods_only(context))
+
+
 def wait_for_pods(context: RolloutContext) -> StepResult:
     """Wait until the canary's pods can serve its next weight."""
     shortage = describe_shortage(context)
-    if shortage is None:
-        return context.update_rollout(waiting_since=None), None
-    seen = context.seen
+    seen, has_limit = context.seen, has_deadline(context)
+    if shortage is None or (context.is_paused and not has_limit and not seen.is_indexing):
+        return context.update_rollout(waiting_since=None), None  # a pause needs no more pods
     if seen.is_indexing:  # which has no deadline
         message = f"{shortage}: its documents are being indexed"
         context = context.update_rollout(offered=False, waiting_since=None)
         return context, Waiting("WaitingForIndex", message)
+    if not has_limit:
+        message = (
+            f"{shortage}; spec.replicas was raised from {context.rollout.replicas} to "
+            f"{context.replicas} during the rollout, and the rollout waits until there is room for "
+            "the pods; add a node, or lower spec.replicas"
+        )
+        context = context.update_rollout(offered=False, waiting_since=None)
+        return context, Waiting("ScaleUpUnschedulable", message)
     since = context.rollout.waiting_since or seen.now
     left = context.settings.progress_deadline_seconds - elapsed(since, seen.now) + 1
     reason = "WaitingForRevision" if seen.is_indexed else "WaitingForIndex"
@@ -73,6 +96,13 @@ def wait_for_weight(weight: int) -> Waiting:
 def describe_unreachable(context: RolloutContext) -> str:
     """Return the message for a canary that the gateway cannot connect to."""
     return f"the gateway cannot connect to revision {context.status.canary_revision} yet"
+
+
+def _lacks_added_pods_only(context: RolloutContext) -> bool:
+    """Return whether the canary's pods would suffice for the replicas of its last weight."""
+    status, seen = context.status, context.seen
+    needed = find_next_weight(status, context.steps)
+    return status.canary_revision in seen.ready and seen.capacity_before >= needed > seen.capacity
 
 
 def _explain(problem: str) -> str:

@@ -7,6 +7,7 @@ from chatagent_operator.core.rollout.decision import Waiting
 from chatagent_operator.core.rollout.pods import describe_unreachable, wait_for_pods
 from chatagent_operator.core.rollout.promotion import promote_canary
 from chatagent_operator.core.rollout.state import start_next_step
+from chatagent_operator.core.rollout.takeover import is_stable_lost
 
 
 def run_steps(context: RolloutContext) -> StepResult:
@@ -17,6 +18,8 @@ def run_steps(context: RolloutContext) -> StepResult:
     if context.is_canary_beside_stable and context.settings.strategy == "recreate" and hold:
         # The stable pods are replaced only by a rollout that continues.
         return context.update_rollout(waiting_since=None), hold
+    if context.rollout.replicas is None:
+        context = context.update_rollout(replicas=context.replicas)
     context, waiting = wait_for_pods(context)
     if context.status.stable_revision is None:
         return context, waiting
@@ -35,6 +38,8 @@ def find_hold(context: RolloutContext) -> Waiting | None:
     if rollout.paused == "Command":
         message = "the rollout is paused by a command; use `resume` to continue it"
         return Waiting("PausedByCommand", message, is_paused=True)
+    if is_stable_lost(context.status, context.seen.now):
+        return None  # there is nothing to compare with
     if evaluation is None or rollout.approved_weight or rollout.full:
         return None
     if evaluation.verdict != "Succeeded":
@@ -68,7 +73,8 @@ def apply_weight(
 
 def _run_step(context: RolloutContext) -> StepResult:
     index = context.rollout.step or 0
-    if context.rollout.full or index >= len(context.steps):
+    is_lost = is_stable_lost(context.status, context.seen.now)
+    if context.rollout.full or is_lost or index >= len(context.steps):
         return promote_canary(context)
     if context.rollout.step_started_at is None:
         context = context.update_rollout(step=index, step_started_at=context.seen.now)

@@ -21,11 +21,12 @@ from chatagent_operator.core.agent import Agent, Platform
 from chatagent_operator.core.judging.analysis import Measurement, judge
 from chatagent_operator.core.observed.facts import DataFacts, ServiceFacts, WorkloadFacts
 from chatagent_operator.core.observed.objects import Child, Observed
-from chatagent_operator.core.observed.trouble import Trouble
+from chatagent_operator.core.observed.trouble import Interruption, Trouble
 from chatagent_operator.core.revision import Revision
 from chatagent_operator.core.rollout import capacity
 from chatagent_operator.core.rollout.commands import Command, Unreadable
 from chatagent_operator.core.rollout.context import Seen
+from chatagent_operator.core.rollout.takeover import is_stable_lost
 from chatagent_operator.core.rollout.times import elapsed
 from chatagent_operator.core.routing.routes import (
     ROUTES_KEY,
@@ -261,10 +262,19 @@ class View:
         """Return whether a pod of the revision is unschedulable."""
         return troubles.is_unschedulable(revision, self.observed)
 
+    def lacks_room(self, revision: str | None) -> bool:
+        """Return whether a pod of the revision is unschedulable or cannot be created."""
+        found = self.find_deployment(revision)
+        return self.is_unschedulable(revision) or bool(found and found.failure)
+
     def is_terminating(self, since: str | None) -> bool:
         """Return whether pods that were deleted at that time may still be terminating."""
+        return self.count_grace_left(since) > 0
+
+    def count_grace_left(self, since: str | None) -> float:
+        """Return the seconds for which pods that were deleted at that time may be terminating."""
         grace = self.agent.spec.pod.termination_grace_period_seconds + 30
-        return since is not None and elapsed(since, self.now) < grace
+        return grace - elapsed(since, self.now) if since else 0
 
     @cached_property
     def lacks_capacity(self) -> bool:
@@ -277,7 +287,8 @@ class View:
             return not self.is_terminating(self.previous.rollout.started_at)
         if self._is_scaling_down:
             return False  # it is replacing one of the stable pods
-        return capacity.cannot_replace_pods(self.previous, rollout, usual)
+        is_lost = is_stable_lost(self.previous, self.now)
+        return capacity.cannot_replace_pods(self.previous, rollout, usual, is_stable_lost=is_lost)
 
     @cached_property
     def _is_scaling_down(self) -> bool:
@@ -290,7 +301,8 @@ class View:
     def may_replace(self) -> bool:
         """Whether pods of the canary may replace stable ones."""
         settings: Capacity = self.agent.spec.rollout.capacity
-        return self.agent.spec.replicas > 1 and settings.mode != "surge"
+        is_last = self.agent.spec.replicas == 1 and not is_stable_lost(self.previous, self.now)
+        return settings.mode != "surge" and not is_last
 
     # The gateway
 
@@ -372,12 +384,34 @@ class View:
         number = self.previous.analysis.measurements + 1
         return judge(self.agent.spec.rollout.analysis, reading, number)
 
+    @cached_property
+    def interruptions(self) -> tuple[Interruption, ...]:
+        """How pods of the desired revision were last interrupted, if it may be its fault.
+
+        It is not where the vector store does not respond, nor a loss of readiness while stable
+        pods are unready too.
+        """
+        stable = self.observed.pods(names.ROLE_AGENT, self.previous.stable_revision or "")
+        is_alone = all(pod.ready for _, pod in stable if pod.running)
+        return tuple(
+            each
+            for child, pod in self.observed.pods(names.ROLE_AGENT, self.target.name)
+            for each in pod.interruptions
+            if not (each.is_store or self._lacks_store(child.name))
+            and (each.is_restart or is_alone)
+        )
+
+    def _lacks_store(self, pod: str) -> bool:
+        found = self.everything.unready.get(pod)
+        return found is not None and found.is_store
+
     # The rollout
 
     @cached_property
     def seen(self) -> Seen:
         """The input of the rollout."""
-        desired, spec = self.target.name, self.agent.spec
+        desired, spec, previous = self.target.name, self.agent.spec, self.previous
+        available = self.count_available(desired)
         trouble = self.find_trouble(desired) or self.index_trouble
         return Seen(
             desired=desired,
@@ -385,13 +419,17 @@ class View:
             ready=self.ready,
             is_indexed=self.is_indexed(self.target),
             has_indexing_failed=self.index_trouble is not None,
-            capacity=capacity.compute_capacity(
-                self.count_available(desired), self.previous, spec.rollout, spec.replicas
+            is_stable_available=self.count_available(previous.stable_revision) > 0,
+            capacity=capacity.compute_capacity(available, previous, spec.rollout, spec.replicas),
+            capacity_before=capacity.compute_capacity(
+                available, previous, spec.rollout, previous.rollout.replicas or spec.replicas
             ),
             problem=trouble.message if trouble else "",
+            lacks_room=any(self.lacks_room(name) for name in (desired, previous.stable_revision)),
             is_unschedulable=self.lacks_capacity,
             is_reachable=desired in self.observed.applied.reached,
             is_gateway_current=self.is_settled,
+            interruptions=self.interruptions,
             measurement=self.measurement,
             evaluation=self.quality,
             command=self.command,

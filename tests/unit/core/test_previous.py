@@ -1,0 +1,107 @@
+"""The previous revision after a promotion: its pods are kept for a rollback."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chatagent_operator.core import names
+from chatagent_operator.core.rollout.commands import Command
+from tests.unit.core.simulation import Cluster, spec
+from tests.unit.core.test_due import find_late_change
+
+
+def promoted(replicas: int = 3, room: int = 100, **rollout: Any) -> Cluster:
+    """A cluster whose second revision has just been promoted."""
+    cluster = Cluster(spec(replicas=replicas, rollout=rollout), room=room)
+    cluster.settle()
+    cluster.spec = spec("runtime:2", replicas=replicas, rollout=rollout)
+    cluster.settle()
+    cluster.command = Command("promote", "promote", full=True)
+    cluster.settle()
+    assert cluster.status.canary_revision is None
+    return cluster
+
+
+def test_its_pods_are_kept_for_a_time_and_get_nothing() -> None:
+    cluster = promoted()
+    assert cluster.pods() == {"runtime:1": 3, "runtime:2": 3}
+    assert list(cluster.weights()) == [cluster.status.stable_revision]
+    assert find_late_change(cluster) is None
+    cluster.wait(500)
+    assert cluster.pods() == {"runtime:1": 3, "runtime:2": 3}
+    cluster.wait(100)
+    assert cluster.pods() == {"runtime:2": 3}
+    assert cluster.status.previous is None
+
+
+def test_a_rollback_to_it_waits_for_no_pod() -> None:
+    cluster = promoted()
+    second = cluster.status.stable_revision
+    cluster.wait(500)
+    cluster.broken_images = {"runtime:1"}  # no new pod of it becomes ready
+    cluster.spec = spec("runtime:1", replicas=3)
+    cluster.settle()
+    assert sorted(cluster.weights().values()) == [5, 95]
+    cluster.wait(500)
+    assert cluster.pods() == {"runtime:1": 3, "runtime:2": 3}, "it is kept while it is the canary"
+    cluster.command = Command("back", "promote", full=True)
+    cluster.settle()
+    assert list(cluster.weights()) == [cluster.status.stable_revision]
+    assert cluster.status.stable_revision != second
+    assert cluster.status.previous
+    assert cluster.status.previous.revision == second
+
+
+def test_one_that_is_aborted_is_not_kept() -> None:
+    cluster = promoted()
+    cluster.spec = spec("runtime:1", replicas=3)
+    cluster.settle()
+    cluster.command = Command("stop", "abort")
+    cluster.settle()
+    assert cluster.pods() == {"runtime:2": 3}
+
+
+def test_another_rollout_and_a_lack_of_room_end_it() -> None:
+    cluster = promoted()
+    cluster.spec = spec("runtime:3", replicas=3)
+    cluster.settle()
+    assert cluster.pods() == {"runtime:2": 3, "runtime:3": 1}
+    cluster = promoted(room=6)
+    cluster.spec = spec("runtime:2", replicas=5)
+    cluster.wait(6)
+    assert cluster.pods() == {"runtime:2": 5}
+    assert cluster.condition("WorkloadsReady") == ("True", "Available")
+
+
+@pytest.mark.parametrize(
+    ("rollout", "room"),
+    [({"keepPrevious": "0s"}, 100), ({"strategy": "recreate"}, 100), ({}, 3)],
+)
+def test_it_is_not_kept_where_it_is_not_wanted_or_made_room(
+    rollout: dict[str, Any], room: int
+) -> None:
+    cluster = Cluster(spec(replicas=3, rollout=rollout), room=room)
+    cluster.settle()
+    cluster.spec = spec("runtime:2", replicas=3, rollout=rollout)
+    cluster.settle()
+    if cluster.status.canary_revision:
+        cluster.command = Command("promote", "promote", full=True)
+        cluster.settle()
+    assert cluster.pods() == {"runtime:2": 3}
+
+
+def test_pods_that_are_only_kept_need_nobody_s_attention() -> None:
+    cluster = promoted()
+    assert cluster.status.previous
+    labels = names.labels("shop", names.ROLE_AGENT, cluster.status.previous.revision)
+    ended = {"terminated": {"exitCode": 1, "reason": "Error"}}
+    container = {"name": "agent", "state": {"waiting": {}}, "lastState": ended}
+    status = {"containerStatuses": [container]}
+    cluster.objects["Pod", "old"] = {
+        "metadata": {"name": "old", "labels": labels},
+        "status": status,
+    }
+    cluster.settle()
+    assert cluster.condition("Degraded")[0] == "False"
