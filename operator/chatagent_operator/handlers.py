@@ -20,6 +20,7 @@ from chatagent_operator.core.names import Key
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.errors import UnknownKindError
 from chatagent_operator.kube.fence import Fence
+from chatagent_operator.kube.rivals import Rivals
 from chatagent_operator.kube.watches import Watches
 from chatagent_operator.leadership import Leadership, make_election
 from chatagent_operator.metrics import Metrics
@@ -94,6 +95,7 @@ class Shell:
             self._analyst,
             self._settings.platform,
             self._metrics,
+            Rivals(self._kube, candidacy.operator if candidacy else None),
         )
         self._queue = KeyedQueue(reconciler.reconcile, paused=True)
         for watch in (*self._watches.run(), self._complete_view()):
@@ -108,7 +110,9 @@ class Shell:
                 store.wrote_agent(key, body)
             return list(agents)
 
-        election = make_election(self._kube, candidacy, fence) if candidacy and fence else None
+        election = None
+        if candidacy and fence:
+            election = make_election(self._kube, candidacy, fence, self._settings.namespaces)
         self._leadership = Leadership(
             election, self._queue, self._analyst, list_agents, self._metrics
         )

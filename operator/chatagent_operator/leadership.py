@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
 from chatagent_operator.core.names import Key
@@ -16,6 +16,7 @@ from chatagent_operator.kube.election import Election
 from chatagent_operator.kube.errors import ApiError
 from chatagent_operator.kube.fence import Fence, read_clock
 from chatagent_operator.kube.lease import Lease
+from chatagent_operator.kube.rivals import annotate_namespaces
 from chatagent_operator.metrics import Metrics
 from chatagent_operator.queue import KeyedQueue
 from chatagent_operator.settings import Candidacy
@@ -134,8 +135,10 @@ class Leadership:
         await self._measuring.close()
 
 
-def make_election(kube: Kube, candidacy: Candidacy, fence: Fence) -> Election:
+def make_election(
+    kube: Kube, candidacy: Candidacy, fence: Fence, namespaces: Sequence[str] = ()
+) -> Election:
     """Return the election that these settings describe."""
-    lease = Lease(kube, candidacy.namespace, candidacy.lease, read_clock)
-    name = f"{candidacy.namespace}/{candidacy.lease}"
-    return Election(lease, name, candidacy.identity, fence)
+    watched = annotate_namespaces(namespaces)
+    lease = Lease(kube, candidacy.namespace, candidacy.lease, read_clock, annotations=watched)
+    return Election(lease, candidacy.operator, candidacy.identity, fence)

@@ -22,12 +22,14 @@ from chatagent_operator.core.names import Key
 from chatagent_operator.core.observed.objects import Observed
 from chatagent_operator.core.plan import Plan, plan, plan_abort
 from chatagent_operator.core.rollout.commands import Command, Unreadable, parse_command
+from chatagent_operator.core.rollout.decision import EventRecord
 from chatagent_operator.core.rollout.stored import read_status
 from chatagent_operator.core.spec import find_last_readable, find_weights
 from chatagent_operator.core.view.evaluations import UnstoredReport
 from chatagent_operator.execute import Executor
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.errors import ApiError, NamespaceTerminatingError
+from chatagent_operator.kube.rivals import Rivals
 from chatagent_operator.kube.sources import Sources
 from chatagent_operator.kube.store import AgentRecord, Store
 from chatagent_operator.metrics import Metrics
@@ -40,6 +42,10 @@ REJECTED_RETRY_SECONDS = 30.0
 
 REPORT_RETRY_SECONDS = 5.0
 """When a log that could not be read is tried again."""
+
+RIVAL_SECONDS = 15.0
+"""When it is checked again whether another operator still reconciles an agent: longer than an
+unchanged Lease lasts."""
 
 MAX_REMEMBERED = 512
 """Agents whose validated spec is kept in memory, some 30 KB for each."""
@@ -64,6 +70,7 @@ class Reconciler:
         analyst: Analyst,
         platform: Platform,
         metrics: Metrics,
+        rivals: Rivals,
         now: Callable[[], str] = utc_now,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -76,7 +83,10 @@ class Reconciler:
         self._platform = platform
         self._metrics = metrics
         self._now = now
-        self._reporter = Reporter(store, kube, clock)
+        self._rivals = rivals
+        self._reporter = Reporter(store, kube, clock, rivals.operator)
+        self._left: dict[Key, str] = {}
+        """Agents that another operator reconciles, and which one."""
         self._agents: dict[Key, Agent] = {}
         """Agents whose spec was read and validated, those used last at the end."""
 
@@ -87,6 +97,7 @@ class Reconciler:
             self._analyst.want(key, None)
             self._observer.forget(key)
             self._agents.pop(key, None)
+            self._left.pop(key, None)
             self._reporter.forget(key)
             return None
         with self._metrics.time_reconciliation():
@@ -99,6 +110,10 @@ class Reconciler:
 
     async def _reconcile(self, key: Key, record: AgentRecord) -> float | None:
         previous = read_status(record.status)
+        if await self._rivals.is_reconciled_by(previous.operator, key[0]):
+            await self._leave_to(previous.operator or "", key, record)
+            return RIVAL_SECONDS
+        self._left.pop(key, None)
         agent, invalid = self._read_agent(key, record, previous)
         command = parse_command(record.annotations.get(names.COMMAND_ANNOTATION))
         if agent is None:
@@ -145,6 +160,22 @@ class Reconciler:
         if made.unstored_report and not await self._store_report(key, agent, made.unstored_report):
             due.append(REPORT_RETRY_SECONDS)
         return min((each for each in due if each is not None), default=None)
+
+    async def _leave_to(self, operator: str, key: Key, record: AgentRecord) -> None:
+        """Leave an agent to the other operator that reconciles it, and say so once."""
+        self._analyst.want(key, None)
+        if self._left.get(key) == operator:
+            return
+        self._left[key] = operator
+        message = (
+            f"the operator of the Lease {operator} reconciles this agent, and that of the Lease "
+            f"{self._rivals.operator} leaves it alone; set watchNamespaces so that only one of "
+            "them watches this namespace, or uninstall one"
+        )
+        _log.warning("%s: %s", key, message)
+        await self._kube.create_event(
+            *key, record.uid, EventRecord("Warning", "OtherOperator", message)
+        )
 
     async def _report_unreadable(
         self,

@@ -35,10 +35,17 @@ _log = logging.getLogger(__name__)
 class Reporter:
     """Writes what changed, and details not more often than every few seconds."""
 
-    def __init__(self, store: Store, kube: Kube, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, store: Store, kube: Kube, clock: Callable[[], float], operator: str | None
+    ) -> None:
+        """
+        Args:
+            operator: namespace and name of this operator's Lease, which each status names.
+        """
         self._store = store
         self._kube = kube
         self._clock = clock
+        self._operator = operator
         self._reported: dict[Key, float] = {}
         """When each agent's status was last written."""
 
@@ -60,6 +67,7 @@ class Reporter:
 
         Returns the seconds after which it is to be written, where only details differ.
         """
+        status = status.model_copy(update={"operator": self._operator})
         if status != previous:
             since = self._clock() - self._reported.get(key, -STATUS_SECONDS)
             may_wait = since < STATUS_SECONDS and not events and not at_once

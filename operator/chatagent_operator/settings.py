@@ -26,6 +26,11 @@ class Candidacy:
     identity: str
     """Identity of this process. A restarted container is another candidate."""
 
+    @property
+    def operator(self) -> str:
+        """Namespace and name of the Lease: what the replicas of one operator have in common."""
+        return f"{self.namespace}/{self.lease}"
+
 
 @dataclass(frozen=True)
 class Settings:

@@ -287,6 +287,9 @@ class ChatAgentStatus(StatusModel):
     observed_generation: int | None = None
     """The `metadata.generation` that was last reconciled."""
 
+    operator: str | None = None
+    """The operator that reconciles the agent, as namespace and name of its Lease."""
+
     phase: Phase | None = None
     """Summary of the state: `Pending` until the first revision serves, `Canary` during a rollout,
     `Paused` while a rollout is paused or waits for approval, `Degraded` while a problem needs

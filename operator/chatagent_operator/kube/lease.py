@@ -7,8 +7,9 @@ Lease are written for people; they come from the clocks of other machines and ar
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Protocol, cast
 
 from chatagent_operator.kube.errors import ApiError
@@ -40,10 +41,16 @@ class Lease:
         name: str,
         clock: Callable[[], float],
         now: Callable[[], str] = write_time,
+        annotations: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        """
+        Args:
+            annotations: written with it.
+        """
         self._client = client
         self._clock = clock
         self._now = now
+        self._annotations = annotations
         self._name = name
         self._path = f"{LEASES}v1/namespaces/{namespace}/leases"
         self._body: dict[str, Any] = {}
@@ -54,6 +61,11 @@ class Lease:
     def exists(self) -> bool:
         """Whether there was one when it was read last."""
         return bool(self._body)
+
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        """Its annotations when it was read last."""
+        return (self._body.get("metadata") or {}).get("annotations") or {}
 
     @property
     def holder(self) -> str:
@@ -105,10 +117,13 @@ class Lease:
 
     async def _write(self, holder: str, changes: dict[str, Any], limit: float) -> None:
         spec = (self._body.get("spec") or {}) | changes
+        metadata: dict[str, Any] = dict(self._body.get("metadata") or {"name": self._name})
+        if self._annotations:
+            metadata["annotations"] = {**self.annotations, **self._annotations}
         body = {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
-            "metadata": self._body.get("metadata") or {"name": self._name},
+            "metadata": metadata,
             "spec": spec | {"holderIdentity": holder, "renewTime": self._now()},
         }
         method, path = ("PUT", self._object) if self.exists else ("POST", self._path)

@@ -19,6 +19,9 @@ from chatagent_operator.core.observed.objects import Child, Observed, project
 WATCH_LAG_SECONDS = 10.0
 """How long a write is believed whose kind is not watched."""
 
+MAX_DELETED_REVISIONS = 4
+"""Deleted ControllerRevisions of an agent that are remembered: more than have pods at a time."""
+
 Identity = tuple[str, str]
 """Kind and name."""
 
@@ -81,6 +84,8 @@ class Store:
         self._agents: dict[Key, AgentRecord] = {}
         self._readers: dict[Key, set[Key]] = {}
         self._children: dict[Key, dict[Identity, Child]] = {}
+        self._deleted_revisions: dict[Key, dict[str, Child]] = {}
+        """By the name of the ControllerRevision, the last one at the end."""
         self._statuses: dict[Key, AgentRecord] = {}
         self._written: dict[Key, dict[Identity, tuple[float, Child]]] = {}
 
@@ -99,6 +104,7 @@ class Store:
             self._agents[key] = new
         else:
             del self._agents[key]
+            self._deleted_revisions.pop(key, None)
             if key in self._statuses and old and self._statuses[key].uid == old.uid:
                 del self._statuses[key]
         if _differ(old, new):
@@ -112,11 +118,22 @@ class Store:
             children.pop((old.kind, old.name), None)
             if not children:
                 self._children.pop(old.agent, None)
+            if old.kind == "ControllerRevision" and not (new and new.child):
+                self._remember_deleted(old.agent, old.child)
         if new and new.agent and new.child:
             self._children.setdefault(new.agent, {})[new.kind, new.name] = new.child
         if _differ(old, new):
             for agent in {each.agent for each in (old, new) if each and each.agent}:
                 self._mark_soon(agent)
+
+    def _remember_deleted(self, key: Key, revision: Child) -> None:
+        if key not in self._agents:
+            return
+        deleted = self._deleted_revisions.setdefault(key, {})
+        deleted.pop(revision.name, None)
+        deleted[revision.name] = revision
+        if len(deleted) > MAX_DELETED_REVISIONS:
+            del deleted[next(iter(deleted))]
 
     def source_changed(self, key: Key) -> None:
         """A ConfigMap is new, changed or gone, from which documents or questions may be read."""
@@ -194,7 +211,8 @@ class Store:
                 del written[identity]  # by now the watch has the last word
             else:
                 children[identity] = child
-        return Observed(children)
+        deleted = self._deleted_revisions.get(key, {})
+        return Observed(children, deleted_revisions=deleted)
 
     def _is_outdated(self, key: Key, written: Child, since: float) -> bool:
         if self._position(written.kind, key[0]) is None:

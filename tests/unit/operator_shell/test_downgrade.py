@@ -1,11 +1,12 @@
-"""What a later operator left: its fields stop nothing, and an abort works whatever is unread."""
+"""What another version left: its fields stop nothing, and an abort works whatever is unread."""
 
 from __future__ import annotations
 
 import json
 
 from chatagent_operator.core import names
-from tests.unit.operator_shell.test_reconcile import World
+from chatagent_operator.kube.store import MAX_DELETED_REVISIONS
+from tests.unit.operator_shell.test_reconcile import KEY, World
 
 STEPS = [{"setWeight": 50}, {"pause": {}}]
 
@@ -76,3 +77,25 @@ async def test_a_command_that_is_no_abort_waits_for_a_readable_spec() -> None:
     await world.change(pipeline={"later": 1})
     assert world.cluster.weights() == {one: 50, two: 50}
     assert world.kube.agent["status"]["rollout"]["lastCommandId"] is None
+
+
+async def test_a_revision_of_an_earlier_operator_is_restored_from_memory() -> None:
+    """That operator stored no second copy in the ConfigMap."""
+    world, one, two = await rolling_out()
+    for name in (one, two):
+        del world.cluster.objects["ConfigMap", f"shop-{name}"]["data"][names.CONTENT_KEY]
+    world.report()
+    key = "ControllerRevision", f"shop-{one}"
+    before = world.cluster.objects.pop(key)["data"]
+    await world.settle()
+    assert world.cluster.objects[key]["data"] == before
+    assert condition(world, "Degraded")[0] == "False"
+    assert world.cluster.weights() == {one: 50, two: 50}
+
+
+async def test_few_deleted_revisions_are_remembered() -> None:
+    world = World(rollout={"steps": [], "revisionHistoryLimit": 1})
+    await world.settle()
+    for number in range(2, 10):
+        await world.change(image=f"runtime:{number}")
+    assert len(world.view.observed(KEY).deleted_revisions) == MAX_DELETED_REVISIONS

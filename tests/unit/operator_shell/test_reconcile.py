@@ -23,6 +23,7 @@ from chatagent_operator.core.writes import Apply, Create, Delete, DesiredObject,
 from chatagent_operator.execute import MAX_WRITES, Executor
 from chatagent_operator.kube import store
 from chatagent_operator.kube.errors import ApiError, NotLeaderError, RejectedError, StaleError
+from chatagent_operator.kube.rivals import Rivals
 from chatagent_operator.kube.store import AgentRecord, Labelled, Store, labelled, record
 from chatagent_operator.metrics import Metrics
 from chatagent_operator.observe import Observer
@@ -46,6 +47,8 @@ class Kube:
             "spec": cluster.spec,
         }
         self.events: list[str] = []
+        self.lease: Manifest = {}
+        """That of another operator."""
         self.refuse: Callable[[str, str], ApiError | None] = lambda verb, kind: None
         """What it answers instead of doing what it is asked for, by verb and kind."""
 
@@ -80,8 +83,8 @@ class Kube:
         bodies = [body for key, body in self.cluster.objects.items() if key[0] == kind.name]
         return {("demo", b["metadata"]["name"]): b["metadata"]["labels"] for b in bodies}
 
-    async def request(self, method: str, path: str) -> Manifest:
-        return {"groups": []}
+    async def request(self, method: str, path: str, *, limit: float = 0) -> Manifest:
+        return self.lease if "/leases/" in path else {"groups": []}
 
     async def write_status(
         self, namespace: str, name: str, status: Manifest, uid: str, resource_version: int
@@ -143,7 +146,7 @@ class Documents:
 class World:
     """One agent, its operator, and what both see."""
 
-    def __init__(self, **changes: Any) -> None:
+    def __init__(self, operator: str | None = None, **changes: Any) -> None:
         self.cluster = Cluster(spec(**changes))
         self.kube = Kube(self.cluster)
         self.marked: set[Key] = set()
@@ -163,6 +166,7 @@ class World:
             fake,
             PLATFORM,
             metrics,
+            Rivals(kube, operator),
             self._now,
             lambda: self.seconds,
         )

@@ -57,6 +57,9 @@ class Observed:
     children: Mapping[tuple[str, str], Child] = field(default_factory=dict[tuple[str, str], Child])
     """By kind and name."""
 
+    deleted_revisions: Mapping[str, Child] = field(default_factory=dict[str, Child], kw_only=True)
+    """Deleted ControllerRevisions, by name, as far as they are remembered."""
+
     sources: Mapping[str, str] = field(default_factory=dict[str, str])
     """Digest of the content of each ConfigMap in the namespace, by name."""
 

@@ -439,11 +439,12 @@ class View:
 
 def find_revision(agent: str, name: str, observed: Observed) -> Revision | None:
     """Return a revision from its ControllerRevision, or from its ConfigMap where that is gone."""
-    child = observed.get("ControllerRevision", names.revision(agent, name))
+    stored = names.revision(agent, name)
+    child = observed.get("ControllerRevision", stored) or observed.deleted_revisions.get(stored)
     if child and isinstance(child.facts, DataFacts):
         content: Any = dict(child.facts.data)
-    else:  # it was deleted by hand, and is restored
-        child = observed.get("ConfigMap", names.revision(agent, name))
+    else:  # it was deleted by hand before this operator started
+        child = observed.get("ConfigMap", stored)
         if child is None or not isinstance(child.facts, DataFacts):
             return None
         content = _parse_json(child.facts.data.get(names.CONTENT_KEY))
