@@ -10,6 +10,7 @@ import pytest
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec, ManagedRedis
 from chatagent_operator.core import names
 from chatagent_operator.core.children import cache
+from chatagent_operator.core.observed.trouble import Trouble
 from chatagent_operator.core.writes import Apply, Create
 from tests.unit.core.simulation import Cluster, spec
 
@@ -116,6 +117,28 @@ def test_a_password_that_is_edited_restarts_pods(field: str, restarts: bool) -> 
     assert cluster.condition("CacheReady") == expected
     cluster.settle()
     assert cluster.condition("CacheReady") == ("True", "Available")
+
+
+@pytest.mark.parametrize(
+    ("redis", "otherwise"),
+    [({}, ("True", "Available")), (EXTERNAL, ("Unknown", "External"))],
+)
+def test_pods_report_a_redis_that_refuses_them(
+    redis: dict[str, Any], otherwise: tuple[str, str]
+) -> None:
+    cluster = serving(redis=redis)
+    assert cluster.condition("CacheReady") == otherwise
+    labels = names.labels("shop", names.ROLE_AGENT, cluster.status.stable_revision)
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    pod = {"metadata": {"name": "shop-1", "labels": labels}, "status": ready}
+    cluster.objects["Pod", "shop-1"] = pod
+    cluster.reports = {"shop-1": Trouble("StateUnavailable", "Redis: the password is wrong")}
+    cluster.look()
+    assert cluster.condition("CacheReady") == ("False", "StateUnavailable")
+    assert cluster.condition("Degraded") == ("False", "AsExpected"), "it serves without Redis"
+    cluster.reports = {}
+    cluster.look()
+    assert cluster.condition("CacheReady") == otherwise
 
 
 def test_a_redis_that_is_new_restarts_no_pod() -> None:

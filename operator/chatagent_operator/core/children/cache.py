@@ -61,7 +61,11 @@ class Cache(Component):
     def find_condition(self, state: DesiredState) -> Finding:
         """Return whether Redis is available. Nothing waits for it: the agent serves without it."""
         aspect = ConditionType.CACHE_READY
+        reports = state.observed.reports.values()
+        refused = next((each for each in reports if each.is_cache), None)
         if find_managed_redis(state.agent) is None:
+            if refused:
+                return Finding(aspect, "False", refused.reason, refused.message)
             message = (
                 "the operator does not connect to an external Redis; "
                 "check the metrics and the logs of the agent's pods"
@@ -75,6 +79,8 @@ class Cache(Component):
                 "are restarted to read the present one"
             )
             found = Finding(aspect, "False", "PasswordChanged", message)
+        if found.is_true and refused:
+            return Finding(aspect, "False", refused.reason, refused.message)
         if found.is_true:
             return found
         effect = "until then answers are not cached and conversations are not remembered"
