@@ -123,7 +123,7 @@ SECRET = Kind(
     why="The password of an agent's own Redis: created once, and again when it is lost. Only the\n"
         "metadata of Secrets with the operator's label is requested; RBAC can express neither. It\n"
         "gives the operator no more than `create` of Deployments, whose pods can mount any Secret.",
-    is_watched=True, is_metadata_only=True, wave=Wave.FIRST,
+    is_watched=True, is_metadata_only=True, wave=Wave.FIRST, read_facts=facts.read_secret,
 )  # fmt: skip
 
 REGISTRY: Mapping[str, Kind] = {

@@ -28,7 +28,8 @@ ROUTES_ANNOTATION = f"{GROUP}/routes"
 """Generation of the routes that an HTTPRoute was built from."""
 
 PASSWORD_ANNOTATION = f"{GROUP}/password"
-"""UID of the Secret that the pods of a template read at the least, once the first one was lost."""
+"""When the password of Redis was written that the pods of a template read, if it is not the
+first one."""
 
 COMMAND_ANNOTATION = f"{GROUP}/command"
 """A user's command: JSON with `id`, `action` and the `revision` that it applies to."""

@@ -10,6 +10,7 @@ import pytest
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec, ManagedRedis
 from chatagent_operator.core import names
 from chatagent_operator.core.children import cache
+from chatagent_operator.core.observed.trouble import Trouble
 from chatagent_operator.core.writes import Apply, Create
 from tests.unit.core.simulation import Cluster, spec
 
@@ -87,14 +88,14 @@ def test_a_lost_password_is_replaced_and_every_pod_that_has_it_restarts() -> Non
     lose_password(cluster)
     cluster.look()
     assert SECRET in cluster.objects
-    assert cluster.condition("CacheReady") == ("False", "PasswordLost")
+    assert cluster.condition("CacheReady") == ("False", "PasswordChanged")
     cluster.look()
-    assert cluster.condition("CacheReady") == ("False", "PasswordLost"), "pods have the old one"
-    assert sum("PasswordLost" in each for each in cluster.story) == 1
-    uid = cluster.objects[SECRET]["metadata"]["uid"]
+    assert cluster.condition("CacheReady") == ("False", "PasswordChanged"), "pods have the old one"
+    assert sum("PasswordChanged" in each for each in cluster.story) == 1
+    written = cluster.objects[SECRET]["metadata"]["creationTimestamp"]
     for key in (REDIS, deployment):
         template = cluster.objects[key]["spec"]["template"]
-        assert template["metadata"]["annotations"] == {names.PASSWORD_ANNOTATION: uid}
+        assert template["metadata"]["annotations"] == {names.PASSWORD_ANNOTATION: written}
     cluster.settle()
     assert cluster.condition("CacheReady") == ("True", "Available")
     assert cluster.status.stable_revision == before.stable_revision
@@ -102,7 +103,42 @@ def test_a_lost_password_is_replaced_and_every_pod_that_has_it_restarts() -> Non
     lose_password(cluster)
     cluster.settle()
     again = cluster.objects[deployment]["spec"]["template"]["metadata"]["annotations"]
-    assert again != {names.PASSWORD_ANNOTATION: uid}
+    assert again != {names.PASSWORD_ANNOTATION: written}
+
+
+@pytest.mark.parametrize(("field", "restarts"), [("f:data", True), ("f:metadata", False)])
+def test_a_password_that_is_edited_restarts_pods(field: str, restarts: bool) -> None:
+    cluster = serving()
+    later = {"manager": "kubectl-edit", "time": "2026-01-01T01:00:00Z", "fieldsV1": {field: {}}}
+    cluster.objects[SECRET]["metadata"]["managedFields"] = [later]
+    kinds = {each.kind for each in cluster.look().writes}
+    assert kinds == ({"StatefulSet", "Deployment"} if restarts else set())
+    expected = ("False", "PasswordChanged") if restarts else ("True", "Available")
+    assert cluster.condition("CacheReady") == expected
+    cluster.settle()
+    assert cluster.condition("CacheReady") == ("True", "Available")
+
+
+@pytest.mark.parametrize(
+    ("redis", "otherwise"),
+    [({}, ("True", "Available")), (EXTERNAL, ("Unknown", "External"))],
+)
+def test_pods_report_a_redis_that_refuses_them(
+    redis: dict[str, Any], otherwise: tuple[str, str]
+) -> None:
+    cluster = serving(redis=redis)
+    assert cluster.condition("CacheReady") == otherwise
+    labels = names.labels("shop", names.ROLE_AGENT, cluster.status.stable_revision)
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    pod = {"metadata": {"name": "shop-1", "labels": labels}, "status": ready}
+    cluster.objects["Pod", "shop-1"] = pod
+    cluster.reports = {"shop-1": Trouble("StateUnavailable", "Redis: the password is wrong")}
+    cluster.look()
+    assert cluster.condition("CacheReady") == ("False", "StateUnavailable")
+    assert cluster.condition("Degraded") == ("False", "AsExpected"), "it serves without Redis"
+    cluster.reports = {}
+    cluster.look()
+    assert cluster.condition("CacheReady") == otherwise
 
 
 def test_a_redis_that_is_new_restarts_no_pod() -> None:

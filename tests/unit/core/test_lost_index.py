@@ -151,6 +151,7 @@ def test_a_ready_pod_that_cannot_reach_the_store_is_reported() -> None:
             Trouble("IndexMissing", ""),
         ),
         ({"reasons": [{"reason": "A", "message": "a"}, {"reason": "B"}]}, Trouble("A", "a")),
+        ({"reasons": [{"reason": "StateUnavailable"}, {"reason": "A"}]}, Trouble("A", "")),
         ({"reasons": "A"}, None),
         ({"reasons": ["A", None, {}]}, None),
     ],

@@ -54,14 +54,18 @@ class Cache(Component):
 
     def build_secrets(self, state: DesiredState) -> Iterator[Create]:
         """Return the password of a new Redis, or of one whose Secret was lost."""
-        if find_managed_redis(state.agent) and state.view.password is None:
+        if find_managed_redis(state.agent) and state.view.password_written_at is None:
             name = names.redis(state.agent.name)
             yield Create("Secret", name, partial(build_secret, state.agent))
 
     def find_condition(self, state: DesiredState) -> Finding:
         """Return whether Redis is available. Nothing waits for it: the agent serves without it."""
         aspect = ConditionType.CACHE_READY
+        reports = state.observed.reports.values()
+        refused = next((each for each in reports if each.is_cache), None)
         if find_managed_redis(state.agent) is None:
+            if refused:
+                return Finding(aspect, "False", refused.reason, refused.message)
             message = (
                 "the operator does not connect to an external Redis; "
                 "check the metrics and the logs of the agent's pods"
@@ -69,12 +73,14 @@ class Cache(Component):
             return Finding(aspect, "Unknown", "External", message)
         name = names.redis(state.agent.name)
         found = find_workload_condition(aspect, name, "Redis is starting", self, state)
-        if _is_password_lost(state):
+        if _is_password_replaced(state):
             message = (
-                f"Secret {name} was lost and is created again with a new password; Redis and the "
-                "agent's pods are restarted to read it"
+                f"the password in Secret {name} was lost or changed; Redis and the agent's pods "
+                "are restarted to read the present one"
             )
-            found = Finding(aspect, "False", "PasswordLost", message)
+            found = Finding(aspect, "False", "PasswordChanged", message)
+        if found.is_true and refused:
+            return Finding(aspect, "False", refused.reason, refused.message)
         if found.is_true:
             return found
         effect = "until then answers are not cached and conversations are not remembered"
@@ -101,8 +107,8 @@ def build_objects(
     """Return the Service and the StatefulSet.
 
     Args:
-        password: UID of the Secret, once the first one was lost: Redis reads it only when it
-            starts.
+        password: when the password was written, if it is not the first one: Redis reads it only
+            when it starts.
     """
     # `-e`: exit with an error if the response is one
     probe = {"exec": {"command": ["redis-cli", "-e", "ping"]}, "timeoutSeconds": 3}
@@ -129,10 +135,10 @@ def build_objects(
     )  # fmt: skip
 
 
-def _is_password_lost(state: DesiredState) -> bool:
-    """Return whether the Secret was lost, and pods still have its password."""
+def _is_password_replaced(state: DesiredState) -> bool:
+    """Return whether the password was lost or changed, and pods still have the previous one."""
     name = names.redis(state.agent.name)
-    if state.view.password is None:
+    if state.view.password_written_at is None:
         return state.observed.get("StatefulSet", name) is not None
     revisions = [names.revision(state.agent.name, each.name) for each in state.live]
     for kind, workload in (("StatefulSet", name), *(("Deployment", each) for each in revisions)):

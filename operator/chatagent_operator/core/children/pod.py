@@ -36,7 +36,7 @@ class RuntimePod:
     servers: Servers
     platform: Platform
     password: str | None = None
-    """UID of the Secret with Redis' password, if it was lost since the pods started."""
+    """When the password of Redis was written, if it changed since the pods started."""
 
     @classmethod
     def for_revision(cls, revision: Revision, view: View) -> RuntimePod:
@@ -53,8 +53,8 @@ class RuntimePod:
         # A managed Redis does not count: an operator that adds it must not restart pods.
         external = [] if redis.is_managed else [redis.url, password]
         query = [store.query] if store.query else []
-        lost = [{"password": self.password}] if self.password else []
-        return [self.revision.name, store.url, token, *external, *query, *lost]
+        changed = [{"password": self.password}] if self.password else []
+        return [self.revision.name, store.url, token, *external, *query, *changed]
 
     def build_template(
         self,

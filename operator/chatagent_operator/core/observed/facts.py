@@ -35,7 +35,7 @@ class WorkloadFacts:
     """Why pods cannot be created: a quota, a missing ServiceAccount or RuntimeClass."""
 
     password: str | None = None
-    """UID of the Secret in the annotation of its pods."""
+    """When the password that its pods read was written, from their annotation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,14 @@ class ServiceFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretFacts:
+    """Facts of a Secret, of which only the metadata is known."""
+
+    written_at: str
+    """When its data was last written, RFC 3339."""
+
+
+@dataclass(frozen=True, slots=True)
 class DataFacts:
     """Data of a ConfigMap or ControllerRevision that the operator reads back."""
 
@@ -82,7 +90,7 @@ class DataFacts:
     revision: int = 0
 
 
-Facts = WorkloadFacts | JobFacts | PodFacts | ServiceFacts | DataFacts | None
+Facts = WorkloadFacts | JobFacts | PodFacts | ServiceFacts | SecretFacts | DataFacts | None
 
 
 def read_workload(body: Body) -> WorkloadFacts:
@@ -132,6 +140,17 @@ def read_pod(body: Body) -> PodFacts:
 def read_service(body: Body) -> ServiceFacts:
     """Read the facts of a Service."""
     return ServiceFacts(body["spec"].get("clusterIP"))
+
+
+def read_secret(body: Body) -> SecretFacts:
+    """Read when the data of a Secret was last written: its metadata names who wrote which field."""
+    metadata: Body = body["metadata"]
+    writes = [
+        entry.get("time") or ""
+        for entry in metadata.get("managedFields") or []
+        if "f:data" in (entry.get("fieldsV1") or {})
+    ]
+    return SecretFacts(max([metadata.get("creationTimestamp") or "", *writes]))
 
 
 def read_config_map(body: Body) -> DataFacts | None:

@@ -50,6 +50,11 @@ class Trouble:
         return self.reason == "IndexMissing"
 
     @property
+    def is_cache(self) -> bool:
+        """Whether Redis does not respond, or refuses the password. The pod serves without it."""
+        return self.reason == "StateUnavailable"
+
+    @property
     def is_expected(self) -> bool:
         """Whether it is a usual state of a pod that is not ready: it starts, terminates, or waits
         for the ingestion Job, which has its own condition."""
@@ -143,7 +148,8 @@ def parse_readiness(report: Body) -> Trouble | None:
     given: Any = report.get("reasons")
     reasons = cast(list[Any], given) if isinstance(given, list) else []
     found = [parse_trouble(cast(Body, each)) for each in (report, *reasons) if _is_object(each)]
-    troubles = sorted((each for each in found if each), key=lambda each: not each.is_index)
+    order = sorted((each for each in found if each), key=lambda each: each.is_cache)
+    troubles = sorted(order, key=lambda each: not each.is_index)
     return next(iter(troubles), None)
 
 

@@ -25,7 +25,7 @@ def find_events(previous: ChatAgentStatus, current: ChatAgentStatus) -> tuple[Ev
         message = f"the index is lost and built again, rebuild {current.knowledge.rebuilds}"
         events.append(EventRecord("Warning", "Reindexing", message))
     cache, was = new.get(ConditionType.CACHE_READY), old.get(ConditionType.CACHE_READY)
-    if cache and cache.reason == "PasswordLost" and not (was and was.reason == cache.reason):
+    if cache and cache.reason == "PasswordChanged" and not (was and was.reason == cache.reason):
         events.append(EventRecord("Warning", cache.reason, cache.message))
     for aspect in (ConditionType.ACCEPTED, ConditionType.DEGRADED, ConditionType.READY):
         event = _find_event(aspect, old.get(aspect), new.get(aspect), current)

@@ -51,4 +51,5 @@ def _find_trouble(pod_name: str, pod: PodFacts, observed: Observed) -> Trouble |
     if pod.trouble:
         return pod.trouble
     found = observed.reports.get(pod_name)
-    return None if found and found.is_expected else found
+    has_condition = found is not None and (found.is_expected or found.is_cache)
+    return None if has_condition else found

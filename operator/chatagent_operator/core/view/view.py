@@ -19,7 +19,12 @@ from chatagent_operator.core import names
 from chatagent_operator.core import revision as revisions
 from chatagent_operator.core.agent import Agent, Platform
 from chatagent_operator.core.judging.analysis import Measurement, judge
-from chatagent_operator.core.observed.facts import DataFacts, ServiceFacts, WorkloadFacts
+from chatagent_operator.core.observed.facts import (
+    DataFacts,
+    SecretFacts,
+    ServiceFacts,
+    WorkloadFacts,
+)
 from chatagent_operator.core.observed.objects import Child, Observed
 from chatagent_operator.core.observed.trouble import Interruption, Trouble
 from chatagent_operator.core.revision import Revision
@@ -199,22 +204,23 @@ class View:
         return workload.available if workload else 0
 
     def find_new_password(self, kind: str, name: str) -> str | None:
-        """Return the UID of the Secret with Redis' password, if it replaced one that was lost since
-        a workload was created, whose pods may have the password of that one."""
+        """Return when the password of the managed Redis was written, if that is not the one that
+        the pods of a workload began with: its Secret was lost, or edited."""
         redis = self.observed.get("StatefulSet", names.redis(self.agent.name))
-        secret, child = self.password, self.observed.get(kind, name)
-        workload = self.observed.workload(kind, name)
-        if secret is None or child is None or workload is None:
+        child, workload = self.observed.get(kind, name), self.observed.workload(kind, name)
+        if child is None or workload is None or (written := self.password_written_at) is None:
             return None
         # One that is younger than the workload, but not than Redis, is its first one.
-        is_later = redis is not None and secret.created > max(redis.created, child.created)
-        return secret.uid if is_later or workload.password == secret.uid else None
+        is_later = redis is not None and written > max(redis.created, child.created)
+        return written if is_later or workload.password == written else None
 
     @property
-    def password(self) -> Child | None:
-        """The Secret with the password of the managed Redis; None if it does not exist."""
+    def password_written_at(self) -> str | None:
+        """When the password of the managed Redis was written; None if there is no Secret."""
         secret = self.observed.get("Secret", names.redis(self.agent.name))
-        return secret if secret and secret.owner == self.agent.uid else None
+        is_ours = secret is not None and secret.owner == self.agent.uid
+        facts = secret.facts if secret and is_ours else None
+        return facts.written_at if isinstance(facts, SecretFacts) else None
 
     def find_deployment(self, revision: str | None) -> WorkloadFacts | None:
         """Return the facts of a revision's Deployment."""
