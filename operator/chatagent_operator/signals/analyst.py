@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-import aiohttp
 from prometheus_client import CollectorRegistry, Counter
 
 from chatagent_operator.api.pods import SecretKeyRef
 from chatagent_operator.core.agent import PORT
 from chatagent_operator.core.judging.analysis import Reading
 from chatagent_operator.core.names import Key
+from chatagent_operator.signals.answers import Client
 from chatagent_operator.signals.prometheus import Queries
 from chatagent_operator.signals.scrape import Scrape
 from chatagent_operator.signals.wanted import Source, Wanted
@@ -47,7 +47,8 @@ class Analyst:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        pods: Client,
+        prometheus: Client,
         mark: Callable[[Key], None],
         token: Callable[[Key, SecretKeyRef], Awaitable[str | None]],
         now: Callable[[], datetime] = _now,
@@ -56,14 +57,16 @@ class Analyst:
     ) -> None:
         """
         Args:
-            session: sends requests to pods and Prometheus.
+            pods: sends requests to pods.
+            prometheus: sends requests to the Prometheus that a spec names.
             mark: called for each new reading.
             token: reads a key of a Secret; returns None if it does not exist.
             now: the clock.
             registry: registers the counter of failures.
             port: port of the pods' metrics.
         """
-        self._session = session
+        self._pods = pods
+        self._prometheus = prometheus
         self._mark = mark
         self._token = token
         self._now = now
@@ -134,10 +137,10 @@ class Analyst:
     def _source(self, key: Key, wanted: Wanted) -> Source:
         prometheus = wanted.analysis.prometheus
         if prometheus is None:
-            return Scrape(self._session, lambda: self._now().timestamp(), self._port)
+            return Scrape(self._pods, lambda: self._now().timestamp(), self._port)
         secret = prometheus.token_secret_ref
         token = partial(self._token, key, secret) if secret else None
-        return Queries(self._session, prometheus, token, self._now)
+        return Queries(self._prometheus, prometheus, token, self._now)
 
     def _at(self) -> str:
         return self._now().isoformat(timespec="seconds").replace("+00:00", "Z")

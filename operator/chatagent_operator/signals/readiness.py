@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, cast
-
-import aiohttp
 
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import PORT
 from chatagent_operator.core.observed.objects import Observed
 from chatagent_operator.core.observed.trouble import Trouble, parse_trouble
+from chatagent_operator.core.untrusted import parse_object
+from chatagent_operator.signals.answers import Client, NoResponseError, build_url
 
 TIMEOUT_SECONDS = 0.5
 """An abort waits for the reconciliation in progress, and so for this."""
@@ -24,8 +23,9 @@ Job, which has its own condition."""
 class Readiness:
     """Reads the readiness of pods over HTTP."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
+    def __init__(self, client: Client, port: int = PORT) -> None:
+        self._client = client
+        self._port = port
 
     async def ask(self, observed: Observed) -> Mapping[str, Trouble]:
         """Return the trouble of each running pod that is not ready, by its name."""
@@ -42,11 +42,11 @@ class Readiness:
         }
 
     async def _ask(self, ip: str) -> Trouble | None:
-        host = f"[{ip}]" if ":" in ip else ip
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
         try:
-            async with self._session.get(f"http://{host}:{PORT}/readyz", timeout=timeout) as answer:
-                body: Any = await answer.json(content_type=None)
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
+            _, body = await self._client.fetch(
+                build_url(ip, self._port, "/readyz"), TIMEOUT_SECONDS
+            )
+        except NoResponseError:
             return None  # it responds later, or fails its liveness probe
-        return parse_trouble(cast(Mapping[str, Any], body)) if isinstance(body, dict) else None
+        report = parse_object(body)
+        return None if report is None else parse_trouble(report)

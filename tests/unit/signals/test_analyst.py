@@ -7,7 +7,6 @@ import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
-import aiohttp
 import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -18,6 +17,7 @@ from chatagent_operator.api.rollout import Analysis, Prometheus
 from chatagent_operator.core.judging.analysis import Reading
 from chatagent_operator.core.names import Key
 from chatagent_operator.signals.analyst import Analyst, Wanted
+from chatagent_operator.signals.answers import Client
 from chatagent_operator.signals.scrape import Scrape
 
 KEY: Key = ("shop", "help")
@@ -79,10 +79,11 @@ async def no_token(key: Key, secret: SecretKeyRef) -> str | None:
 async def bench() -> AsyncIterator[Bench]:
     registry = CollectorRegistry()
     with socket.create_server(("0.0.0.0", 0)) as listener:
-        async with aiohttp.ClientSession() as session:
+        async with Client() as client:
             marks: list[Bench] = []
             analyst = Analyst(
-                session,
+                client,
+                client,
                 lambda key: marks[0].marked.put_nowait(key),
                 no_token,
                 registry=registry,
