@@ -98,6 +98,7 @@ class Shell:
             self._metrics,
         )
         self._queue = KeyedQueue(reconciler.reconcile, paused=True)
+        self._metrics.export_agents(store.statuses)
         for watch in (*self._watches.run(), self._complete_view()):
             self._keep_running(watch)
 

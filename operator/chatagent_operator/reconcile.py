@@ -93,6 +93,7 @@ class Reconciler:
             self._observer.forget(key)
             self._agents.pop(key, None)
             self._reporter.forget(key)
+            self._executor.forget(key)
             return None
         with self._metrics.time_reconciliation():
             try:

@@ -52,8 +52,9 @@ def parse_object(text: str | bytes) -> Mapping[str, Any] | None:
 
 def read_count(value: object) -> int | None:
     """Return a count as JSON has it; None if it is none, or has more than 64 bits."""
-    is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
-    return value if is_count else None
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 <= value < 2**63 else None
 
 
 def is_counter(value: float) -> bool:
