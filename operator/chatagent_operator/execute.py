@@ -52,7 +52,8 @@ class Executor:
 
     def forget(self, key: Key) -> None:
         """Forget the namespace of an agent that was deleted, if it was the last one there."""
-        if all(namespace != key[0] for namespace, _ in self._store.keys()):
+        agents = self._store.keys()
+        if all(namespace != key[0] for namespace, _ in agents):
             self._shares.pop(key[0], None)
 
     async def execute(self, key: Key, writes: tuple[Write, ...]) -> Result:

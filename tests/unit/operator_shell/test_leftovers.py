@@ -164,7 +164,8 @@ async def test_nothing_is_left_of_a_deleted_agent(gateway: dict[str, Any]) -> No
     remains += operator.remains()
     known = [
         "store._agents", "store._children", "store._readers", "sources._digests", "queue._failures",
-        "queue._timers", "reconciler._agents", "reconciler._executor._shares", "reconciler._reporter._reported",
+        "queue._timers", "reconciler._agents", "reconciler._executor._shares",
+        "reconciler._reporter._reported",
         *(("observer._routed",) if gateway else ("gateways._behind", "analyst._watches")),
     ]  # fmt: skip
     unused = [each for each in known if not any(at.startswith(each) for at in remains)]
