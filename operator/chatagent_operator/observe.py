@@ -81,6 +81,7 @@ class Observer:
             unready=unready,
             applied=applied,
             reading=self._analyst.reading(key),
+            window=self._analyst.window(key, previous.rollout.weighted_at),
         )
 
     async def _ask_gateway(

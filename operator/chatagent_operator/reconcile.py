@@ -191,9 +191,11 @@ class Reconciler:
                 for name in (canary, stable)
             }
             interval = float(seconds(analysis.interval))
-            self._analyst.want(
-                key, Wanted(canary, stable, made.window, interval, addresses, analysis, *key)
-            )
+            wanted = Wanted(
+                canary, stable, made.window, interval, addresses, analysis, *key,
+                kept=made.status.rollout.window, measured_at=made.status.analysis.measured_at,
+            )  # fmt: skip
+            self._analyst.want(key, wanted)
 
     async def _store_report(self, key: Key, agent: Agent, unstored: UnstoredReport) -> bool:
         """Store the report of an evaluation. The verdict does not need it."""

@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from chatagent_operator.api.rollout import Metric, Prometheus
+from chatagent_operator.api.status import WindowStatus
 from chatagent_operator.core import names
 from chatagent_operator.core.judging.analysis import Histogram, Reading, Tally
 from chatagent_operator.core.untrusted import clean_message, parse_object
@@ -72,8 +73,13 @@ class Queries:
         self._token = token
         self._now = now
 
-    async def begin(self, wanted: Wanted) -> None:
+    async def begin(self, wanted: Wanted) -> bool:
         """Do nothing: Prometheus stores the values at the start of the window."""
+        return wanted.kept is not None
+
+    def keep(self, wanted: Wanted, began_at: str) -> WindowStatus:
+        """Return the start of the window, without counters."""
+        return WindowStatus(began_at=began_at)
 
     async def read(self, wanted: Wanted, at: str) -> Reading:
         """Take a reading with all metrics of the analysis."""

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample as Series
 
+from chatagent_operator.api.status import WindowStatus
 from chatagent_operator.core.agent import PORT
 from chatagent_operator.core.judging.analysis import Histogram, Reading, Tally
 from chatagent_operator.core.judging.tally import Sample, Window
@@ -42,11 +44,31 @@ class Scrape:
         self._port = port
         self._windows: dict[str, Window] = {}
 
-    async def begin(self, wanted: Wanted) -> None:
-        """Read the metrics of all pods for the first time."""
-        began = self._clock()
+    async def begin(self, wanted: Wanted) -> bool:
+        """Read the metrics of all pods for the first time, and continue the stored window if all
+        processes that it counts still answer. Otherwise it starts again, for both revisions:
+        they are compared over the same time."""
+        began, kept = self._clock(), wanted.kept
         self._windows = {revision: Window(began) for revision in wanted.revisions.values()}
         await self._scrape_all(wanted)
+        if kept and kept.canary and kept.stable:
+            stored = {wanted.canary: kept.canary, wanted.stable: kept.stable}
+            began_before = datetime.fromisoformat(kept.began_at).timestamp()
+            if not all(self._windows[each].knows(stored[each]) for each in stored):
+                await self._scrape_all(wanted)  # one may have been slow
+            if all(self._windows[each].resume(stored[each], began_before) for each in stored):
+                return True
+        for window in self._windows.values():
+            window.restart(began)
+        return False
+
+    def keep(self, wanted: Wanted, began_at: str) -> WindowStatus:
+        """Return the counters at the start of the window."""
+        canary, stable = (
+            self._windows[each].keep(wanted.addresses.get(each, ()))
+            for each in (wanted.canary, wanted.stable)
+        )
+        return WindowStatus(began_at=began_at, canary=canary, stable=stable)
 
     async def read(self, wanted: Wanted, at: str) -> Reading:
         """Take a reading of all pods. If no pod of a revision responds, it has a trouble."""

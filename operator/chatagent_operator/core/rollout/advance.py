@@ -20,6 +20,7 @@ from chatagent_operator.core.rollout.limits import (
     enforce_deadline,
     enforce_evaluation,
     record_measurement,
+    record_window,
 )
 from chatagent_operator.core.rollout.progress import apply_weight, run_steps
 from chatagent_operator.core.rollout.promotion import promote_first_revision
@@ -30,6 +31,7 @@ PHASES = (
     follow_steps,
     apply_command,
     promote_first_revision,
+    record_window,
     record_measurement,
     enforce_evaluation,
     enforce_deadline,

@@ -198,7 +198,8 @@ class View:
     def is_terminating(self, since: str | None) -> bool:
         """Return whether pods that were deleted at that time may still be terminating."""
         grace = self.agent.spec.pod.termination_grace_period_seconds + 30
-        return since is not None and elapsed(since, self.now) < grace
+        # A time in the future is of a clock that was set back since.
+        return since is not None and abs(elapsed(since, self.now)) < grace
 
     @cached_property
     def lacks_capacity(self) -> bool:
@@ -327,6 +328,7 @@ class View:
             is_reachable=desired in self.observed.applied.reached,
             is_gateway_current=self.is_settled,
             measurement=self.measurement,
+            window=self.observed.window,
             evaluation=self.quality,
             command=self.command,
         )
