@@ -50,6 +50,12 @@ class Executor:
             lambda: asyncio.Semaphore(MAX_WRITES_OF_NAMESPACE)
         )
 
+    def forget(self, key: Key) -> None:
+        """Forget the namespace of an agent that was deleted, if it was the last one there."""
+        agents = self._store.keys()
+        if all(namespace != key[0] for namespace, _ in agents):
+            self._shares.pop(key[0], None)
+
     async def execute(self, key: Key, writes: tuple[Write, ...]) -> Result:
         """Write the waves one after the other, each at once.
 

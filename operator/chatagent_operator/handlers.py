@@ -12,7 +12,6 @@ import signal
 from collections.abc import Coroutine
 from typing import Any
 
-import aiohttp
 import kopf
 
 from chatagent_operator.api.pods import SecretKeyRef
@@ -29,6 +28,7 @@ from chatagent_operator.queue import KeyedQueue
 from chatagent_operator.reconcile import Reconciler
 from chatagent_operator.settings import Settings
 from chatagent_operator.signals.analyst import Analyst
+from chatagent_operator.signals.answers import CONNECTIONS, Client
 from chatagent_operator.signals.gateway import Gateways
 from chatagent_operator.signals.readiness import Readiness
 
@@ -70,20 +70,23 @@ class Shell:
         settings.posting.enabled = False  # Events are ours, one for each thing worth telling
         settings.scanning.disabled = True  # kopf watches nothing
         settings.networking.request_timeout = 30
-        self._session = aiohttp.ClientSession()
+        # A pool of connections for each signal: pods that hang must not make gateways lag.
+        readiness, gateways, metrics = Client(), Client(), Client()
+        prometheus = Client(connections_per_server=CONNECTIONS)
+        self._clients = readiness, gateways, metrics, prometheus
         candidacy = self._settings.candidacy
         fence = Fence() if candidacy else None
         self._kube = await Kube.connect(fence=fence)
         self._watches = Watches(self._kube, self._settings.namespaces, self._mark, self._mark_soon)
         store = self._watches.store
         self._analyst = Analyst(
-            self._session, self._mark, self._token, registry=self._metrics.registry
+            metrics, prometheus, self._mark, self._token, registry=self._metrics.registry
         )
         observer = Observer(
             store,
             self._kube,
-            Readiness(self._session),
-            Gateways(self._session),
+            Readiness(readiness),
+            Gateways(gateways),
             self._analyst,
             self._settings.namespaces,
         )
@@ -98,6 +101,7 @@ class Shell:
             Rivals(self._kube, candidacy.operator if candidacy else None),
         )
         self._queue = KeyedQueue(reconciler.reconcile, paused=True)
+        self._metrics.export_agents(store.statuses)
         for watch in (*self._watches.run(), self._complete_view()):
             self._keep_running(watch)
 
@@ -136,7 +140,8 @@ class Shell:
             await self._queue.close()
             await self._analyst.close()
             await self._kube.close()
-            await self._session.close()
+            for client in self._clients:
+                await client.close()
 
     async def _complete_view(self) -> None:
         await self._watches.wait_until_synced()

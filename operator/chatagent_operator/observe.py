@@ -82,6 +82,7 @@ class Observer:
             reports=reports,
             applied=applied,
             reading=self._analyst.reading(key),
+            window=self._analyst.window(key, previous.rollout.weighted_at),
         )
 
     async def _ask_gateway(

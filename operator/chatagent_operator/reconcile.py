@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -39,6 +40,9 @@ from chatagent_operator.signals.analyst import Analyst, Wanted
 
 REJECTED_RETRY_SECONDS = 30.0
 """When an object that the API server rejected is tried again: a quota may have grown."""
+
+REPORTS_AT_ONCE = 1
+"""Reports of evaluations that are built at the same time. The log of one may have 8 MiB."""
 
 REPORT_RETRY_SECONDS = 5.0
 """When a log that could not be read is tried again."""
@@ -87,6 +91,7 @@ class Reconciler:
         self._reporter = Reporter(store, kube, clock, rivals.operator)
         self._left: dict[Key, str] = {}
         """Agents that another operator reconciles, and which one."""
+        self._reports = asyncio.Semaphore(REPORTS_AT_ONCE)
         self._agents: dict[Key, Agent] = {}
         """Agents whose spec was read and validated, those used last at the end."""
 
@@ -99,6 +104,7 @@ class Reconciler:
             self._agents.pop(key, None)
             self._left.pop(key, None)
             self._reporter.forget(key)
+            self._executor.forget(key)
             return None
         with self._metrics.time_reconciliation():
             try:
@@ -241,16 +247,20 @@ class Reconciler:
                 for name in (canary, stable)
             }
             interval = float(seconds(analysis.interval))
-            self._analyst.want(
-                key, Wanted(canary, stable, made.window, interval, addresses, analysis, *key)
-            )
+            wanted = Wanted(
+                canary, stable, made.window, interval, addresses, analysis, *key,
+                kept=made.status.rollout.window, measured_at=made.status.analysis.measured_at,
+            )  # fmt: skip
+            self._analyst.want(key, wanted)
 
     async def _store_report(self, key: Key, agent: Agent, unstored: UnstoredReport) -> bool:
         """Store the report of an evaluation. The verdict does not need it."""
         try:
-            log = await self._kube.log(agent.namespace, unstored.pod)
-            report = build_report(agent, unstored, log)
-            body = await self._kube.apply(report, names.digest(report["data"]), force=True)
+            async with self._reports:
+                log = await self._kube.log(agent.namespace, unstored.pod)
+                report = build_report(agent, unstored, log)
+                del log
+                body = await self._kube.apply(report, names.digest(report["data"]), force=True)
         except ApiError as error:
             _log.warning("%s: the report of %s is not stored yet: %s", key, unstored.job, error)
             return False

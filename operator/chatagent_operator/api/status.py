@@ -169,6 +169,41 @@ class PreviousRevision(StatusModel):
     """When it was replaced as the stable revision."""
 
 
+class CounterStatus(StatusModel):
+    """The value of a counter."""
+
+    name: str
+    """Name of the counter, with the bound of a histogram."""
+
+    value: float
+    """Value of the counter."""
+
+
+class WindowCounters(StatusModel):
+    """The state of a revision's counters at the start of a window."""
+
+    processes: tuple[str, ...] = ()
+    """The processes of its pods: digests of their addresses and start times."""
+
+    counters: tuple[CounterStatus, ...] = ()
+    """What these processes have counted that is not part of the window. Negative where processes
+    that have ended are part of it. Counters of 0 are left out."""
+
+
+class WindowStatus(StatusModel):
+    """The start of the measurements at the current weight, with which another replica of the
+    operator continues them."""
+
+    began_at: Time
+    """When the operator began to count."""
+
+    canary: WindowCounters | None = None
+    """The counters of the canary. Unset with a Prometheus, which stores them."""
+
+    stable: WindowCounters | None = None
+    """The counters of the stable revision."""
+
+
 class RolloutStatus(StatusModel):
     """The state of the rollout."""
 
@@ -193,6 +228,9 @@ class RolloutStatus(StatusModel):
 
     weighted_at: Time | None = None
     """When the current weight was approved. Measurements start then."""
+
+    window: WindowStatus | None = None
+    """The start of the measurements at the current weight."""
 
     started_at: Time | None = None
     """When the rollout started."""

@@ -23,6 +23,7 @@ from chatagent_operator.core.rollout.commands import Command, Unreadable
 from chatagent_operator.core.rollout.context import RolloutContext, Seen
 from chatagent_operator.core.rollout.decision import Decision, EventRecord
 from chatagent_operator.core.rollout.state import update_rollout
+from chatagent_operator.core.rollout.times import replace_future_times
 from chatagent_operator.core.view.evaluations import UnstoredReport
 from chatagent_operator.core.view.view import View
 from chatagent_operator.core.writes import Delete, Write
@@ -71,6 +72,7 @@ def plan(
         now: RFC 3339, UTC.
         rejected: the API server's messages on the objects that it rejected, by kind and name.
     """
+    previous = replace_future_times(previous, now)
     if agent.spec.suspend:
         return Plan((), (), reporting.report_suspended(agent, previous, command, now))
     view = View(agent, previous, observed, command, platform, now, rejected or {})

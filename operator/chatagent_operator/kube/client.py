@@ -21,8 +21,8 @@ from chatagent_operator.kube.errors import NotFoundError, RejectedError, StaleEr
 
 FIELD_MANAGER = names.MANAGED_BY
 ALREADY_EXISTS = CONFLICT = 409
-LOG_BYTES = 16 * 1024 * 1024
-"""Most that is read of a pod's log; more than a kubelet keeps of one."""
+LOG_BYTES = 8 * 1024 * 1024
+"""Most that is read of a pod's log: eight times what a report stores of it."""
 
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"

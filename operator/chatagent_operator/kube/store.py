@@ -70,6 +70,7 @@ class Store:
         mark: Callable[[Key], object] = lambda key: None,
         mark_soon: Callable[[Key], object] = lambda key: None,
         position: Callable[[str, str], int | None] = lambda kind, namespace: None,
+        forget_source: Callable[[Key], object] = lambda key: None,
     ) -> None:
         """
         Args:
@@ -77,10 +78,12 @@ class Store:
             mark_soon: is called with each agent whose objects changed, often many at once.
             position: resource version up to which a kind has been seen in a namespace; None: it
                 is not watched there.
+            forget_source: is called with each ConfigMap that no agent names any more.
         """
         self._mark = mark
         self._mark_soon = mark_soon
         self._position = position
+        self._forget_source = forget_source
         self._agents: dict[Key, AgentRecord] = {}
         self._readers: dict[Key, set[Key]] = {}
         self._children: dict[Key, dict[Identity, Child]] = {}
@@ -98,6 +101,7 @@ class Store:
             self._readers[source].discard(key)
             if not self._readers[source]:
                 del self._readers[source]
+                self._forget_source(source)
         for source in after - before:
             self._readers.setdefault(source, set()).add(key)
         if new:
@@ -185,6 +189,13 @@ class Store:
         """Return the keys of all ChatAgents."""
         return list(self._agents)
 
+    def statuses(self) -> list[tuple[Key, Mapping[str, Any]]]:
+        """Return the status of each ChatAgent. It may be called in another thread."""
+        return [
+            (key, self._newest(seen, self._statuses.get(key)).status)
+            for key, seen in list(self._agents.items())
+        ]
+
     def sources(self) -> list[Key]:
         """The ConfigMaps that agents name, whether they exist or not."""
         return list(self._readers)
@@ -197,10 +208,10 @@ class Store:
             self._statuses.pop(key, None)
             self._written.pop(key, None)
             return None
-        if written and written.uid == seen.uid and written.resource_version > seen.resource_version:
-            return written
-        self._statuses.pop(key, None)
-        return seen
+        newest = self._newest(seen, written)
+        if newest is seen:
+            self._statuses.pop(key, None)
+        return newest
 
     def observed(self, key: Key) -> Observed:
         """Everything known of an agent's children; nothing of its documents."""
@@ -213,6 +224,11 @@ class Store:
                 children[identity] = child
         deleted = self._deleted_revisions.get(key, {})
         return Observed(children, deleted_revisions=deleted)
+
+    def _newest(self, seen: AgentRecord, written: AgentRecord | None) -> AgentRecord:
+        if written and written.uid == seen.uid and written.resource_version > seen.resource_version:
+            return written
+        return seen
 
     def _is_outdated(self, key: Key, written: Child, since: float) -> bool:
         if self._position(written.kind, key[0]) is None:

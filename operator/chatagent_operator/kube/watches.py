@@ -45,8 +45,8 @@ class Watches:
         self._places: tuple[str | None, ...] = tuple(namespaces) or (None,)
         self._labelled: dict[tuple[str, str | None], Reflector[Labelled]] = {}
         self._others: dict[str | None, Reflector[Source]] = {}
-        self.store = Store(mark, mark_soon, self._position)
         self.sources = Sources(self._find_source, connection.request)
+        self.store = Store(mark, mark_soon, self._position, self.sources.forget)
         for place in self._places:
             for kind in kinds.CHILDREN:
                 self._labelled[kind.name, place] = self._watch_children(kind, place)

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-import aiohttp
 from prometheus_client import CollectorRegistry, Counter
 
 from chatagent_operator.api.pods import SecretKeyRef
+from chatagent_operator.api.status import WindowStatus
 from chatagent_operator.core.agent import PORT
 from chatagent_operator.core.judging.analysis import Reading
 from chatagent_operator.core.names import Key
+from chatagent_operator.core.rollout.times import elapsed
+from chatagent_operator.signals.answers import Client
 from chatagent_operator.signals.prometheus import Queries
 from chatagent_operator.signals.scrape import Scrape
 from chatagent_operator.signals.wanted import Source, Wanted
@@ -40,6 +42,8 @@ class _Watch:
     wanted: Wanted
     task: asyncio.Task[None] | None = None
     reading: Reading | None = None
+    kept: WindowStatus | None = None
+    """What another replica continues the window with."""
 
 
 class Analyst:
@@ -47,7 +51,8 @@ class Analyst:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        pods: Client,
+        prometheus: Client,
         mark: Callable[[Key], None],
         token: Callable[[Key, SecretKeyRef], Awaitable[str | None]],
         now: Callable[[], datetime] = _now,
@@ -56,14 +61,16 @@ class Analyst:
     ) -> None:
         """
         Args:
-            session: sends requests to pods and Prometheus.
+            pods: sends requests to pods.
+            prometheus: sends requests to the Prometheus that a spec names.
             mark: called for each new reading.
             token: reads a key of a Secret; returns None if it does not exist.
             now: the clock.
             registry: registers the counter of failures.
             port: port of the pods' metrics.
         """
-        self._session = session
+        self._pods = pods
+        self._prometheus = prometheus
         self._mark = mark
         self._token = token
         self._now = now
@@ -96,6 +103,11 @@ class Analyst:
         watch = self._watches.get(key)
         return watch.reading if watch else None
 
+    def window(self, key: Key, window: str | None) -> WindowStatus | None:
+        """Return what another replica continues a window with, once it has begun."""
+        watch = self._watches.get(key)
+        return watch.kept if watch and watch.wanted.window == window else None
+
     async def close(self) -> None:
         """End all tasks."""
         for key in list(self._watches):
@@ -109,35 +121,49 @@ class Analyst:
             watch.task.add_done_callback(self._ending.discard)
 
     async def _measure(self, key: Key, watch: _Watch) -> None:
-        """Take a reading every interval, the first one an interval after the window started."""
+        """Take a reading every interval, the first one an interval after the window started, or
+        after the last measurement that another replica took in it."""
         source = self._source(key, watch.wanted)
-        begun = False
+        began_at = ""
         next_at = asyncio.get_running_loop().time()
         while True:
+            wait = watch.wanted.interval
             try:
-                if begun:
+                if began_at:
                     read = watch.reading = await source.read(watch.wanted, self._at())
                     turns = f"{read.canary.turns:g} and {read.stable.turns:g} turns"
                     result = read.trouble or f"{turns} of it and the stable revision"
                     _log.info("%s/%s: measured %s: %s", *key, watch.wanted.canary, result)
-                    self._mark(key)
                 else:
-                    await source.begin(watch.wanted)
-                    begun = True
+                    now, kept = self._at(), watch.wanted.kept
+                    if await source.begin(watch.wanted) and kept:
+                        began_at = kept.began_at
+                        wait = self._find_wait(watch.wanted, began_at)
+                    else:
+                        began_at = now
+                watch.kept = source.keep(watch.wanted, began_at)
+                self._mark(key)
             except Exception:
                 self._failures.inc()
                 _log.exception("%s/%s: the metrics could not be read", *key)
             now = asyncio.get_running_loop().time()
-            next_at = max(next_at + watch.wanted.interval, now)
+            next_at = max(next_at + wait, now)
             await asyncio.sleep(next_at - now)
+
+    def _find_wait(self, wanted: Wanted, began_at: str) -> float:
+        """Return the seconds until the next reading. A time in the future counts as now."""
+        now = self._at()
+        times = (began_at, wanted.measured_at or began_at)
+        passed = min(max(0.0, elapsed(each, now)) for each in times)
+        return max(0.0, wanted.interval - passed)
 
     def _source(self, key: Key, wanted: Wanted) -> Source:
         prometheus = wanted.analysis.prometheus
         if prometheus is None:
-            return Scrape(self._session, lambda: self._now().timestamp(), self._port)
+            return Scrape(self._pods, lambda: self._now().timestamp(), self._port)
         secret = prometheus.token_secret_ref
         token = partial(self._token, key, secret) if secret else None
-        return Queries(self._session, prometheus, token, self._now)
+        return Queries(self._prometheus, prometheus, token, self._now)
 
     def _at(self) -> str:
         return self._now().isoformat(timespec="seconds").replace("+00:00", "Z")

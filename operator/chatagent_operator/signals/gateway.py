@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
-
-import aiohttp
 
 from chatagent_operator.core.children.gateway_pods import SYNC_PORT
 from chatagent_operator.core.names import Key
@@ -17,6 +14,8 @@ from chatagent_operator.core.observed.routes_in_force import (
     combine_answers,
     read_answer,
 )
+from chatagent_operator.core.untrusted import parse_object
+from chatagent_operator.signals.answers import Client, NoResponseError, build_url
 
 TIMEOUT_SECONDS = 1.0
 
@@ -26,11 +25,11 @@ class Gateways:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        client: Client,
         port: int = SYNC_PORT,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._session = session
+        self._client = client
         self._port = port
         self._now = now
         self._behind: dict[Key, dict[str, float]] = {}
@@ -65,11 +64,10 @@ class Gateways:
     async def _ask(self, ip: str | None) -> PodAnswer | None:
         if not ip:
             return None
-        url = f"http://{f'[{ip}]' if ':' in ip else ip}:{self._port}/applied"
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+        url = build_url(ip, self._port, "/applied")
         try:
-            async with self._session.get(url, timeout=timeout) as answer:
-                body: Any = await answer.json(content_type=None)
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
+            _, body = await self._client.fetch(url, TIMEOUT_SECONDS)
+        except NoResponseError:
             return None
-        return read_answer(body)
+        fields = parse_object(body)
+        return None if fields is None else read_answer(fields)

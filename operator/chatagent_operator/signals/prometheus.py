@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-import aiohttp
-
 from chatagent_operator.api.rollout import Metric, Prometheus
+from chatagent_operator.api.status import WindowStatus
 from chatagent_operator.core import names
 from chatagent_operator.core.judging.analysis import Histogram, Reading, Tally
-from chatagent_operator.signals.answers import NoResponseError, fetch
+from chatagent_operator.core.untrusted import clean_message, parse_object
+from chatagent_operator.signals.answers import Client, NoResponseError
 from chatagent_operator.signals.wanted import Wanted
 
 TIMEOUT_SECONDS = 10.0
@@ -61,20 +61,25 @@ class Queries:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        client: Client,
         prometheus: Prometheus,
         token: Token | None,
         now: Callable[[], datetime],
     ) -> None:
         """`token` is called for each reading, so that a changed Secret takes effect."""
-        self._session = session
+        self._client = client
         self._url = prometheus.url.rstrip("/") + "/api/v1/query"
         self._secret = prometheus.token_secret_ref
         self._token = token
         self._now = now
 
-    async def begin(self, wanted: Wanted) -> None:
+    async def begin(self, wanted: Wanted) -> bool:
         """Do nothing: Prometheus stores the values at the start of the window."""
+        return wanted.kept is not None
+
+    def keep(self, wanted: Wanted, began_at: str) -> WindowStatus:
+        """Return the start of the window, without counters."""
+        return WindowStatus(began_at=began_at)
 
     async def read(self, wanted: Wanted, at: str) -> Reading:
         """Take a reading with all metrics of the analysis."""
@@ -82,7 +87,7 @@ class Queries:
         trouble, tallies, answers = None, dict[str, Tally](), dict[str, tuple[float | str, ...]]()
         try:
             now = self._now()
-            runner = _QueryRunner(self._session, self._url, await self._headers(), now)
+            runner = _QueryRunner(self._client, self._url, await self._headers(), now)
             window = _seconds(wanted.window, now)
             if any(metric.measure for metric in metrics):
                 tallies = await runner.read_tallies(wanted, window)
@@ -118,10 +123,8 @@ class Queries:
 class _QueryRunner:
     """Runs the queries of one reading for the same time, so that their results are consistent."""
 
-    def __init__(
-        self, session: aiohttp.ClientSession, url: str, headers: Mapping[str, str], at: datetime
-    ) -> None:
-        self._session = session
+    def __init__(self, client: Client, url: str, headers: Mapping[str, str], at: datetime) -> None:
+        self._client = client
         self._url = url
         self._headers = headers
         self._at = f"{at.timestamp():.3f}"
@@ -175,8 +178,8 @@ class _QueryRunner:
         """Run a query. Raises NoResponseError."""
         async with self._slots:
             try:
-                code, body = await fetch(
-                    self._session, self._url, TIMEOUT_SECONDS, MAX_BYTES,
+                code, body = await self._client.fetch(
+                    self._url, TIMEOUT_SECONDS, MAX_BYTES,
                     form={"query": query, "time": self._at}, headers=self._headers,
                 )  # fmt: skip
             except NoResponseError as error:
@@ -190,26 +193,22 @@ def _seconds(since: str, now: datetime) -> int:
 
 def parse_response(code: int, body: bytes) -> list[Series]:
     """Parse the series of a response. Raises NoResponseError."""
-    try:
-        parsed: Any = json.loads(body)
-    except ValueError:
-        parsed = None
+    parsed = parse_object(body)
     if code in (401, 403):
         raise NoResponseError(
             f"Prometheus responded with {code}; check analysis.prometheus.tokenSecretRef"
         )
-    if not isinstance(parsed, dict) or "status" not in parsed:
+    if parsed is None or "status" not in parsed:
         raise NoResponseError(
             f"the response with status {code} is not from Prometheus' query API; "
             "check analysis.prometheus.url"
         )
-    answer = cast(dict[str, Any], parsed)
-    if code != 200 or answer["status"] != "success":
-        why = f"{answer.get('errorType', 'error')}: {answer.get('error', code)}"
-        raise NoResponseError(f"Prometheus refused the query: {why}"[:500])
+    if code != 200 or parsed["status"] != "success":
+        why = f"{parsed.get('errorType', 'error')}: {parsed.get('error', code)}"
+        raise NoResponseError(clean_message(f"Prometheus refused the query: {why}"))
     try:
-        return _series(answer["data"])
-    except (KeyError, TypeError, ValueError):
+        return _series(parsed["data"])
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         raise NoResponseError("Prometheus returned a result that cannot be parsed") from None
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, cast
-
-import aiohttp
 
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import PORT
 from chatagent_operator.core.names import Key
 from chatagent_operator.core.observed.objects import Observed
 from chatagent_operator.core.observed.trouble import Trouble, parse_readiness
+from chatagent_operator.core.untrusted import parse_object
+from chatagent_operator.signals.answers import Client, NoResponseError, build_url
 
 TIMEOUT_SECONDS = 0.5
 """An abort waits for the reconciliation in progress, and so for this."""
@@ -28,9 +27,10 @@ class Readiness:
     """Reads the readiness of pods over HTTP."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, clock: Callable[[], float] = time.monotonic
+        self, client: Client, port: int = PORT, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._session = session
+        self._client = client
+        self._port = port
         self._clock = clock
         self._good: dict[Key, dict[str, float]] = {}
         """When each ready pod of an agent last lacked nothing."""
@@ -60,11 +60,11 @@ class Readiness:
         return {name: trouble for name, trouble in found.items() if trouble}
 
     async def _ask(self, ip: str) -> Trouble | None:
-        host = f"[{ip}]" if ":" in ip else ip
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
         try:
-            async with self._session.get(f"http://{host}:{PORT}/readyz", timeout=timeout) as answer:
-                body: Any = await answer.json(content_type=None)
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
+            _, body = await self._client.fetch(
+                build_url(ip, self._port, "/readyz"), TIMEOUT_SECONDS
+            )
+        except NoResponseError:
             return None  # it responds later, or fails its liveness probe
-        return parse_readiness(cast(Mapping[str, Any], body)) if isinstance(body, dict) else None
+        report = parse_object(body)
+        return None if report is None else parse_readiness(report)

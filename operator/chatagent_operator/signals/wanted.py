@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from chatagent_operator.api.rollout import Analysis
+from chatagent_operator.api.status import WindowStatus
 from chatagent_operator.core.judging.analysis import Reading
 
 
@@ -25,6 +26,10 @@ class Wanted:
     analysis: Analysis
     namespace: str
     agent: str
+    kept: WindowStatus | None = None
+    """The start of the measurements in this window, if it is stored."""
+    measured_at: str | None = None
+    """Time of the last measurement in this window."""
 
     @property
     def revisions(self) -> dict[str, str]:
@@ -35,8 +40,13 @@ class Wanted:
 class Source(Protocol):
     """A source of the metrics of one window."""
 
-    async def begin(self, wanted: Wanted) -> None:
-        """Record the state at the start of the window."""
+    async def begin(self, wanted: Wanted) -> bool:
+        """Record the state at the start of the window. Returns whether it continues the stored
+        one."""
+        ...
+
+    def keep(self, wanted: Wanted, began_at: str) -> WindowStatus:
+        """Return what another replica continues the window with."""
         ...
 
     async def read(self, wanted: Wanted, at: str) -> Reading:

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
 import httpx
 import pytest
 
@@ -17,6 +16,7 @@ from chatagent_operator.api.rollout import Analysis
 from chatagent_operator.core.judging.analysis import Reading, judge
 from chatagent_operator.core.names import Key
 from chatagent_operator.signals.analyst import Analyst, Wanted
+from chatagent_operator.signals.answers import Client
 from tests.contract.runtime.processes import DEADLINE, Agent
 from tests.ports import free_port
 
@@ -109,8 +109,8 @@ class Measuring:
 @pytest.fixture
 async def measuring(pods: Pods) -> AsyncIterator[Measuring]:
     marked = asyncio.Queue[Key]()
-    async with aiohttp.ClientSession() as session:
-        analyst = Analyst(session, marked.put_nowait, no_token, port=pods.canary.port)
+    async with Client() as client:
+        analyst = Analyst(client, client, marked.put_nowait, no_token, port=pods.canary.port)
         yield Measuring(analyst, marked)
         await analyst.close()
 

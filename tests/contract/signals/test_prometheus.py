@@ -18,6 +18,7 @@ from aiohttp import web
 from agent_runtime.telemetry.metrics import Metrics
 from chatagent_operator.api.rollout import Analysis, Metric, Prometheus
 from chatagent_operator.core.judging.analysis import Reading, judge
+from chatagent_operator.signals.answers import Client
 from chatagent_operator.signals.prometheus import Queries
 from chatagent_operator.signals.wanted import Wanted
 from tests.contract.runtime.processes import Program, built
@@ -115,7 +116,9 @@ class Pods:
         # A scrape from before that moment may be stored between two of the queries.
         later = f"count(timestamp(up) > {at.timestamp():.3f})"
         await self.scraped(later, len(self._targets))
-        return await Queries(self.session, given, None, lambda: at).read(wanted, at.isoformat())
+        async with Client() as client:
+            queries = Queries(client, given, None, lambda: at)
+            return await queries.read(wanted, at.isoformat())
 
     async def close(self) -> None:
         if self.server is not None:

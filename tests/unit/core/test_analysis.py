@@ -291,6 +291,15 @@ def test_an_accident_is_as_probable_as_it_is(counts: tuple[int, int], share: flo
         assert found <= binomial_tail(bad - 1, all_, share)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_more_bad_turns_than_turns_are_all_of_them(share: float) -> None:
+    """Of counters that a pod makes up, or that Prometheus extrapolates each for itself."""
+    assert binomial_tail(9, 5, share) == binomial_tail(5, 5, share)
+    few = Tally(turns=5, no_answers=9)
+    verdict, _ = one({"measure": "noAnswerRate", "max": 0.1}, reading(few, STABLE), minSamples=1)
+    assert verdict == "Failed"
+
+
 def test_what_is_known_of_accidents() -> None:
     assert binomial_tail(3, 20, 0.05) == pytest.approx(0.0755, abs=5e-5)
     assert binomial_tail(4, 20, 0.05) == pytest.approx(0.0159, abs=5e-5)

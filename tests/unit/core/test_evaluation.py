@@ -325,6 +325,15 @@ def test_a_report_that_does_not_fit_is_cut_and_says_so() -> None:
     assert read["leftOut"] == 5000 - len(read["same"]) > 0
 
 
+def test_a_log_with_lines_that_are_no_report_is_read_all_the_same() -> None:
+    deep = '{"baseline": ' + "[" * 5000 + "]" * 5000 + "}"
+    log = "\n".join((deep, "[1]", '"measures"', json.dumps({"measures": {}})))
+    data = build_report(agent(), UNREAD, log)["data"]
+    assert json.loads(data["report.json"]) == {
+        "summary": {"measures": {}}, "changed": [], "same": [], "leftOut": 0,
+    }  # fmt: skip
+
+
 def test_of_a_job_that_failed_the_log_is_kept() -> None:
     of = agent()
     made = build_report(of, UNREAD, "x" * 2_000_000 + "the end")

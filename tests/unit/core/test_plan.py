@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -676,3 +677,19 @@ def test_a_revision_may_be_indexed_after_all() -> None:
     cluster.broken_images = set()
     cluster.settle()
     assert cluster.status.rollout.weight == 5
+
+
+@pytest.mark.parametrize("count", ["many", -1, 2**70, True, [1]])
+def test_an_ingestion_that_reports_no_count_reports_nothing(count: Any) -> None:
+    cluster = Cluster()
+    cluster.settle()
+    ((_, job),) = [key for key in cluster.objects if key[0] == "Job"]
+    metadata = cluster.objects["Job", job]["metadata"]
+    report = json.dumps({"documents": 3, "chunks": count, "indexVersion": count})
+    cluster.objects["Pod", f"{job}-x"] = {
+        "metadata": metadata | {"name": f"{job}-x", "resourceVersion": "1"},
+        "status": {"containerStatuses": [{"state": {"terminated": {"message": report}}}]},
+    }
+    cluster.settle()
+    known = cluster.status.knowledge
+    assert (known.documents, known.chunks, known.index_version) == (3, None, None)

@@ -17,6 +17,7 @@ from chatagent_operator.api.status import (
     MetricStatus,
     RolloutStatus,
     Verdict,
+    WindowStatus,
 )
 from chatagent_operator.core.judging.analysis import Measurement
 from chatagent_operator.core.observed.trouble import Interruption
@@ -388,3 +389,28 @@ def test_nothing_of_a_rollout_outlives_it_but_the_last_command() -> None:
 def test_a_field_that_does_not_exist_cannot_be_changed() -> None:
     with pytest.raises(TypeError, match=r"status\.rollout has no field wieght"):
         update_rollout(ChatAgentStatus(), wieght=5)
+
+
+def test_where_measuring_began_is_kept_for_its_weight_only() -> None:
+    steps = (Step(set_weight=5), Step(pause=Pause()), Step(set_weight=50), Step(pause=Pause()))
+    rollout, began = Rollout(steps=steps), WindowStatus(began_at=at(1))
+    status = rolling_out(
+        "b", "a", weight=5, approved_weight=5, weighted_at=at(0), step=1, step_started_at=at(0)
+    )
+
+    def step(command: Command | None = None, window: WindowStatus | None = None) -> None:
+        nonlocal status
+        now = Seen("b", at(2), frozenset("ab"), command=command, window=window)
+        status = advance(status, now, rollout, 1).status
+
+    step(window=began)
+    assert status.rollout.window == began
+    step()
+    assert status.rollout.window == began, "another replica has not begun yet"
+    step(Command("1", "promote"))
+    assert (status.rollout.approved_weight, status.rollout.window) == (50, None)
+    step(window=began)
+    assert status.rollout.window == began
+    step(Command("2", "abort"), window=began)
+    assert status.canary_revision is None
+    assert status.rollout.window is None

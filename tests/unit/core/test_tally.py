@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatagent_operator.api.status import CounterStatus, WindowCounters
 from chatagent_operator.core.judging.analysis import Histogram, Tally
-from chatagent_operator.core.judging.tally import Sample, Window, add_tallies, subtract_tallies
+from chatagent_operator.core.judging.tally import (
+    Sample,
+    Window,
+    add_tallies,
+    subtract_tallies,
+)
 
 BEGAN = 1000.0
 OLD, YOUNG = 900.0, 1100.0
@@ -165,3 +172,97 @@ def test_no_turn_is_counted_twice_and_none_is_lost_that_could_be_seen(
         before = window.tally().turns
     assert window.tally().turns == sum(pod.visible for pod in every)
     assert window.tally().latency.count == window.tally().turns
+
+
+def handed_over(before: Window, pods: dict[str, Sample]) -> Window:
+    """Another replica's window, which continues this one."""
+    kept = before.keep(pods)
+    assert kept is not None
+    kept = WindowCounters.model_validate_json(kept.model_dump_json(by_alias=True))
+    after = Window(BEGAN + 500)
+    for pod, sample in pods.items():
+        after.add(pod, sample)
+    assert after.resume(kept, BEGAN)
+    return after
+
+
+actions = st.lists(
+    st.tuples(st.sampled_from(["turns", "starts", "ends", "hands over"]), st.integers(0, 4)),
+    max_size=40,
+)
+
+
+@given(actions)
+def test_a_window_that_is_handed_over_has_lost_nothing(actions: list[tuple[str, int]]) -> None:
+    whole, passed, pods = Window(BEGAN), Window(BEGAN), dict[str, Sample]()
+    for number in range(2):
+        pods[f"pod-{number}"] = Sample(counted(100, 3), OLD + number)
+    for step, (action, number) in enumerate(actions):
+        pod = f"pod-{number}"
+        if action == "turns" and pod in pods:
+            more = counted(7, 1) if step % 2 else counted(3)
+            pods[pod] = Sample(add_tallies(pods[pod].tally, more), pods[pod].born)
+        elif action == "starts":
+            pods[pod] = Sample(counted(2), YOUNG + step)
+        elif action == "ends":
+            pods.pop(pod, None)
+        for window in (whole, passed):
+            for each, sample in pods.items():
+                window.add(each, sample)
+        if action == "hands over":
+            passed = handed_over(passed, pods)
+        found, expected = passed.tally(), whole.tally()
+        assert (found.turns, found.errors) == (expected.turns, expected.errors)
+        assert found.latency.count == expected.latency.count
+        assert found.latency.above(0.1) == expected.latency.above(0.1)
+
+
+def test_turns_are_counted_that_nobody_saw() -> None:
+    pods = {"a": Sample(counted(100, 3), OLD)}
+    window = Window(BEGAN)
+    window.add("a", pods["a"])
+    kept = window.keep(pods)
+    assert kept is not None
+    after = Window(BEGAN + 500)
+    after.add("a", Sample(counted(130, 8), OLD))
+    after.add("b", Sample(counted(5, 5), YOUNG))
+    after.add("c", Sample(counted(5000), OLD))
+    assert after.resume(kept, BEGAN)
+    assert (after.tally().turns, after.tally().errors) == (35, 10)
+
+
+def test_a_window_whose_processes_are_gone_cannot_be_continued() -> None:
+    window = Window(BEGAN)
+    window.add("a", Sample(counted(100), OLD))
+    kept = window.keep(["a"])
+    assert kept is not None
+    for pod, sample in (
+        ("b", Sample(counted(100), OLD)),
+        ("a", Sample(counted(100), YOUNG)),
+        ("a", Sample(counted(3), OLD)),
+    ):
+        after = Window(BEGAN + 500)
+        after.add(pod, sample)
+        assert not after.resume(kept, BEGAN)
+
+
+@pytest.mark.parametrize("name", ["tasks", "latency x", "latency nothing 1"])
+def test_what_a_later_operator_kept_is_not_continued(name: str) -> None:
+    kept = WindowCounters(counters=(CounterStatus(name=name, value=1),))
+    assert not Window(BEGAN).resume(kept, BEGAN)
+
+
+def test_a_process_without_a_start_time_is_not_kept() -> None:
+    window = Window(BEGAN)
+    window.add("a", Sample(counted(100)))
+    assert window.keep(["a"]) is None
+
+
+def test_what_is_kept_of_a_hundred_pods_is_small() -> None:
+    window, pods = Window(BEGAN), [f"10.0.0.{n}" for n in range(100)]
+    bounds = tuple(1.5**n for n in range(20))
+    for pod in pods:
+        window.add(pod, Sample(counted(12345, 17, bounds), OLD))
+    kept = window.keep(pods)
+    assert kept is not None
+    assert len(kept.model_dump_json()) < 4000

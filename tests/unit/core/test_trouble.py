@@ -135,3 +135,30 @@ def test_trouble_of_a_task_lasts_until_it_runs_for_longer_than_before() -> None:
 )
 def test_what_is_no_trouble(body: dict[str, Any]) -> None:
     assert find_pod_trouble(body) is None
+
+
+DEEP = "[" * 2000 + "]" * 2000
+
+
+@pytest.mark.parametrize(
+    "message",
+    ['{"reason": 7}', '{"reason": "two words"}', '{"reason": "A", "more": ' + DEEP + "}", DEEP],
+)
+def test_a_termination_message_that_is_no_report_is_an_exit_code(message: str) -> None:
+    body = waiting("CrashLoopBackOff", lastState=ended(message))
+    body["metadata"] = {
+        "name": "shop-1",
+        "labels": {names.AGENT_LABEL: "shop", names.MANAGED_BY_LABEL: names.MANAGED_BY},
+    }
+    child = project("Pod", body)
+    assert child is not None
+    assert isinstance(child.facts, PodFacts)
+    assert child.facts.trouble is not None
+    assert child.facts.trouble.reason == "ContainerFailed"
+
+
+def test_a_message_is_cut_whoever_reports_it() -> None:
+    found = find_pod_trouble(waiting("ErrImagePull", "no\n\x1b[31m" + "x" * 10_000))
+    assert found is not None
+    assert found.message.startswith("image 'i:1': no [31mxxx")
+    assert len(found.message.encode()) <= 1024

@@ -126,6 +126,9 @@ class Pods:
     def reading(self, key: Key) -> None:
         return None
 
+    def window(self, key: Key, window: str | None) -> None:
+        return None
+
 
 class Documents:
     """The ConfigMap that the agent reads."""

@@ -6,8 +6,9 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -18,6 +19,7 @@ from chatagent_operator.api.rollout import Analysis, Prometheus
 from chatagent_operator.core.judging.analysis import Reading
 from chatagent_operator.core.names import Key
 from chatagent_operator.signals.analyst import Analyst, Wanted
+from chatagent_operator.signals.answers import Client
 from chatagent_operator.signals.scrape import Scrape
 
 KEY: Key = ("shop", "help")
@@ -34,6 +36,9 @@ WANTED = Wanted(
 SECONDS = 20.0
 
 
+NOW = datetime(2026, 1, 1, 0, 0, 30, tzinfo=UTC)
+
+
 @dataclass
 class Bench:
     """An analyst with a canary and a stable pod."""
@@ -44,6 +49,7 @@ class Bench:
     stable: Metrics = field(default_factory=lambda: Metrics("stable"))
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     marked: asyncio.Queue[Key] = field(default_factory=asyncio.Queue[Key])
+    now: datetime = NOW
 
     async def metrics(self, request: web.Request) -> web.Response:
         assert request.transport is not None
@@ -67,6 +73,22 @@ class Bench:
         async with asyncio.timeout(SECONDS):
             await self.marked.get()
 
+    async def is_quiet(self) -> None:
+        """Check that no reading is taken now."""
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await self.marked.get()
+
+    async def restart(self, wanted: Wanted, **changes: Any) -> Wanted:
+        """Let another replica go on with what is stored."""
+        kept = self.analyst.window(KEY, wanted.window)
+        await self.analyst.close()
+        while not self.marked.empty():
+            self.marked.get_nowait()
+        again = replace(wanted, kept=kept, **changes)
+        self.analyst.want(KEY, again)
+        return again
+
     def failures(self) -> float | None:
         return self.registry.get_sample_value("chatagent_operator_analysis_failures_total")
 
@@ -79,12 +101,14 @@ async def no_token(key: Key, secret: SecretKeyRef) -> str | None:
 async def bench() -> AsyncIterator[Bench]:
     registry = CollectorRegistry()
     with socket.create_server(("0.0.0.0", 0)) as listener:
-        async with aiohttp.ClientSession() as session:
+        async with Client() as client:
             marks: list[Bench] = []
             analyst = Analyst(
-                session,
+                client,
+                client,
                 lambda key: marks[0].marked.put_nowait(key),
                 no_token,
+                lambda: made.now,
                 registry=registry,
                 port=listener.getsockname()[1],
             )
@@ -118,8 +142,10 @@ async def test_the_baseline_is_taken_at_once_and_the_first_reading_after_an_inte
     bench: Bench,
 ) -> None:
     bench.analyst.want(KEY, replace(WANTED, interval=3600))
-    async with asyncio.timeout(SECONDS):
-        await bench.asked.wait()
+    await bench.begun()
+    assert bench.asked.is_set()
+    assert bench.analyst.window(KEY, WANTED.window) is not None, "which is to be stored"
+    assert bench.analyst.window(KEY, "another") is None
     assert bench.analyst.reading(KEY) is None
     assert bench.marked.empty()
 
@@ -182,6 +208,7 @@ async def test_a_prometheus_that_hangs_keeps_nobody_waiting(bench: Bench) -> Non
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         slow = replace(WANTED, analysis=Analysis(prometheus=Prometheus(url=url)))
         bench.analyst.want(("shop", "slow"), slow)
+        await bench.begun()
         bench.analyst.want(KEY, WANTED)
         assert (await bench.next()).trouble is None
         assert bench.analyst.reading(("shop", "slow")) is None
@@ -191,3 +218,86 @@ async def test_where_a_prometheus_is_named_it_is_asked(bench: Bench) -> None:
     named = Prometheus(url="http://127.0.0.1:1", token_secret_ref=SecretKeyRef(name="p", key="k"))
     bench.analyst.want(KEY, replace(WANTED, analysis=Analysis(prometheus=named)))
     assert "tokenSecretRef" in str((await bench.next()).trouble)
+
+
+async def test_a_window_survives_nine_restarts(bench: Bench) -> None:
+    """Each comes before the next reading is due, and turns go on while nobody leads."""
+    wanted = replace(WANTED, interval=3600.0)
+    bench.canary.request(500, 0.1)
+    bench.analyst.want(KEY, wanted)
+    await bench.begun()
+    for number in range(9):
+        bench.canary.request(500 if number % 3 else 200, 0.1)
+        bench.stable.request(200, 0.1)
+        bench.now += timedelta(minutes=5)
+        wanted = await bench.restart(wanted)
+        await bench.begun()
+        assert bench.analyst.reading(KEY) is None, "none before it is due"
+    bench.now += timedelta(minutes=15)
+    await bench.restart(wanted)
+    await bench.begun()
+    await bench.begun()
+    reading = bench.analyst.reading(KEY)
+    assert reading is not None
+    assert (reading.canary.turns, reading.canary.errors, reading.stable.turns) == (9, 6, 9)
+
+
+async def test_another_replica_measures_when_it_is_due_and_not_before(bench: Bench) -> None:
+    wanted = replace(WANTED, interval=3600.0)
+    bench.analyst.want(KEY, wanted)
+    await bench.begun()
+    measured_at = (bench.now + timedelta(hours=1)).isoformat()
+    bench.now += timedelta(hours=1, minutes=59)
+    wanted = await bench.restart(wanted, measured_at=measured_at)
+    await bench.begun()
+    await bench.is_quiet()
+    bench.now += timedelta(minutes=1)
+    await bench.restart(wanted)
+    await bench.begun()
+    await bench.begun()
+    assert bench.analyst.reading(KEY) is not None
+
+
+async def test_a_clock_that_was_set_back_makes_it_wait_an_interval(bench: Bench) -> None:
+    bench.analyst.want(KEY, WANTED)
+    await bench.begun()
+    future = (bench.now + timedelta(hours=1)).isoformat()
+    await bench.restart(WANTED, measured_at=future)
+    assert (await bench.next()).trouble is None
+
+
+async def test_a_process_that_is_gone_begins_the_window_of_both_anew(bench: Bench) -> None:
+    wanted = replace(WANTED, interval=3600.0)
+    bench.analyst.want(KEY, wanted)
+    await bench.begun()
+    bench.stable.request(200, 0.1)
+    bench.now += timedelta(hours=2)
+    kept = bench.analyst.window(KEY, wanted.window)
+    assert kept is not None
+    assert kept.canary is not None
+    gone = kept.canary.model_copy(update={"processes": ("00000000",)})
+    await bench.analyst.close()
+    lost = replace(wanted, kept=kept.model_copy(update={"canary": gone}))
+    bench.analyst.want(KEY, lost)
+    await bench.begun()
+    assert bench.analyst.reading(KEY) is None, "an interval after it begins anew"
+    again = bench.analyst.window(KEY, wanted.window)
+    assert again is not None
+    assert again.stable != kept.stable
+    assert datetime.fromisoformat(again.began_at) == bench.now
+    bench.now += timedelta(minutes=59)
+    await bench.restart(lost, measured_at=kept.began_at)
+    await bench.begun()
+    await bench.is_quiet()
+
+
+async def test_with_a_prometheus_a_restart_does_not_begin_the_interval_anew(bench: Bench) -> None:
+    asked = Analysis(prometheus=Prometheus(url="http://127.0.0.1:1"))
+    wanted = replace(WANTED, interval=3600.0, analysis=asked)
+    bench.analyst.want(KEY, wanted)
+    await bench.begun()
+    bench.now += timedelta(hours=1)
+    await bench.restart(wanted)
+    await bench.begun()
+    await bench.begun()
+    assert "Prometheus did not respond" in str(getattr(bench.analyst.reading(KEY), "trouble", ""))

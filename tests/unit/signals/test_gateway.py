@@ -7,12 +7,12 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
 
 from chatagent_operator.core.observed.routes_in_force import Applied
 from chatagent_operator.signals import gateway
+from chatagent_operator.signals.answers import Client
 from chatagent_operator.signals.gateway import Gateways
 
 KEY = ("demo", "shop")
@@ -42,9 +42,9 @@ async def asking(
             site = web.TCPSite(runner, f"127.0.1.{number}", port)
             await site.start()
             port = runner.addresses[0][1]
-        http = await stack.enter_async_context(aiohttp.ClientSession())
+        client = await stack.enter_async_context(Client())
         pods: dict[str, str | None] = {f"g-{n}": f"127.0.1.{n + 1}" for n in range(len(answers))}
-        yield Gateways(http, port, now), pods
+        yield Gateways(client, port, now), pods
 
 
 async def test_the_least_generation_and_what_all_reach() -> None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
 
@@ -21,6 +20,7 @@ from chatagent_operator.api.rollout import Analysis, Metric, Prometheus
 from chatagent_operator.api.status import MetricStatus
 from chatagent_operator.core.judging.analysis import Reading, judge
 from chatagent_operator.signals import prometheus
+from chatagent_operator.signals.answers import Client
 from chatagent_operator.signals.prometheus import Queries, fill_placeholders
 from chatagent_operator.signals.wanted import Wanted
 
@@ -37,7 +37,7 @@ def vector(*found: tuple[dict[str, str], float | str]) -> dict[str, Any]:
 class StandIn:
     """Answers queries by a text that they hold."""
 
-    session: aiohttp.ClientSession
+    client: Client
     url: str = ""
     answers: dict[str, Callable[[], web.StreamResponse]] = field(
         default_factory=dict[str, Callable[[], web.StreamResponse]]
@@ -67,7 +67,7 @@ class StandIn:
     async def reading(self, *metrics: Metric, **changes: Any) -> Reading:
         given = Prometheus(url=self.url, **changes)
         analysis = Analysis(metrics=metrics or None, prometheus=given)
-        source = Queries(self.session, given, None, lambda: NOW.replace(tzinfo=UTC))
+        source = Queries(self.client, given, None, lambda: NOW.replace(tzinfo=UTC))
         wanted = wanting(analysis)
         await source.begin(wanted)
         return await source.read(wanted, AT)
@@ -79,8 +79,8 @@ def wanting(analysis: Analysis) -> Wanted:
 
 @pytest.fixture
 async def server() -> AsyncIterator[StandIn]:
-    async with aiohttp.ClientSession() as session:
-        stand_in = StandIn(session)
+    async with Client() as client:
+        stand_in = StandIn(client)
         app = web.Application()
         app.router.add_post("/prefix/api/v1/query", stand_in.answer)
         runner = web.AppRunner(app)
@@ -254,7 +254,7 @@ async def with_token(server: StandIn, value: str | Exception | None) -> Reading:
         return value
 
     given = Prometheus(url=server.url, token_secret_ref=SECRET)
-    source = Queries(server.session, given, token, lambda: NOW.replace(tzinfo=UTC))
+    source = Queries(server.client, given, token, lambda: NOW.replace(tzinfo=UTC))
     wanted = wanting(Analysis(metrics=(QUERIED,), prometheus=given))
     return await source.read(wanted, AT)
 

@@ -6,13 +6,13 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 
-import aiohttp
 import pytest
 from aiohttp import web
 
 from agent_runtime.telemetry.metrics import Metrics
 from chatagent_operator.api.rollout import Analysis
 from chatagent_operator.signals import scrape
+from chatagent_operator.signals.answers import Client
 from chatagent_operator.signals.scrape import Scrape, parse_metrics
 from chatagent_operator.signals.wanted import Wanted
 
@@ -74,6 +74,36 @@ def test_what_is_not_metrics_is_refused(text: str) -> None:
         parse_metrics(text, "aaaa1111")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        'agent_requests_total{revision="aaaa1111",code="200"} NaN',
+        'agent_requests_total{revision="aaaa1111",code="200"} +Inf',
+        'agent_requests_total{revision="aaaa1111",code="200"} -1',
+        'agent_requests_total{revision="aaaa1111",code="200"} 1e300',
+        'agent_request_duration_seconds_bucket{revision="aaaa1111"} 1',
+        'agent_request_duration_seconds_bucket{revision="aaaa1111",le="x"} 1',
+        "process_start_time_seconds NaN",
+        "\n".join(f'agent_tokens_total{{revision="aaaa1111",type="{n}"}} 1' for n in range(5000)),
+    ],
+)
+def test_what_no_counter_can_be_is_refused(line: str) -> None:
+    whole = metrics().text().decode()
+    assert parse_metrics(whole, "aaaa1111")
+    with pytest.raises(ValueError):  # noqa: PT011  # the parser has words of its own
+        parse_metrics(whole + line + "\n", "aaaa1111")
+
+
+def test_a_page_of_an_agent_with_many_tools_is_far_below_the_limits() -> None:
+    ours = metrics()
+    for tool in range(30):
+        for status in ("ok", "error", "denied"):
+            ours.tool(f"tool_{tool}", status, 0.1)
+    text = ours.text()
+    assert len(text) < scrape.MAX_BYTES / 10
+    assert parse_metrics(text.decode(), "aaaa1111").tally.tool_calls == 90
+
+
 def test_another_revision_behind_an_old_address_is_refused() -> None:
     with pytest.raises(ValueError, match="no metrics of revision aaaa1111"):
         parse_metrics(metrics("bbbb2222").text().decode(), "aaaa1111")
@@ -84,7 +114,7 @@ class Pods:
     """Pods on the addresses of loopback, all on one port."""
 
     port: int
-    session: aiohttp.ClientSession
+    client: Client
     metrics: dict[str, Metrics] = field(default_factory=dict[str, Metrics])
     answers: dict[str, Callable[[], web.StreamResponse]] = field(
         default_factory=dict[str, Callable[[], web.StreamResponse]]
@@ -101,8 +131,8 @@ class Pods:
 @pytest.fixture
 async def pods() -> AsyncIterator[Pods]:
     with socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
-        async with aiohttp.ClientSession() as session:
-            served = Pods(listener.getsockname()[1], session)
+        async with Client() as client:
+            served = Pods(listener.getsockname()[1], client)
             app = web.Application()
             app.router.add_get("/metrics", served.tell)
             runner = web.AppRunner(app)
@@ -126,7 +156,7 @@ async def begun(pods: Pods, at: float = LATER) -> Scrape:
         pods.metrics[mapped(ip)] = Metrics("canary")
     for ip in STABLE:
         pods.metrics[mapped(ip)] = Metrics("stable")
-    found = Scrape(pods.session, lambda: at, pods.port)
+    found = Scrape(pods.client, lambda: at, pods.port)
     await found.begin(wanted())
     return found
 
@@ -193,7 +223,7 @@ async def test_pods_that_are_not_there_are_trouble(pods: Pods) -> None:
     source = await begun(pods)
     reading = await source.read(wanted(stable=()), AT)
     assert reading.trouble == "the stable revision has no pods"
-    nobody = Scrape(pods.session, lambda: LATER, port=1)
+    nobody = Scrape(pods.client, lambda: LATER, port=1)
     await nobody.begin(wanted())
     assert "Cannot connect" in str((await nobody.read(wanted(), AT)).trouble)
 
@@ -204,6 +234,6 @@ async def test_a_pod_that_hangs_is_not_waited_for(
     monkeypatch.setattr(scrape, "TIMEOUT_SECONDS", 0.05)
     with socket.create_server(("127.0.0.9", 0)) as deaf:
         hanging = replace(wanted(), addresses={"canary": ("127.0.0.9",), "stable": ()})
-        source = Scrape(pods.session, lambda: LATER, deaf.getsockname()[1])
+        source = Scrape(pods.client, lambda: LATER, deaf.getsockname()[1])
         await source.begin(hanging)
         assert "no response within 0.05 s" in str((await source.read(hanging, AT)).trouble)

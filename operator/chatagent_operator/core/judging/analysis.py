@@ -329,7 +329,8 @@ def _status(
 def binomial_tail(bad: float, all_: float, share: float) -> float:
     """Compute the probability of so many bad turns, or more, where the true share is `share`: the
     tail of the binomial distribution. Fractions of a turn, as histograms have them, are rounded."""
-    k, n = round(bad), round(all_)
+    n = round(all_)
+    k = min(round(bad), n)  # of counters that are read or estimated at different times
     if k <= n * share:
         return 1.0
     if share <= 0:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from chatagent_operator.core.untrusted import parse_object
+
 BYTES = 1_000_000
 """Maximum size of a report: a ConfigMap holds 1 MiB."""
 
@@ -19,21 +21,23 @@ def build_report_text(log: str) -> str | None:
     The end of a report that is too large is left out; `leftOut` counts the questions. None: the log
     has no report.
     """
-    lines = list(_read_lines(log))
-    summary = next((line for line in lines if "measures" in line), None)
+    summary = next((line for line in _read_lines(log) if "measures" in line), None)
     if summary is None:
         return None
-    questions = [
-        _rename_revisions(line) for line in lines if "baseline" in line and "measures" not in line
-    ]
+    # Read a second time: a log of small objects takes many times its size once it is parsed.
+    questions = (
+        _rename_revisions(line)
+        for line in _read_lines(log)
+        if "baseline" in line and "measures" not in line
+    )
     changed: list[str] = []
     same: list[str] = []
     size = 1000 + len(_text(summary).encode())
-    for at, question in enumerate(questions):
+    for question in questions:
         text = _text(question)
         size += len(text.encode()) + len(",\n")
         if size > BYTES:
-            return _render(summary, changed, same, left=len(questions) - at)
+            return _render(summary, changed, same, left=1 + sum(1 for _ in questions))
         (changed if question["lost"] or question["gained"] else same).append(text)
     return _render(summary, changed, same, left=0)
 
@@ -56,12 +60,9 @@ def _list(texts: list[str]) -> str:
 def _read_lines(log: str) -> Iterator[Line]:
     """Yield what the Job printed, and not what it logged."""
     for line in log.split("\n"):
-        try:
-            read: Any = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(read, dict) and ("baseline" in read or "measures" in read):
-            yield read
+        read = parse_object(line)
+        if read and ("baseline" in read or "measures" in read):
+            yield dict(read)
 
 
 def _rename_revisions(line: Line) -> Line:

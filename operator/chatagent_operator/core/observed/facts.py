@@ -5,7 +5,6 @@ A stored object has tens of kilobytes, its facts a few hundred bytes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +17,7 @@ from chatagent_operator.core.observed.trouble import (
     find_pod_trouble,
 )
 from chatagent_operator.core.routing.routes import ROUTES_KEY
+from chatagent_operator.core.untrusted import clean_message, parse_object
 
 Body = Mapping[str, Any]
 
@@ -119,7 +119,8 @@ def read_job(body: Body) -> JobFacts:
     status: Body = body.get("status") or {}
     conditions = status.get("conditions") or []
     found = {c["type"]: c.get("message", "") for c in conditions if c["status"] == "True"}
-    return JobFacts("Complete" in found, found.get("Failed"), status.get("completionTime", ""))
+    failure = clean_message(found["Failed"]) if "Failed" in found else None
+    return JobFacts("Complete" in found, failure, status.get("completionTime", ""))
 
 
 def read_pod(body: Body) -> PodFacts:
@@ -173,10 +174,7 @@ def _read_annotations(template: Body | None) -> Body:
 def _read_report(containers: list[Any]) -> Mapping[str, Any]:
     for container in containers:
         ended = container.get("state", {}).get("terminated") or {}
-        try:
-            report = json.loads(ended.get("message") or "{}")
-        except ValueError:
-            continue
-        if isinstance(report, dict):
+        report = parse_object(ended.get("message") or "{}")
+        if report is not None:
             return report
     return {}

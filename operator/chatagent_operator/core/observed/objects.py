@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from chatagent_operator.api.status import WindowStatus
 from chatagent_operator.core import names
 from chatagent_operator.core.judging.analysis import Reading
 from chatagent_operator.core.kinds import REGISTRY
@@ -72,6 +73,9 @@ class Observed:
 
     reading: Reading | None = None
     """The newest metrics of the canary and the stable revision."""
+
+    window: WindowStatus | None = None
+    """The start of the measurements at the current weight."""
 
     def get(self, kind: str, name: str) -> Child | None:
         """Return a child; None if it does not exist."""
@@ -159,4 +163,5 @@ def _is_current(trouble: Trouble, now: str) -> bool:
     seen = datetime.fromisoformat(now)
     if trouble.until and seen > datetime.fromisoformat(trouble.until):
         return False
-    return not trouble.since or seen - datetime.fromisoformat(trouble.since) >= TRANSIENT
+    # One in the future is not recent: this node's clock is behind.
+    return not trouble.since or abs(seen - datetime.fromisoformat(trouble.since)) >= TRANSIENT

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from chatagent_operator.core.observed.trouble import Trouble
+from chatagent_operator.core.untrusted import read_count
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,10 @@ def combine_answers(
     )
 
 
-def read_answer(body: Any) -> PodAnswer | None:
-    """Parse the response of a gateway's `/applied`; None if it has no generation."""
-    if not isinstance(body, dict):
-        return None
-    fields = cast(Mapping[str, Any], body)
-    generation, reached = fields.get("generation"), fields.get("reached")
-    if not isinstance(generation, int) or generation < 0:
+def read_answer(fields: Mapping[str, Any]) -> PodAnswer | None:
+    """Read the response of a gateway's `/applied`; None if it has no generation."""
+    generation, reached = read_count(fields.get("generation")), fields.get("reached")
+    if generation is None:
         return None
     names = cast(list[Any], reached) if isinstance(reached, list) else []
     return PodAnswer(generation, frozenset(name for name in names if isinstance(name, str)))

@@ -6,11 +6,13 @@ The kubelet and the scheduler report it in a dozen places, the runtime in its te
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
+
+from chatagent_operator.core.untrusted import clean_message, parse_object
 
 Body = Mapping[str, Any]
 
@@ -19,6 +21,7 @@ _LOST = {"ContainerStatusUnknown", "Unknown"}
 """Reasons of a container that terminated unseen by the kubelet, as its node rebooted."""
 _MAX_MESSAGE = 1024
 _MARGIN = timedelta(seconds=5)
+_REASON = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 _REFERENCES = {"secret": "SecretNotFound", "configmap": "ConfigMapNotFound"}
 
 
@@ -33,6 +36,10 @@ class Trouble:
 
     until: str = ""
     """When it expires, unless it is reported again by then."""
+
+    def __post_init__(self) -> None:
+        # Whoever reports it, a pod, a registry or a webhook, it goes into the status.
+        object.__setattr__(self, "message", clean_message(self.message))
 
     @property
     def is_reference(self) -> bool:
@@ -137,9 +144,12 @@ def _is_later(time: str, other: str) -> bool:
 
 
 def parse_trouble(report: Body) -> Trouble | None:
-    """Parse a trouble as the runtime reports it: `{"reason": …, "message": …}`."""
-    reason = report.get("reason")
-    return Trouble(str(reason), str(report.get("message", ""))) if reason else None
+    """Parse a trouble as the runtime reports it: `{"reason": …, "message": …}`. None if there is no
+    reason in one word."""
+    reason, message = report.get("reason"), report.get("message")
+    if not isinstance(reason, str) or not _REASON.fullmatch(reason):
+        return None
+    return Trouble(reason, message if isinstance(message, str) else "")
 
 
 def parse_readiness(report: Body) -> Trouble | None:
@@ -214,8 +224,5 @@ def _find_recovery_time(running: Body, ended: Body) -> str:
 
 
 def _parse_termination_message(ended: Body) -> Trouble | None:
-    try:
-        report = json.loads(ended.get("message") or "{}")
-    except ValueError:
-        return None
-    return parse_trouble(report) if isinstance(report, dict) else None
+    report = parse_object(ended.get("message") or "{}")
+    return parse_trouble(report) if report else None

@@ -15,6 +15,7 @@ from chatagent_operator.core.desired import DesiredState
 from chatagent_operator.core.reporting.conditions import find_conditions
 from chatagent_operator.core.rollout.decision import Decision
 from chatagent_operator.core.rollout.state import update_rollout
+from chatagent_operator.core.untrusted import read_count
 from chatagent_operator.core.view.ingestions import count_rebuilds
 
 
@@ -71,9 +72,9 @@ def _find_index(state: DesiredState) -> KnowledgeStatus:
             report = pod.report
             return KnowledgeStatus(
                 collection=first.collection,
-                documents=report.get("documents"),
-                chunks=report.get("chunks"),
-                index_version=report.get("indexVersion"),
+                documents=read_count(report["documents"]),
+                chunks=read_count(report.get("chunks")),
+                index_version=read_count(report.get("indexVersion")),
             )
     if previous.collection == first.collection:
         return previous

@@ -25,6 +25,7 @@ from chatagent_operator.core.rollout.limits import (
     enforce_evaluation,
     record_measurement,
     record_restarts,
+    record_window,
 )
 from chatagent_operator.core.rollout.progress import apply_weight, run_steps
 from chatagent_operator.core.rollout.promotion import promote_first_revision
@@ -38,6 +39,7 @@ PHASES = (
     apply_command,
     promote_first_revision,
     follow_stable_pods,
+    record_window,
     record_measurement,
     record_restarts,
     enforce_evaluation,

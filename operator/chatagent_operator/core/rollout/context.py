@@ -7,7 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from chatagent_operator.api.rollout import Rollout
-from chatagent_operator.api.status import ChatAgentStatus, EvaluationStatus, RolloutStatus
+from chatagent_operator.api.status import (
+    ChatAgentStatus,
+    EvaluationStatus,
+    RolloutStatus,
+    WindowStatus,
+)
 from chatagent_operator.core.judging.analysis import Measurement
 from chatagent_operator.core.observed.trouble import Interruption
 from chatagent_operator.core.rollout.commands import Command, Unreadable
@@ -49,6 +54,8 @@ class Seen:
     """How pods of the desired revision were last interrupted, if it may be the revision's fault."""
     measurement: Measurement | None = None
     """The newest measurement of the canary."""
+    window: WindowStatus | None = None
+    """The start of the measurements at the weight of the previous status."""
     evaluation: EvaluationStatus | None = None
     """The quality of the desired revision's answers. None: it is not evaluated."""
     command: Command | Unreadable | None = None

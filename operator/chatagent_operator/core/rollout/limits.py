@@ -15,6 +15,14 @@ from chatagent_operator.core.rollout.state import end_rollout, mark_failed
 from chatagent_operator.core.rollout.times import elapsed
 
 
+def record_window(context: RolloutContext) -> RolloutContext:
+    """Store the start of the measurements, with which another replica continues them."""
+    found, rollout = context.seen.window, context.rollout
+    if found is None or found == rollout.window or rollout.weighted_at is None:
+        return context
+    return context.update_rollout(window=found)
+
+
 def record_measurement(context: RolloutContext) -> RolloutContext:
     """Count a new measurement, and roll back if too many have failed at the current weight."""
     found, settings = context.seen.measurement, context.settings
@@ -24,7 +32,7 @@ def record_measurement(context: RolloutContext) -> RolloutContext:
         return context  # other strategies check readiness only, and blueGreen its evaluation
     step, previous = context.current_step, context.status.analysis
     is_at_step = step is not None and step.counts_measurements
-    is_new = found.at > (previous.measured_at or "")
+    is_new = found.at != previous.measured_at  # and not later: a clock may be set back
     if not is_new or found.window != context.rollout.weighted_at:
         return context
     if not (is_at_step or settings.analysis.background):

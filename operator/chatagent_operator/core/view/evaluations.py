@@ -19,6 +19,7 @@ from chatagent_operator.core.observed.facts import JobFacts, PodFacts
 from chatagent_operator.core.observed.objects import Observed
 from chatagent_operator.core.observed.trouble import parse_trouble
 from chatagent_operator.core.revision import Revision
+from chatagent_operator.core.untrusted import clean_message
 
 EVALUATION_DIGITS = 10
 _WORST = 5
@@ -169,7 +170,7 @@ def _judge_report(evaluation: Evaluation, report: Mapping[str, object]) -> Evalu
         message += f"; such as {', '.join(each.id for each in summary.worse[:_WORST])}"
     return EvaluationStatus(
         verdict=verdict,
-        message=message,
+        message=clean_message(message),  # with texts of the Job
         report=evaluation.job,
         canary=new,
         stable=stable,

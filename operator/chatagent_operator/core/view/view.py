@@ -280,7 +280,8 @@ class View:
     def count_grace_left(self, since: str | None) -> float:
         """Return the seconds for which pods that were deleted at that time may be terminating."""
         grace = self.agent.spec.pod.termination_grace_period_seconds + 30
-        return grace - elapsed(since, self.now) if since else 0
+        # A time in the future is of a clock that was set back since.
+        return grace - abs(elapsed(since, self.now)) if since else 0
 
     @cached_property
     def lacks_capacity(self) -> bool:
@@ -408,7 +409,7 @@ class View:
         )
 
     def _lacks_store(self, pod: str) -> bool:
-        found = self.everything.unready.get(pod)
+        found = self.everything.reports.get(pod)
         return found is not None and found.is_store
 
     # The rollout
@@ -437,6 +438,7 @@ class View:
             is_gateway_current=self.is_settled,
             interruptions=self.interruptions,
             measurement=self.measurement,
+            window=self.observed.window,
             evaluation=self.quality,
             command=self.command,
             lost=self.lost,

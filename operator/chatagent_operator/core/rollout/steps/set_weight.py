@@ -42,7 +42,10 @@ class SetWeightStep(RolloutStep):
                 return context, waiting
         status = context.status.model_copy(update={"analysis": AnalysisStatus()})
         context = context.with_status(status).update_rollout(
-            approved_weight=self.value, weighted_at=context.seen.now, replicas=context.replicas
+            approved_weight=self.value,
+            weighted_at=context.seen.now,
+            window=None,
+            replicas=context.replicas,
         )
         message = f"revision {status.canary_revision} gets {self.value} % of the new conversations"
         return context.add_event("Normal", "WeightSet", message), wait_for_weight(self.value)
