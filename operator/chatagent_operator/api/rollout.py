@@ -18,6 +18,7 @@ from chatagent_operator.api.pods import (
 
 DURATION = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"
 _UNITS = {"h": 3600, "m": 60, "s": 1}
+LONGEST_DEADLINE_SECONDS = 86400
 
 
 def _rules(*rules: tuple[str, str]) -> ConfigDict:
@@ -404,9 +405,9 @@ class Rollout(ConfigModel):
     revision_history_limit: Annotated[int, Field(ge=0, le=100)] = 10
     """Number of old revisions to keep."""
 
-    progress_deadline_seconds: Annotated[int, Field(ge=10, le=86400)] = 600
-    """Time limit for a new revision to become ready, in seconds. When it is exceeded, the revision
-    is rolled back. The stable revision serves meanwhile."""
+    progress_deadline_seconds: Annotated[int, Field(ge=10, le=LONGEST_DEADLINE_SECONDS)] = 600
+    """Time limit for a new revision to become ready, in seconds: longer than its model takes to
+    load. When it is exceeded, the revision is rolled back. The stable revision serves meanwhile."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import yaml
 
 from chatagent_operator.api.conditions import ConditionType, Finding
+from chatagent_operator.api.rollout import LONGEST_DEADLINE_SECONDS
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import PORT, Agent, Manifest, build_service_account
 from chatagent_operator.core.children.component import Component, Removal, desire_all
@@ -158,7 +159,9 @@ def _build_deployment(pod: RuntimePod, replicas: int) -> Manifest:
             "resources": revision.spec.resources.model_dump(
                 mode="json", by_alias=True, exclude_defaults=True
             ),
-            "startupProbe": _build_probe("/readyz", period=1, failures=600),
+            # A model may load for as long as the progress deadline allows. That changes while pods
+            # start, and a template that followed it would replace them: no deadline is longer.
+            "startupProbe": _build_probe("/readyz", period=1, failures=LONGEST_DEADLINE_SECONDS),
             "readinessProbe": _build_probe("/readyz", period=2, failures=2),
             "livenessProbe": _build_probe("/livez", period=10, failures=6),
         },
@@ -184,6 +187,6 @@ def _build_probe(path: str, period: int, failures: int) -> Manifest:
     return {
         "httpGet": {"path": path, "port": "http"},
         "periodSeconds": period,
-        "timeoutSeconds": 2,
+        "timeoutSeconds": 5,
         "failureThreshold": failures,
     }
