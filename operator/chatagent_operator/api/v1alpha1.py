@@ -98,7 +98,7 @@ class ManagedStore(ConfigModel):
     """Volume of the server. It is immutable."""
 
     resources: ResourceRequirements = ResourceRequirements()
-    """CPU and memory of the server."""
+    """CPU and memory of the server. Default: a request of 100m CPU."""
 
     deletion_policy: Literal["Delete", "Retain"] = "Delete"
     """What happens to the volume when the ChatAgent is deleted or changes to an external store:
@@ -140,9 +140,9 @@ class ManagedRedis(ConfigModel):
     """A Redis server that the operator runs for this agent."""
 
     resources: ResourceRequirements = ResourceRequirements()
-    """CPU and memory of the server. Data takes at most two thirds of the memory limit, which is
-    384Mi by default. Beyond that, keys that expire are evicted, the least recently used first:
-    cached answers and sessions."""
+    """CPU and memory of the server. Default: requests of 50m CPU and 64Mi, a limit of 384Mi. Data
+    takes at most two thirds of the memory limit. Beyond that, keys that expire are evicted, the
+    least recently used first: cached answers and sessions."""
 
     storage: VolumeSettings | None = None
     """Volume for the data. Without it the data is lost when the pod is replaced: conversations,

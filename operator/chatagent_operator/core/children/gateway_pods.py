@@ -119,10 +119,15 @@ def _build_haproxy(platform: Platform, settings: GatewaySettings) -> Manifest:
                 }
             }
         },
-        "readinessProbe": {"httpGet": {"path": "/readyz", "port": "ops"}, "periodSeconds": 1},
+        "readinessProbe": {
+            "httpGet": {"path": "/readyz", "port": "ops"},
+            "periodSeconds": 1,
+            "timeoutSeconds": 5,
+        },
         "livenessProbe": {
             "httpGet": {"path": "/livez", "port": "ops"},
             "periodSeconds": 10,
+            "timeoutSeconds": 5,
             "failureThreshold": 6,
             # A process that hangs need not be waited for.
             "terminationGracePeriodSeconds": 5,
@@ -150,6 +155,7 @@ def _build_sidecar(agent: Agent, platform: Platform, settings: GatewaySettings) 
         "livenessProbe": {
             "httpGet": {"path": "/livez", "port": "sync"},
             "periodSeconds": 10,
+            "timeoutSeconds": 5,
             "failureThreshold": 6,
         },
         # no readiness probe: HAProxy serves without its sidecar

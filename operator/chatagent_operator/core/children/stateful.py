@@ -25,7 +25,6 @@ def build_objects(
     *,
     storage: VolumeSettings | None,
     when_deleted: Literal["Delete", "Retain"] = "Delete",
-    is_headless: bool = False,
     temporary: Manifest | None = None,
 ) -> list[Manifest]:
     """Return a Service and a StatefulSet.
@@ -39,9 +38,8 @@ def build_objects(
     selector = names.selector(agent.name, role)
     (port,) = container["ports"]
     ports = [{"name": port["name"], "port": port["containerPort"], "targetPort": port["name"]}]
-    served: Manifest = {"selector": selector, "ports": ports}
-    if is_headless:
-        served["clusterIP"] = "None"
+    # There is no other pod to ask: one that is slow or starts is better than none.
+    served: Manifest = {"selector": selector, "ports": ports, "publishNotReadyAddresses": True}
     volumes: list[Manifest] = [{"name": "tmp", "emptyDir": temporary or {}}]
     if storage is None:
         volumes.append({"name": "data", "emptyDir": {}})
@@ -72,6 +70,20 @@ def build_objects(
         agent.child("v1", "Service", name, role, spec=served),
         agent.child("apps/v1", "StatefulSet", name, role, spec=spec),
     ]
+
+
+def build_probes(check: Manifest) -> Manifest:
+    """Return the probes of a server, from the check that they all make.
+
+    They are patient: a node without CPU to spare answers late, and a restart makes it later.
+    """
+    check = check | {"timeoutSeconds": 5}
+    return {
+        # as long as it takes to load the data
+        "startupProbe": check | {"periodSeconds": 2, "failureThreshold": 900},
+        "readinessProbe": check | {"periodSeconds": 5, "failureThreshold": 3},
+        "livenessProbe": check | {"periodSeconds": 20, "failureThreshold": 6},
+    }
 
 
 def _in_every_container(platform: Platform) -> Manifest:
