@@ -8,6 +8,8 @@ import pytest
 
 from chatagent_operator.api.pods import ResourceRequirements
 from chatagent_operator.core.children.resources import fill_resources
+from chatagent_operator.core.observed.facts import read_job, read_workload
+from chatagent_operator.core.observed.trouble import PODS_CANNOT_BE_MADE, Trouble
 from chatagent_operator.core.writes import Delete
 from tests.unit.core.simulation import Cluster, spec
 
@@ -94,3 +96,81 @@ def test_redis_keeps_its_data_below_a_request_that_raises_its_limit() -> None:
     cluster.settle()
     arguments = containers(cluster, "StatefulSet")["redis"]["args"]
     assert arguments[arguments.index("--maxmemory") + 1] == str(1024**3)
+
+
+WORDS = "create Pod x failed error: pods is forbidden: failed quota: compute: must specify limits"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "condition"),
+    [
+        ("StatefulSet", "shop-chroma", "VectorStoreReady"),
+        ("StatefulSet", "shop-redis", "CacheReady"),
+        ("StatefulSet", "shop-gateway", "GatewayReady"),
+        ("Job", "shop-ingest-", "IndexReady"),
+    ],
+)
+def test_pods_that_cannot_be_created_are_told_until_they_are(
+    kind: str, name: str, condition: str
+) -> None:
+    cluster = Cluster()
+    cluster.look()
+    (key,) = (key for key in cluster.objects if key[0] == kind and key[1].startswith(name))
+    cluster.refused[key] = Trouble(PODS_CANNOT_BE_MADE, WORDS, cluster.now())
+    made = cluster.look()
+    assert cluster.condition("Degraded") == ("False", "AsExpected"), "it is often over at once"
+    assert made.requeue_after is not None
+    cluster.clock += 5
+    cluster.settle()
+    assert cluster.condition(condition) == ("False", PODS_CANNOT_BE_MADE)
+    assert cluster.condition("Degraded") == ("True", PODS_CANNOT_BE_MADE)
+    (degraded,) = [c for c in cluster.status.conditions if c.type == "Degraded"]
+    assert WORDS in degraded.message
+    cluster.refused.clear()
+    cluster.settle()
+    assert cluster.condition(condition)[0] == "True"
+    assert cluster.condition("Degraded") == ("False", "AsExpected")
+
+
+def evaluated(**settings: Any) -> Cluster:
+    """A cluster whose canary is being evaluated."""
+    asked = {"configMap": {"name": "questions"}} | settings
+    cluster = Cluster(spec(rollout={"analysis": {"evaluation": asked}}))
+    cluster.sources["questions"] = "abc"
+    cluster.settle()
+    cluster.spec["image"] = "runtime:2"
+    cluster.settle()
+    return cluster
+
+
+def test_an_evaluation_that_cannot_be_created_is_told() -> None:
+    cluster = evaluated()
+    (key,) = (key for key in cluster.objects if key[0] == "Job" and "-eval-" in key[1])
+    cluster.refused[key] = Trouble(PODS_CANNOT_BE_MADE, WORDS)
+    cluster.settle()
+    assert cluster.condition("Degraded") == ("True", PODS_CANNOT_BE_MADE)
+    (progress,) = [c for c in cluster.status.conditions if c.type == "Progressing"]
+    assert progress.reason == "Evaluating"
+    assert WORDS in progress.message
+
+
+@pytest.mark.parametrize(
+    ("status", "lacks"),
+    [
+        ({}, True),
+        ({"active": 1}, False),
+        ({"failed": 1}, True),
+        ({"conditions": [{"type": "Complete", "status": "True"}]}, False),
+        ({"conditions": [{"type": "Failed", "status": "True"}]}, False),
+        ({"conditions": [{"type": "FailureTarget", "status": "True"}]}, True),
+    ],
+)
+def test_whether_a_job_lacks_its_pod(status: dict[str, Any], lacks: bool) -> None:
+    assert read_job({"status": status}).lacks_pods is lacks
+
+
+@pytest.mark.parametrize(("created", "lacks"), [(None, True), (1, True), (2, False)])
+def test_whether_a_stateful_set_lacks_pods(created: int | None, lacks: bool) -> None:
+    status = {"replicas": created} if created else {}
+    body: dict[str, Any] = {"metadata": {}, "spec": {"replicas": 2}, "status": status}
+    assert read_workload(body).lacks_pods is lacks

@@ -36,6 +36,7 @@ class Evaluations(Component):
 
     role = names.ROLE_EVALUATION
     order = 30
+    reports_trouble = True
 
     def build_objects(self, state: DesiredState) -> Iterator[DesiredObject]:
         """Return the Job while it is needed."""

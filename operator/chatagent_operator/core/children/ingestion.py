@@ -53,7 +53,8 @@ class Ingestions(Component):
         waiting = [i for i in state.ingestions if not i.is_complete(state.observed)]
         if not waiting:
             return Finding(aspect, "True", "Indexed")
-        troubles = [
+        troubles = state.reported.find_refusals(self.role)
+        troubles += [
             trouble
             for _, pod in state.reported.pods(self.role)
             if (trouble := pod.trouble or parse_trouble(pod.report))

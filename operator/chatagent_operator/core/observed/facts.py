@@ -26,7 +26,11 @@ class WorkloadFacts:
     """Whether all pods have the current template, and the controller has observed the spec."""
 
     failure: str | None = None
-    """Why pods cannot be created: a quota, a missing ServiceAccount or RuntimeClass."""
+    """Why pods of a Deployment cannot be created: a quota, a missing ServiceAccount or
+    RuntimeClass."""
+
+    lacks_pods: bool = False
+    """Whether pods that it should have are not created."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,9 @@ class JobFacts:
     complete: bool
     failure: str | None = None
     """Why it failed permanently."""
+
+    lacks_pods: bool = False
+    """Whether no pod of it is created or has ended, and it should have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +94,21 @@ def read_workload(body: Body) -> WorkloadFacts:
             ),
             None,
         ),
+        lacks_pods=status.get("replicas", 0) < replicas,
     )
 
 
 def read_job(body: Body) -> JobFacts:
     """Read the facts of a Job."""
-    conditions = (body.get("status") or {}).get("conditions") or []
+    status: Body = body.get("status") or {}
+    conditions = status.get("conditions") or []
     found = {c["type"]: c.get("message", "") for c in conditions if c["status"] == "True"}
-    return JobFacts("Complete" in found, found.get("Failed"))
+    has_ended = not found.keys().isdisjoint({"Complete", "Failed"})
+    return JobFacts(
+        "Complete" in found,
+        found.get("Failed"),
+        lacks_pods=not has_ended and not status.get("active", 0),
+    )
 
 
 def read_pod(body: Body) -> PodFacts:

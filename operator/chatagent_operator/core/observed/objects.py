@@ -67,6 +67,11 @@ class Observed:
     reading: Reading | None = None
     """The newest metrics of the canary and the stable revision."""
 
+    refused: Mapping[tuple[str, str], Trouble] = field(
+        default_factory=dict[tuple[str, str], Trouble]
+    )
+    """Why the API server refuses the pods of StatefulSets and Jobs, by their kind and name."""
+
     def get(self, kind: str, name: str) -> Child | None:
         """Return a child; None if it does not exist."""
         return self.children.get((kind, name))
@@ -91,6 +96,16 @@ class Observed:
             and (revision is None or child.revision == revision)
         ]
 
+    def find_refusals(self, role: str, revision: str | None = None) -> list[Trouble]:
+        """Return why pods of a role cannot be created, of a revision if one is given."""
+        return [
+            trouble
+            for key, trouble in sorted(self.refused.items())
+            if (child := self.children.get(key))
+            and child.role == role
+            and revision in (None, child.revision)
+        ]
+
     def without_transient_troubles(self, now: str) -> Observed:
         """Return a copy without expired troubles, and without recent ones that are often transient,
         such as a pod that waits for its PersistentVolumeClaim."""
@@ -107,7 +122,8 @@ class Observed:
             for key, child in self.children.items()
         }
         unready = {pod: found for pod, found in self.unready.items() if not is_left_out(found)}
-        return replace(self, children=children, unready=unready)
+        refused = {key: found for key, found in self.refused.items() if not is_left_out(found)}
+        return replace(self, children=children, unready=unready, refused=refused)
 
     def workload(self, kind: str, name: str) -> WorkloadFacts | None:
         """Return the facts of a Deployment or StatefulSet."""

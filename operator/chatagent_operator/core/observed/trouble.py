@@ -14,6 +14,7 @@ from typing import Any
 
 Body = Mapping[str, Any]
 
+PODS_CANNOT_BE_MADE = "PodsCannotBeMade"
 _PULL = {
     "ErrImagePull",
     "ImagePullBackOff",
