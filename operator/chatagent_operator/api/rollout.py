@@ -13,6 +13,8 @@ from agent_runtime.config import ConfigModel
 from chatagent_operator.api.pods import (
     DnsLabel,
     ObjectName,
+    PodPlacement,
+    ResourceRequirements,
     SecretKeyRef,
 )
 
@@ -249,6 +251,12 @@ class Evaluation(ConfigModel):
 
     timeout: Duration = "30m"
     """Time limit of the Job. The evaluation fails when it is exceeded."""
+
+    resources: ResourceRequirements = ResourceRequirements()
+    """CPU and memory of the Job. Default: requests of 100m CPU and 128Mi, a limit of 512Mi."""
+
+    pod: PodPlacement = PodPlacement()
+    """Settings of its pod. Default of each: that of `spec.pod`."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

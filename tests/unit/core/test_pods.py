@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from chatagent_operator.api.pods import ResourceRequirements
+from chatagent_operator.core import names
 from chatagent_operator.core.children.resources import fill_resources
 from chatagent_operator.core.observed.facts import read_job, read_workload
 from chatagent_operator.core.observed.trouble import PODS_CANNOT_BE_MADE, Trouble
 from chatagent_operator.core.writes import Delete
 from tests.unit.core.simulation import Cluster, spec
+from tests.unit.core.test_fields import POD, QUANTITIES
 
 
 def containers(cluster: Cluster, *kinds: str) -> dict[str, dict[str, Any]]:
@@ -174,3 +176,87 @@ def test_whether_a_stateful_set_lacks_pods(created: int | None, lacks: bool) -> 
     status = {"replicas": created} if created else {}
     body: dict[str, Any] = {"metadata": {}, "spec": {"replicas": 2}, "status": status}
     assert read_workload(body).lacks_pods is lacks
+
+
+TINY = {"limits": {"memory": "100Mi"}}
+PLACED = POD | {"affinity": {"nodeAffinity": {}}, "priorityClassName": "high"}
+
+
+def templates(cluster: Cluster) -> dict[str, dict[str, Any]]:
+    """The pod templates, by role."""
+    return {
+        body["metadata"]["labels"][names.ROLE_LABEL]: body["spec"]["template"]
+        for (kind, _), body in cluster.objects.items()
+        if kind in ("Deployment", "StatefulSet", "Job")
+    }
+
+
+def check_placement(template: dict[str, Any], role: str) -> None:
+    labels = names.labels("shop", role)
+    assert template["metadata"]["labels"].items() >= ({"a": "a"} | labels).items()
+    assert template["metadata"]["annotations"]["a"] == "a"
+    for name in PLACED.keys() - {"labels", "annotations"}:
+        assert template["spec"][name] == PLACED[name], (role, name)
+
+
+def test_pods_of_every_part_can_be_placed_and_limited() -> None:
+    labels = {"labels": {"a": "a", names.ROLE_LABEL: "mine"}}
+    pod, cluster = PLACED | labels, evaluated()
+    cluster.spec |= {
+        "pod": pod,
+        "gateway": {"pod": pod, "resources": QUANTITIES, "syncResources": TINY},
+        "redis": {"managed": {"pod": pod, "resources": QUANTITIES}},
+        "vectorStore": {"managed": {"pod": pod, "resources": QUANTITIES}},
+    }
+    cluster.spec["knowledge"]["ingestion"] = {"pod": pod, "resources": QUANTITIES}
+    cluster.spec["rollout"]["analysis"]["evaluation"] |= {"pod": pod, "resources": QUANTITIES}
+    cluster.sources["help"] = "other documents"
+    cluster.settle()
+    found = templates(cluster)
+    assert set(found) == {"agent", "gateway", "cache", "vector-store", "ingestion", "evaluation"}
+    for role, template in found.items():
+        check_placement(template, role)
+        for container in template["spec"]["containers"]:
+            if role != "agent":
+                limit = "100Mi" if container["name"] == "sync" else "1Gi"
+                assert container["resources"]["limits"]["memory"] == limit
+
+
+def test_a_job_is_placed_as_the_agent_unless_it_is_set() -> None:
+    cluster = Cluster(spec(pod={"nodeSelector": {"gpu": "a"}, "priorityClassName": "high"}))
+    cluster.spec["knowledge"]["ingestion"] = {"pod": {"nodeSelector": {"disk": "fast"}}}
+    cluster.settle()
+    placed = templates(cluster)["ingestion"]["spec"]
+    assert placed["nodeSelector"] == {"disk": "fast"}
+    assert placed["priorityClassName"] == "high"
+
+
+@pytest.mark.parametrize("kind", ["ingest", "eval"])
+def test_settings_of_a_job_replace_one_that_has_not_succeeded(kind: str) -> None:
+    cluster = evaluated()
+    cluster.sources["help"] = "other documents"
+    cluster.look()
+    (key,) = (
+        key
+        for key, body in cluster.objects.items()
+        if key[0] == "Job" and f"-{kind}-" in key[1] and not body.get("status")
+    )
+    cluster.refused[key] = Trouble(PODS_CANNOT_BE_MADE, WORDS)
+    cluster.settle()
+    limited = {"resources": {"limits": {"cpu": "1"}}}
+    if kind == "ingest":
+        cluster.spec["knowledge"]["ingestion"] = limited
+    else:
+        cluster.spec["rollout"]["analysis"]["evaluation"] |= limited
+    cluster.refused.clear()
+    cluster.settle()
+    container = cluster.objects[key]["spec"]["template"]["spec"]["containers"][0]
+    assert container["resources"]["limits"] | {"memory": ""} == {"cpu": 1, "memory": ""}
+    assert cluster.story.count(f"deleted Job {key[1]}") == 1
+
+
+def test_settings_of_a_job_do_not_repeat_one_that_has_succeeded() -> None:
+    cluster = Cluster()
+    cluster.settle()
+    cluster.spec["knowledge"]["ingestion"] = {"resources": QUANTITIES}
+    assert not cluster.plan().writes

@@ -112,7 +112,7 @@ def build_objects(agent: Agent, settings: ManagedRedis, platform: Platform) -> l
     }
     return stateful.build_objects(
         agent, names.ROLE_CACHE, name, container, platform,
-        storage=settings.storage, temporary={"medium": "Memory"},
+        placement=settings.pod, storage=settings.storage, temporary={"medium": "Memory"},
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from chatagent_operator.api.pods import PodPlacement
 from chatagent_operator.api.v1alpha1 import VolumeSettings
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import (
@@ -14,6 +15,7 @@ from chatagent_operator.core.agent import (
     Platform,
     build_pull_secrets,
 )
+from chatagent_operator.core.children.placement import build_metadata, build_placement
 
 
 def build_objects(
@@ -23,6 +25,7 @@ def build_objects(
     container: Manifest,
     platform: Platform,
     *,
+    placement: PodPlacement,
     storage: VolumeSettings | None,
     when_deleted: Literal["Delete", "Retain"] = "Delete",
     temporary: Manifest | None = None,
@@ -31,6 +34,7 @@ def build_objects(
 
     Args:
         container: the program, with one port, which the Service has too.
+        placement: settings of the pod.
         storage: the volume. None: the data is lost with the pod.
         when_deleted: whether the volume is deleted with the StatefulSet.
         temporary: the emptyDir of /tmp.
@@ -48,7 +52,7 @@ def build_objects(
         "serviceName": name,
         "selector": {"matchLabels": selector},
         "template": {
-            "metadata": {"labels": names.labels(agent.name, role)},
+            "metadata": build_metadata(names.labels(agent.name, role), placement),
             "spec": {
                 "serviceAccountName": agent.name,
                 "automountServiceAccountToken": False,
@@ -57,6 +61,7 @@ def build_objects(
                 "containers": [container | _in_every_container(platform)],
                 "volumes": volumes,
             }
+            | build_placement(placement)
             | build_pull_secrets(platform),
         },
     }

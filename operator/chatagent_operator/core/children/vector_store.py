@@ -94,5 +94,5 @@ def build_objects(agent: Agent, settings: ManagedStore, platform: Platform) -> l
     }
     return stateful.build_objects(
         agent, names.ROLE_VECTOR_STORE, names.vector_store(agent.name), container, platform,
-        storage=settings.storage, when_deleted=settings.deletion_policy,
+        placement=settings.pod, storage=settings.storage, when_deleted=settings.deletion_policy,
     )  # fmt: skip
