@@ -260,3 +260,57 @@ def test_settings_of_a_job_do_not_repeat_one_that_has_succeeded() -> None:
     cluster.settle()
     cluster.spec["knowledge"]["ingestion"] = {"resources": QUANTITIES}
     assert not cluster.plan().writes
+
+
+def budgets(cluster: Cluster) -> dict[str, dict[str, Any]]:
+    """The specs of the PodDisruptionBudgets, by name."""
+    return {
+        name: body["spec"]
+        for (kind, name), body in cluster.objects.items()
+        if kind == "PodDisruptionBudget"
+    }
+
+
+def test_pods_of_a_revision_are_evicted_one_by_one() -> None:
+    cluster = Cluster(spec(replicas=2))
+    cluster.settle()
+    stable = f"shop-{cluster.status.stable_revision}"
+    assert set(budgets(cluster)) == {stable, "shop-gateway"}
+    for name, budget in budgets(cluster).items():
+        assert "minAvailable" not in budget, "the last pod must not block the drain of a node"
+        assert budget["maxUnavailable"] == 1, name
+        assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow", name
+    (deployment,) = (body for (kind, _), body in cluster.objects.items() if kind == "Deployment")
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    selector = budgets(cluster)[stable]["selector"]["matchLabels"]
+    assert selector == deployment["spec"]["selector"]["matchLabels"]
+    assert selector.items() <= labels.items()
+    cluster.spec["image"] = "runtime:2"
+    cluster.settle()
+    assert stable in budgets(cluster)
+    cluster.spec["rollout"] = {"strategy": "rolling"}
+    cluster.settle()
+    assert set(budgets(cluster)) == {f"shop-{cluster.status.stable_revision}", "shop-gateway"}
+    assert stable not in budgets(cluster)
+
+
+def test_a_single_pod_has_no_budget() -> None:
+    cluster = Cluster()
+    cluster.settle()
+    assert set(budgets(cluster)) == {"shop-gateway"}
+
+
+def test_agent_and_gateway_are_spread_softly_unless_it_is_set() -> None:
+    cluster = Cluster(spec(replicas=2))
+    cluster.settle()
+    for role in ("agent", "gateway"):
+        template = templates(cluster)[role]
+        constraints = template["spec"]["topologySpreadConstraints"]
+        keys = [each["topologyKey"] for each in constraints]
+        assert keys == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+        for each in constraints:
+            assert each["whenUnsatisfiable"] == "ScheduleAnyway"
+            selector = each["labelSelector"]["matchLabels"]
+            assert selector.items() <= template["metadata"]["labels"].items()
+    for role in ("cache", "vector-store", "ingestion"):
+        assert "topologySpreadConstraints" not in templates(cluster)[role]["spec"]

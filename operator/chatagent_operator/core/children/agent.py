@@ -11,6 +11,7 @@ from chatagent_operator.api.rollout import LONGEST_DEADLINE_SECONDS
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import PORT, Agent, Manifest, build_service_account
 from chatagent_operator.core.children.component import Component, Removal, desire_all
+from chatagent_operator.core.children.disruption import build_disruption_budget
 from chatagent_operator.core.children.pod import CONFIG_FILE, CONFIG_PATH, RuntimePod
 from chatagent_operator.core.desired import DesiredState
 from chatagent_operator.core.observed.facts import DataFacts
@@ -21,7 +22,8 @@ from chatagent_operator.core.writes import DesiredObject
 
 
 class AgentPods(Component):
-    """The revisions: ControllerRevision, ConfigMap, Service and Deployment of each."""
+    """The revisions: ControllerRevision, ConfigMap, Service and Deployment of each, and a
+    PodDisruptionBudget if it has several pods."""
 
     role = names.ROLE_AGENT
     order = 60
@@ -54,6 +56,13 @@ class AgentPods(Component):
             is_frozen=True,
         )
         yield DesiredObject("Service", name, revision.name, lambda: _build_service(agent, revision))
+        if replicas > 1:  # of its own: pods of a canary that fail must not block those that serve
+            yield DesiredObject(
+                "PodDisruptionBudget",
+                name,
+                revision.name,
+                lambda: build_disruption_budget(agent, name, self.role, revision.name),
+            )
         yield DesiredObject(
             "Deployment",
             name,
