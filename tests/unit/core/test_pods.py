@@ -314,3 +314,20 @@ def test_agent_and_gateway_are_spread_softly_unless_it_is_set() -> None:
             assert selector.items() <= template["metadata"]["labels"].items()
     for role in ("cache", "vector-store", "ingestion"):
         assert "topologySpreadConstraints" not in templates(cluster)[role]["spec"]
+
+
+def test_a_server_that_cannot_start_gets_corrected_settings() -> None:
+    cluster = Cluster()
+    cluster.settle()
+    for name in ("shop-chroma", "shop-redis"):
+        made = cluster.objects["StatefulSet", name]["spec"]
+        assert made["podManagementPolicy"] == "Parallel", "the others wait until it is ready"
+        del made["podManagementPolicy"]  # of an earlier operator
+    cluster.spec["redis"] = cluster.spec["vectorStore"] = {
+        "managed": {"pod": {"labels": {"a": "b"}}}
+    }
+    cluster.settle()
+    for name in ("shop-chroma", "shop-redis"):
+        made = cluster.objects["StatefulSet", name]["spec"]
+        assert made["template"]["metadata"]["labels"]["a"] == "b"
+        assert "podManagementPolicy" not in made, "it is immutable"

@@ -44,7 +44,8 @@ class Cache(Component):
     def build_objects(self, state: DesiredState) -> Iterator[DesiredObject]:
         """Return the objects of a managed Redis."""
         if settings := find_managed_redis(state.agent):
-            build = partial(build_objects, state.agent, settings, state.view.platform)
+            is_parallel = stateful.may_be_parallel(names.redis(state.agent.name), state.observed)
+            build = partial(build_objects, state.agent, settings, state.view.platform, is_parallel)
             yield from desire_all(state.agent, self.role, build)
 
     def build_secrets(self, state: DesiredState) -> Iterator[Create]:
@@ -94,7 +95,9 @@ def build_secret(agent: Agent, password: str) -> Manifest:
     )
 
 
-def build_objects(agent: Agent, settings: ManagedRedis, platform: Platform) -> list[Manifest]:
+def build_objects(
+    agent: Agent, settings: ManagedRedis, platform: Platform, is_parallel: bool
+) -> list[Manifest]:
     """Return the Service and the StatefulSet."""
     # `-e`: exit with an error if the response is one, as while the data is loaded
     probe = {"exec": {"command": ["redis-cli", "-e", "ping"]}}
@@ -112,7 +115,8 @@ def build_objects(agent: Agent, settings: ManagedRedis, platform: Platform) -> l
     }
     return stateful.build_objects(
         agent, names.ROLE_CACHE, name, container, platform,
-        placement=settings.pod, storage=settings.storage, temporary={"medium": "Memory"},
+        is_parallel=is_parallel, placement=settings.pod, storage=settings.storage,
+        temporary={"medium": "Memory"},
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from chatagent_operator.core.agent import (
     build_pull_secrets,
 )
 from chatagent_operator.core.children.placement import build_metadata, build_placement
+from chatagent_operator.core.observed.objects import Observed
 
 
 def build_objects(
@@ -25,6 +26,7 @@ def build_objects(
     container: Manifest,
     platform: Platform,
     *,
+    is_parallel: bool,
     placement: PodPlacement,
     storage: VolumeSettings | None,
     when_deleted: Literal["Delete", "Retain"] = "Delete",
@@ -34,6 +36,7 @@ def build_objects(
 
     Args:
         container: the program, with one port, which the Service has too.
+        is_parallel: whether a pod that never became ready is replaced after a change.
         placement: settings of the pod.
         storage: the volume. None: the data is lost with the pod.
         when_deleted: whether the volume is deleted with the StatefulSet.
@@ -65,6 +68,8 @@ def build_objects(
             | build_pull_secrets(platform),
         },
     }
+    if is_parallel:
+        spec["podManagementPolicy"] = "Parallel"
     if storage is not None:
         spec["persistentVolumeClaimRetentionPolicy"] = {
             "whenDeleted": when_deleted,
@@ -75,6 +80,13 @@ def build_objects(
         agent.child("v1", "Service", name, role, spec=served),
         agent.child("apps/v1", "StatefulSet", name, role, spec=spec),
     ]
+
+
+def may_be_parallel(name: str, observed: Observed) -> bool:
+    """Return whether corrected settings may replace a pod that cannot start. The field is
+    immutable: the StatefulSet of an earlier operator keeps what it has."""
+    found = observed.workload("StatefulSet", name)
+    return found is None or found.is_parallel
 
 
 def build_probes(check: Manifest) -> Manifest:

@@ -39,7 +39,9 @@ class VectorStore(Component):
     def build_objects(self, state: DesiredState) -> Iterator[DesiredObject]:
         """Return the objects of a managed store."""
         if settings := find_managed_store(state.agent):
-            build = partial(build_objects, state.agent, settings, state.view.platform)
+            name = names.vector_store(state.agent.name)
+            is_parallel = stateful.may_be_parallel(name, state.observed)
+            build = partial(build_objects, state.agent, settings, state.view.platform, is_parallel)
             for each in desire_all(state.agent, self.role, build):
                 yield replace(each, is_replaceable=_is_headless(each, state))
 
@@ -75,7 +77,9 @@ def _is_headless(desired: DesiredObject, state: DesiredState) -> bool:
     return isinstance(facts, ServiceFacts) and facts.cluster_ip == "None"
 
 
-def build_objects(agent: Agent, settings: ManagedStore, platform: Platform) -> list[Manifest]:
+def build_objects(
+    agent: Agent, settings: ManagedStore, platform: Platform, is_parallel: bool
+) -> list[Manifest]:
     """Return the Service and the StatefulSet."""
     probe = {"httpGet": {"path": "/api/v2/heartbeat", "port": "http"}}
     port = str(STORE_PORT)
@@ -94,5 +98,6 @@ def build_objects(agent: Agent, settings: ManagedStore, platform: Platform) -> l
     }
     return stateful.build_objects(
         agent, names.ROLE_VECTOR_STORE, names.vector_store(agent.name), container, platform,
-        placement=settings.pod, storage=settings.storage, when_deleted=settings.deletion_policy,
+        is_parallel=is_parallel, placement=settings.pod, storage=settings.storage,
+        when_deleted=settings.deletion_policy,
     )  # fmt: skip

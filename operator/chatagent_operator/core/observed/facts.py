@@ -32,6 +32,9 @@ class WorkloadFacts:
     lacks_pods: bool = False
     """Whether pods that it should have are not created."""
 
+    is_parallel: bool = False
+    """Whether a StatefulSet replaces pods that never became ready."""
+
 
 @dataclass(frozen=True, slots=True)
 class JobFacts:
@@ -95,6 +98,7 @@ def read_workload(body: Body) -> WorkloadFacts:
             None,
         ),
         lacks_pods=status.get("replicas", 0) < replicas,
+        is_parallel=body["spec"].get("podManagementPolicy") == "Parallel",
     )
 
 
