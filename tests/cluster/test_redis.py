@@ -61,7 +61,7 @@ def test_it_starts_asks_for_its_password_and_comes_again(
     spec = ChatAgentSpec.model_validate(manifest(name)["spec"])
     agent = Agent(restricted.namespace, name, "uid", 1, spec)
     platform = Platform({"redis": f"{IMAGES}/redis:7.0"})
-    objects = cache.build_objects(agent, ManagedRedis(storage=storage), platform)
+    objects = cache.build_objects(agent, ManagedRedis(storage=storage), platform, is_parallel=True)
     account = agent.child("v1", "ServiceAccount", name, "agent")
     for body in (account, cache.build_secret(agent, PASSWORD), *objects):
         restricted.apply(orphaned(body))

@@ -16,9 +16,10 @@
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [list, watch, create, patch, delete]
+# Only in Events it is said that a StatefulSet or a Job cannot create its pods.
 - apiGroups: [""]
   resources: [events]
-  verbs: [create]
+  verbs: [list, watch, create]
 # Of agents whose provider is gateway-api. Not watched: many clusters lack the kind.
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]

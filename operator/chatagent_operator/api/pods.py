@@ -113,14 +113,14 @@ class SecretKeyRef(ConfigModel):
     """Key in the Secret."""
 
 
-class PodSettings(ConfigModel):
-    """Settings of the agent's pods other than image and resources."""
+class PodPlacement(ConfigModel):
+    """Where pods run, and what they are labelled with."""
 
-    env: Annotated[tuple[EnvVar, ...], Field(max_length=100)] = ()
-    """Environment variables of the container."""
+    labels: Annotated[dict[str, str], Field(max_length=50)] = {}
+    """More labels of the pods. Those that the operator sets cannot be changed."""
 
-    env_from: Annotated[tuple[RawObject, ...], Field(max_length=20)] = ()
-    """Secrets and ConfigMaps whose keys become environment variables, as in a Pod."""
+    annotations: Annotated[dict[str, str], Field(max_length=50)] = {}
+    """More annotations of the pods."""
 
     node_selector: dict[str, str] = {}
     """Labels that a node must have for the pods to be scheduled on it."""
@@ -132,12 +132,27 @@ class PodSettings(ConfigModel):
     affinity: RawObject | None = None
     """Affinity and anti-affinity, as in a Pod."""
 
-    runtime_class_name: ObjectName | None = None
-    """RuntimeClass of the pods. Default: for pods that request a GPU the operator's setting
-    `gpuRuntimeClass`, for other pods none."""
+    topology_spread_constraints: Annotated[tuple[RawObject, ...], Field(max_length=10)] = ()
+    """How the pods are spread over nodes and zones, as in a Pod. Default for agent and gateway:
+    over both, as far as there is room."""
 
     priority_class_name: ObjectName | None = None
     """PriorityClass of the pods."""
+
+
+class PodSettings(PodPlacement):
+    """Settings of the agent's pods other than image and resources. Labels, annotations and
+    placement also apply to the Jobs that run its image, where these do not set their own."""
+
+    env: Annotated[tuple[EnvVar, ...], Field(max_length=100)] = ()
+    """Environment variables of the container."""
+
+    env_from: Annotated[tuple[RawObject, ...], Field(max_length=20)] = ()
+    """Secrets and ConfigMaps whose keys become environment variables, as in a Pod."""
+
+    runtime_class_name: ObjectName | None = None
+    """RuntimeClass of the pods. Default: for pods that request a GPU the operator's setting
+    `gpuRuntimeClass`, for other pods none."""
 
     image_pull_secrets: Annotated[tuple[LocalObjectReference, ...], Field(max_length=10)] = ()
     """Secrets with the credentials for pulling the image."""

@@ -13,11 +13,14 @@ from agent_runtime.config import ConfigModel
 from chatagent_operator.api.pods import (
     DnsLabel,
     ObjectName,
+    PodPlacement,
+    ResourceRequirements,
     SecretKeyRef,
 )
 
 DURATION = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"
 _UNITS = {"h": 3600, "m": 60, "s": 1}
+LONGEST_DEADLINE_SECONDS = 86400
 
 
 def _rules(*rules: tuple[str, str]) -> ConfigDict:
@@ -249,6 +252,12 @@ class Evaluation(ConfigModel):
     timeout: Duration = "30m"
     """Time limit of the Job. The evaluation fails when it is exceeded."""
 
+    resources: ResourceRequirements = ResourceRequirements()
+    """CPU and memory of the Job. Default: requests of 100m CPU and 128Mi, a limit of 512Mi."""
+
+    pod: PodPlacement = PodPlacement()
+    """Settings of its pod. Default of each: that of `spec.pod`."""
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if (self.config_map is None) == (self.persistent_volume_claim is None):
@@ -414,9 +423,9 @@ class Rollout(ConfigModel):
     revision_history_limit: Annotated[int, Field(ge=0, le=100)] = 10
     """Number of old revisions to keep."""
 
-    progress_deadline_seconds: Annotated[int, Field(ge=10, le=86400)] = 600
-    """Time limit for a new revision to become ready, in seconds. When it is exceeded, the revision
-    is rolled back. The stable revision serves meanwhile."""
+    progress_deadline_seconds: Annotated[int, Field(ge=10, le=LONGEST_DEADLINE_SECONDS)] = 600
+    """Time limit for a new revision to become ready, in seconds: longer than its model takes to
+    load. When it is exceeded, the revision is rolled back. The stable revision serves meanwhile."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

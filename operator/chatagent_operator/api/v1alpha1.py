@@ -17,6 +17,7 @@ from chatagent_operator.api.pods import (
     Hostname,
     LocalObjectReference,
     ObjectName,
+    PodPlacement,
     PodSettings,
     Quantity,
     ResourceRequirements,
@@ -98,7 +99,10 @@ class ManagedStore(ConfigModel):
     """Volume of the server. It is immutable."""
 
     resources: ResourceRequirements = ResourceRequirements()
-    """CPU and memory of the server."""
+    """CPU and memory of the server. Default: a request of 100m CPU."""
+
+    pod: PodPlacement = PodPlacement()
+    """Settings of its pod."""
 
     deletion_policy: Literal["Delete", "Retain"] = "Delete"
     """What happens to the volume when the ChatAgent is deleted or changes to an external store:
@@ -140,9 +144,12 @@ class ManagedRedis(ConfigModel):
     """A Redis server that the operator runs for this agent."""
 
     resources: ResourceRequirements = ResourceRequirements()
-    """CPU and memory of the server. Data takes at most two thirds of the memory limit, which is
-    384Mi by default. Beyond that, keys that expire are evicted, the least recently used first:
-    cached answers and sessions."""
+    """CPU and memory of the server. Default: requests of 50m CPU and 64Mi, a limit of 384Mi. Data
+    takes at most two thirds of the memory limit. Beyond that, keys that expire are evicted, the
+    least recently used first: cached answers and sessions."""
+
+    pod: PodPlacement = PodPlacement()
+    """Settings of its pod."""
 
     storage: VolumeSettings | None = None
     """Volume for the data. Without it the data is lost when the pod is replaced: conversations,
@@ -188,6 +195,17 @@ class KnowledgeSource(ConfigModel):
     """A ConfigMap whose keys are file names (`.md` or `.txt`) and whose values are documents."""
 
 
+class IngestionJobs(ConfigModel):
+    """The Jobs that index the documents. A change applies to the next one; one that has not
+    succeeded is started again."""
+
+    resources: ResourceRequirements = ResourceRequirements()
+    """CPU and memory of a Job. Default: requests of 100m CPU and 512Mi, a limit of 4Gi."""
+
+    pod: PodPlacement = PodPlacement()
+    """Settings of its pod. Default of each: that of `spec.pod`."""
+
+
 class Knowledge(ConfigModel):
     """Documents that the agent answers from."""
 
@@ -204,6 +222,9 @@ class Knowledge(ConfigModel):
     ]
     """Sources of the documents. A change is indexed immediately; documents that did not change are
     not indexed again."""
+
+    ingestion: IngestionJobs = IngestionJobs()
+    """The Jobs that index the documents."""
 
 
 class GatewayService(ConfigModel):
@@ -275,6 +296,17 @@ class Gateway(ConfigModel):
     replicas: Annotated[int, Field(ge=1, le=3)] = 2
     """Number of gateway pods. They replicate to each other which conversation is on which revision,
     so that no conversation moves when one restarts. Requires provider `haproxy`."""
+
+    resources: ResourceRequirements = ResourceRequirements()
+    """CPU and memory of HAProxy. Default: requests of 50m CPU and 64Mi, a limit of 256Mi. Requires
+    provider `haproxy`."""
+
+    sync_resources: ResourceRequirements = ResourceRequirements()
+    """CPU and memory of the container that applies the weights. Default: requests of 10m CPU and
+    64Mi, a limit of 256Mi. Requires provider `haproxy`."""
+
+    pod: PodPlacement = PodPlacement()
+    """Settings of the gateway pods. Requires provider `haproxy`."""
 
     affinity_ttl_seconds: Annotated[int, Field(ge=60, le=604800)] = 86400
     """How long the revision of a conversation is remembered after its last turn, in seconds."""

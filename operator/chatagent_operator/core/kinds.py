@@ -103,7 +103,10 @@ CONFIG_MAP = Kind(
     why="`get` reads documents and questions; gateways get it for their own ConfigMap.",
     is_watched=True, is_pruned=True, read_facts=facts.read_config_map,
 )  # fmt: skip
-EVENT = Kind("Event", "", "v1", "events", ("create",))
+EVENT = Kind(
+    "Event", "", "v1", "events", (*READ, "create"),
+    why="Only in Events it is said that a StatefulSet or a Job cannot create its pods.",
+)  # fmt: skip
 GATEWAY = Kind(
     "Gateway", _GATEWAY_API, "v1", "gateways", ("get",), scope=Scope.CLUSTER,
     why="The Gateways of a route may be in any namespace. They are read for their status.",

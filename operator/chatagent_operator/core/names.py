@@ -70,7 +70,7 @@ def routes(agent: str) -> str:
 
 
 def vector_store(agent: str, engine: str = "chroma") -> str:
-    """Name of the StatefulSet and headless Service of the managed store."""
+    """Name of the StatefulSet and Service of the managed store."""
     return f"{agent}-{engine}"
 
 

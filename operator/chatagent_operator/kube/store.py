@@ -14,13 +14,17 @@ from typing import Any, cast
 from chatagent_operator.api.group import KIND
 from chatagent_operator.core import names
 from chatagent_operator.core.names import Key
+from chatagent_operator.core.observed.facts import JobFacts, WorkloadFacts
 from chatagent_operator.core.observed.objects import Child, Observed, project
+from chatagent_operator.core.observed.trouble import PODS_CANNOT_BE_MADE, Trouble
 
 WATCH_LAG_SECONDS = 10.0
 """How long a write is believed whose kind is not watched."""
 
 MAX_DELETED_REVISIONS = 4
 """Deleted ControllerRevisions of an agent that are remembered: more than have pods at a time."""
+MESSAGE_CHARACTERS = 1024
+"""Most that is kept of an Event's message."""
 
 Identity = tuple[str, str]
 """Kind and name."""
@@ -62,6 +66,20 @@ class Source:
     resource_version: int
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An Event that says that a controller cannot create a pod, or the volume of one."""
+
+    uid: str
+    resource_version: int
+    namespace: str
+    controller: Identity
+    """The StatefulSet or Job."""
+
+    controller_uid: str
+    trouble: Trouble
+
+
 class Store:
     """The one view of the cluster that decisions are made on."""
 
@@ -91,6 +109,8 @@ class Store:
         """By the name of the ControllerRevision, the last one at the end."""
         self._statuses: dict[Key, AgentRecord] = {}
         self._written: dict[Key, dict[Identity, tuple[float, Child]]] = {}
+        self._refusals: dict[tuple[str, Identity], Refusal] = {}
+        """The newest of each controller, by namespace: until it has its pods."""
 
     # What the reflectors report.
 
@@ -126,6 +146,8 @@ class Store:
                 self._remember_deleted(old.agent, old.child)
         if new and new.agent and new.child:
             self._children.setdefault(new.agent, {})[new.kind, new.name] = new.child
+            if not _lacks_pods(new.child):  # what an older Event says is over
+                self._refusals.pop((key[0], (new.kind, new.name)), None)
         if _differ(old, new):
             for agent in {each.agent for each in (old, new) if each and each.agent}:
                 self._mark_soon(agent)
@@ -138,6 +160,20 @@ class Store:
         deleted[revision.name] = revision
         if len(deleted) > MAX_DELETED_REVISIONS:
             del deleted[next(iter(deleted))]
+
+    def refusal_changed(self, key: Key, old: Refusal | None, new: Refusal | None) -> None:
+        """An Event about pods that cannot be created is new, repeated or has expired."""
+        for each in (old, new):
+            if each is None:
+                continue
+            place = each.namespace, each.controller
+            if each is new:
+                self._refusals[place] = each
+            elif self._refusals.get(place) == each:
+                del self._refusals[place]
+            for agent, children in self._children.items():
+                if agent[0] == each.namespace and each.controller in children:
+                    self._mark_soon(agent)
 
     def source_changed(self, key: Key) -> None:
         """A ConfigMap is new, changed or gone, from which documents or questions may be read."""
@@ -222,8 +258,15 @@ class Store:
                 del written[identity]  # by now the watch has the last word
             else:
                 children[identity] = child
+        refused = {
+            identity: refusal.trouble
+            for identity, child in children.items()
+            if (refusal := self._refusals.get((key[0], identity)))
+            and refusal.controller_uid == child.uid
+            and _lacks_pods(child)
+        }
         deleted = self._deleted_revisions.get(key, {})
-        return Observed(children, deleted_revisions=deleted)
+        return Observed(children, refused=refused, deleted_revisions=deleted)
 
     def _newest(self, seen: AgentRecord, written: AgentRecord | None) -> AgentRecord:
         if written and written.uid == seen.uid and written.resource_version > seen.resource_version:
@@ -269,10 +312,30 @@ def labelled(kind: str, body: Mapping[str, Any]) -> Labelled:
     )
 
 
+def refusal(body: Mapping[str, Any]) -> Refusal | None:
+    """What an Event says of a StatefulSet or Job; None where it is about something else."""
+    metadata, about = body["metadata"], body["involvedObject"]
+    if about.get("kind") not in ("StatefulSet", "Job"):
+        return None
+    since = body.get("firstTimestamp") or body.get("eventTime") or ""
+    return Refusal(
+        uid=metadata["uid"],
+        resource_version=int(metadata["resourceVersion"]),
+        namespace=metadata.get("namespace") or "",
+        controller=(about["kind"], about.get("name", "")),
+        controller_uid=about.get("uid", ""),
+        trouble=Trouble(PODS_CANNOT_BE_MADE, body.get("message", "")[:MESSAGE_CHARACTERS], since),
+    )
+
+
 def source(body: Mapping[str, Any]) -> Source:
     """A ConfigMap from its metadata."""
     metadata = body["metadata"]
     return Source(metadata["uid"], int(metadata["resourceVersion"]))
+
+
+def _lacks_pods(child: Child) -> bool:
+    return isinstance(child.facts, WorkloadFacts | JobFacts) and child.facts.lacks_pods
 
 
 def _sources_of(key: Key, agent: AgentRecord | None) -> set[Key]:

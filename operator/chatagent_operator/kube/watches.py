@@ -8,16 +8,28 @@ from functools import partial
 from typing import Any
 
 from chatagent_operator.core import kinds, names
-from chatagent_operator.core.kinds import CHAT_AGENT, CONFIG_MAP, Kind
+from chatagent_operator.core.kinds import CHAT_AGENT, CONFIG_MAP, EVENT, Kind
 from chatagent_operator.core.names import Key
 from chatagent_operator.kube.connection import Connection
 from chatagent_operator.kube.reflector import Body, Reflector, Timing, Versioned
 from chatagent_operator.kube.sources import Sources
-from chatagent_operator.kube.store import AgentRecord, Labelled, Source, Store, labelled, record
+from chatagent_operator.kube.store import (
+    AgentRecord,
+    Labelled,
+    Refusal,
+    Source,
+    Store,
+    labelled,
+    record,
+    refusal,
+)
 from chatagent_operator.kube.store import source as project_source
 
 OURS = f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}"
 OTHERS = f"{names.MANAGED_BY_LABEL}!={names.MANAGED_BY}"
+REFUSALS = "reason=FailedCreate,type=Warning"
+"""Events that say that a controller cannot create a pod. Nothing else says it of StatefulSets and
+Jobs; and they have no labels to select them by."""
 
 MOST_READ_ONE_BY_ONE = 20
 """Of more ConfigMaps than that the contents are listed rather than read."""
@@ -52,16 +64,17 @@ class Watches:
                 self._labelled[kind.name, place] = self._watch_children(kind, place)
             self._others[place] = self._watch_others(place)
         self._agents = [self._watch_agents(place) for place in self._places]
+        self._refusals = [self._watch_refusals(place) for place in self._places]
 
     def run(self) -> list[Coroutine[Any, Any, None]]:
         """What has to run for as long as the operator does: one coroutine for each reflector.
 
         Each ends only by an error.
         """
-        return [reflector.run() for reflector in self._reflectors()]
+        return [reflector.run() for reflector in (*self._reflectors(), *self._refusals)]
 
     async def wait_until_synced(self) -> None:
-        """Wait until everything that there is is known."""
+        """Wait until everything that there is is known; not for Events, which only explain."""
         for reflector in self._reflectors():
             await reflector.synced.wait()
 
@@ -82,6 +95,9 @@ class Watches:
 
     def _watch_agents(self, place: str | None) -> Reflector[AgentRecord]:
         return self._reflect(CHAT_AGENT, place, record, self.store.agent_changed)
+
+    def _watch_refusals(self, place: str | None) -> Reflector[Refusal]:
+        return self._reflect(EVENT, place, refusal, self.store.refusal_changed, fields=REFUSALS)
 
     def _watch_children(self, kind: Kind, place: str | None) -> Reflector[Labelled]:
         project = partial(labelled, kind.name)

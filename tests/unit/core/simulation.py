@@ -46,6 +46,8 @@ class Cluster:
     reports: dict[str, Trouble] = field(default_factory=dict[str, Trouble])
     command: Command | Unreadable | None = None
     broken_images: set[str] = field(default_factory=set[str])
+    refused: dict[tuple[str, str], Trouble] = field(default_factory=dict[tuple[str, str], Trouble])
+    """StatefulSets and Jobs whose pods the API server refuses."""
     room: int = 100
     """Pods of the agent for which the scheduler has room."""
     gateway_follows: bool = True
@@ -97,7 +99,15 @@ class Cluster:
             for key, body in self.objects.items()
             if (child := project(key[0], body)) is not None
         }
-        return Observed(children, self.sources, self.reports, self._applied(), self._reading())
+        refused = {key: self.refused[key] for key in children.keys() & self.refused.keys()}
+        return Observed(
+            children,
+            self.sources,
+            self.reports,
+            self._applied(),
+            self._reading(),
+            refused=refused,
+        )
 
     def now(self, every: int = 1) -> str:
         """The time of the story, as of the last full interval of so many seconds."""
@@ -246,7 +256,7 @@ class Cluster:
             if kind not in {"Deployment", "StatefulSet", "Job"}:
                 continue
             image = body["spec"]["template"]["spec"]["containers"][0]["image"]
-            if image in self.broken_images:
+            if image in self.broken_images or key in self.refused:
                 continue
             replicas = body["spec"].get("replicas", 1)
             if key in agents:

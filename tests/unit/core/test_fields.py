@@ -24,6 +24,7 @@ Path = tuple[str, ...]
 ON_ADVANCE = "it is read when a rollout advances, and changes no object before"
 EXCEPTIONS = {
     ("rollout",): ON_ADVANCE,
+    ("knowledge", "ingestion"): "the next Job has it; one that is complete is not run again",
     ("suspend",): "it stops all writes",
 }
 """Prefixes of fields that write nothing, each with the reason."""
@@ -32,14 +33,33 @@ EXTERNAL_STORE = {"url": "https://a.example", "tokenSecretRef": {"name": "a", "k
 EXTERNAL_REDIS = {"url": "rediss://a.example", "passwordSecretRef": {"name": "a", "key": "a"}}
 PARENTS = [{"name": "a", "namespace": "a", "sectionName": "a"}]
 QUANTITIES = {"requests": {"cpu": "1"}, "limits": {"memory": "1Gi"}}
+TOLERATION = {
+    "key": "a",
+    "operator": "Equal",
+    "value": "a",
+    "effect": "NoExecute",
+    "tolerationSeconds": 1,
+}
+POD = {
+    "labels": {"a": "a"},
+    "annotations": {"a": "a"},
+    "nodeSelector": {"a": "a"},
+    "tolerations": [TOLERATION],
+    "topologySpreadConstraints": [{"maxSkew": 1}],
+}
 VOLUME = {"size": "1Gi", "storageClassName": "a"}
 
 BASES: tuple[dict[str, Any], ...] = (
     {},
     {
-        "vectorStore": {"managed": {"storage": VOLUME, "resources": QUANTITIES}},
-        "redis": {"managed": {"storage": VOLUME, "resources": QUANTITIES}},
-        "gateway": {"service": {"type": "NodePort", "annotations": {"a": "a"}}},
+        "vectorStore": {"managed": {"storage": VOLUME, "resources": QUANTITIES, "pod": POD}},
+        "redis": {"managed": {"storage": VOLUME, "resources": QUANTITIES, "pod": POD}},
+        "gateway": {
+            "service": {"type": "NodePort", "annotations": {"a": "a"}},
+            "resources": QUANTITIES,
+            "syncResources": QUANTITIES,
+            "pod": POD,
+        },
     },
     {
         "vectorStore": {"engine": "weaviate", "external": EXTERNAL_STORE | {"grpcPort": 1}},
@@ -54,6 +74,7 @@ CHANGED: dict[str, tuple[Any, ...]] = {
     "integer": (2, 3, 61, 86401),
     "boolean": (True, False),
     "number": (0.5, 2.0),
+    "object": ({"nodeAffinity": {}}, {"maxSkew": 2}),
 }
 
 
@@ -97,7 +118,7 @@ def changes(path: Path, schema: dict[str, Any]) -> Iterator[tuple[dict[str, Any]
     pattern = schema.get("pattern", "")
     values = [each for each in values if not isinstance(each, str) or re.search(pattern, each)]
     for base in BASES:
-        before = spec(**deepcopy(base))
+        before = spec(**json.loads(json.dumps(base)))  # no two fields are one object
         for value in values:
             after = deepcopy(before)
             if not put(after, path, value) or after == before:

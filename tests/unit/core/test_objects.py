@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
+from chatagent_operator.api.crd import structural
 from chatagent_operator.api.pods import ResourceRequirements
+from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core.children.pod import find_gpu_taints
 from tests.conftest import Golden
 from tests.unit.core.simulation import Cluster, spec
@@ -73,6 +75,18 @@ def test_a_revision_keeps_its_name_when_defaults_are_written_out() -> None:
     )
     explicit.settle()
     assert bare.status.stable_revision == explicit.status.stable_revision
+
+
+def test_no_start_is_ended_before_the_progress_deadline() -> None:
+    cluster = Cluster(spec())
+    cluster.settle()
+    (deployment,) = (body for (kind, _), body in cluster.objects.items() if kind == "Deployment")
+    probe = deployment["spec"]["template"]["spec"]["containers"][0]["startupProbe"]
+    limit = structural(ChatAgentSpec)["properties"]["rollout"]["properties"]
+    longest = limit["progressDeadlineSeconds"]["maximum"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= longest
+    cluster.spec["rollout"] = {"progressDeadlineSeconds": longest}
+    assert not cluster.plan().writes, "pods that start go on"
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ def waiting(reason: str, message: str = "", **more: Any) -> dict[str, Any]:
     return pod(state={"waiting": {"reason": reason, "message": message}}, **more)
 
 
-def ended(message: str = "", code: int = 1) -> dict[str, Any]:
-    return {"terminated": {"exitCode": code, "reason": "Error", "message": message}}
+def ended(message: str = "", code: int = 1, reason: str = "Error") -> dict[str, Any]:
+    return {"terminated": {"exitCode": code, "reason": reason, "message": message}}
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,23 @@ def ended(message: str = "", code: int = 1) -> dict[str, Any]:
             "exit code 1",
         ),
         (pod(state=ended(code=137)), "ContainerFailed", "137"),
+        (pod(state=ended(code=137, reason="OOMKilled")), "ContainerFailed", "memory"),
+        (pod(state=ended("a\nlast words")), "ContainerFailed", "a last words; check its log"),
+        (
+            waiting("CrashLoopBackOff", lastState=ended(code=0, reason="Completed")),
+            "ContainerFailed",
+            "exit code 0 (Completed)",
+        ),
+        (
+            pod(
+                state={"running": {}},
+                started=False,
+                restartCount=2,
+                lastState=ended(code=0, reason="Completed"),
+            ),
+            "ContainerFailed",
+            "exit code 0 (Completed)",
+        ),
         (
             {
                 "status": {
@@ -77,6 +94,48 @@ def ended(message: str = "", code: int = 1) -> dict[str, Any]:
     ],
 )
 def test_trouble_is_named(body: dict[str, Any], reason: str, words: str) -> None:
+    found = find_pod_trouble(body)
+    assert found is not None
+    assert found.reason == reason
+    assert words in found.message
+
+
+PULL = (
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "ImageInspectError",
+    "RegistryUnavailable",
+    "SignatureValidationFailed",
+)
+CREATE = (
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "PreCreateHookError",
+    "PreStartHookError",
+    "PostStartHookError",
+    "RunContainerError",
+    "RunInitContainerError",
+    "VerifyNonRootError",
+    "CreatePodSandboxError",
+    "ConfigPodSandboxError",
+    "KillContainerError",
+    "KillPodSandboxError",
+    "SetupNetworkError",
+    "ReasonOfALaterKubernetes",
+)
+END = ("Error", "ContainerCannotRun", "StartError", "DeadlineExceeded", "ContainerStatusUnknown")
+
+
+@pytest.mark.parametrize(
+    ("body", "reason", "words"),
+    [(waiting(why, "some words"), "ImagePullFailed", "some words") for why in PULL]
+    + [(waiting(why, "some words"), "ContainerFailed", f"{why}: some words") for why in CREATE]
+    + [(waiting(why), "ContainerFailed", why) for why in CREATE]
+    + [(pod(state=ended(code=128, reason=why)), "ContainerFailed", f"128 ({why})") for why in END],
+)
+def test_every_reason_of_the_kubelet_is_told(body: dict[str, Any], reason: str, words: str) -> None:
     found = find_pod_trouble(body)
     assert found is not None
     assert found.reason == reason
@@ -129,7 +188,11 @@ def test_trouble_of_a_task_lasts_until_it_runs_for_longer_than_before() -> None:
         waiting("ContainerCreating"),
         pod(state={"running": {}}),
         pod(state={"running": {}}, started=True, lastState=ended("it crashed once")),
+        waiting("PodInitializing"),
         pod(state=ended(code=0)),
+        waiting("ContainerCreating", restartCount=1, lastState=ended(code=0)),  # after a reboot
+        waiting("CrashLoopBackOff", lastState=ended(code=0)) | {"spec": {"restartPolicy": "Never"}},
+        {"status": {"initContainerStatuses": [{"name": "i", "state": ended(code=0)}]}},
         {"status": pod(state=ended(code=137))["status"] | {"phase": "Failed"}},  # evicted
     ],
 )

@@ -91,8 +91,11 @@ class Request:
                 name, _, value = term.partition("=")
             if (found.get(name) == value) == bool(differs):
                 return False
-        field_selector = self.query.get("fieldSelector")
-        return field_selector in (None, f"metadata.name={body['metadata']['name']}")
+        fields = body | {"metadata.name": body["metadata"]["name"]}
+        terms = filter(None, self.query.get("fieldSelector", "").split(","))
+        return all(
+            fields.get(name) == value for name, _, value in (t.partition("=") for t in terms)
+        )
 
 
 Fault = Callable[[Request], ApiError | None]

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from chatagent_operator import handlers
 from chatagent_operator.core import names
-from chatagent_operator.core.kinds import CHAT_AGENT, CHILDREN, CONFIG_MAP, REGISTRY
+from chatagent_operator.core.kinds import CHAT_AGENT, CHILDREN, CONFIG_MAP, EVENT, REGISTRY
 from chatagent_operator.core.names import Key
 from chatagent_operator.handlers import Shell
 from chatagent_operator.kube.client import Kube
@@ -28,8 +28,8 @@ from tests.unit.operator_shell.api_server import ApiServer
 from tests.unit.operator_shell.serving import connect, serving
 
 NEEDED = ("OPERATOR_IMAGE", "HAPROXY_IMAGE", "CHROMA_IMAGE", "REDIS_IMAGE")
-WATCHES = len(CHILDREN) + 2
-"""One for each kind of child, for ChatAgents, and for other people's ConfigMaps."""
+WATCHES = len(CHILDREN) + 3
+"""One for each kind of child, for ChatAgents, for Events, and for other people's ConfigMaps."""
 
 Look = tuple[Key, set[str], dict[str, str]]
 
@@ -201,7 +201,7 @@ async def test_a_missing_crd_ends_the_process(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     world = World()
-    world.server.known = {kind.path() for kind in CHILDREN}
+    world.server.known = {kind.path() for kind in (*CHILDREN, EVENT)}
     async with world.running(monkeypatch) as shell:
         async with asyncio.timeout(20):
             await asyncio.wait([world.ended])

@@ -8,9 +8,17 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any, cast
 
 from chatagent_operator.core import names
-from chatagent_operator.core.kinds import CHAT_AGENT, CHILDREN, CONFIG_MAP, REGISTRY, SECRET
+from chatagent_operator.core.kinds import (
+    CHAT_AGENT,
+    CHILDREN,
+    CONFIG_MAP,
+    EVENT,
+    REGISTRY,
+    SECRET,
+)
 from chatagent_operator.core.names import Key
 from chatagent_operator.kube import watches as watches_module
+from chatagent_operator.kube.errors import ApiError
 from chatagent_operator.kube.reflector import Timing
 from chatagent_operator.kube.watches import OTHERS, OURS, Watches
 from tests.unit.operator_shell.api_server import ApiServer
@@ -69,7 +77,7 @@ async def test_everything_is_watched_everywhere() -> None:
     async with world.running():
         assert set(world.watches.store.keys()) == {(each, "shop") for each in "abc"}
         assert world.pods("c") == {"pod"}
-    assert len(world.server.requests) == len(CHILDREN) + 2
+    assert len(world.server.requests) == len(CHILDREN) + 3
     selectors = {
         (request.path, request.query.get("labelSelector")): request.accept
         for request in world.server.requests
@@ -78,7 +86,75 @@ async def test_everything_is_watched_everywhere() -> None:
         accepted = selectors.pop((kind.path(), OURS))
         assert ("PartialObjectMetadata" in accepted) == (kind is SECRET), "no Secret is read"
     assert "PartialObjectMetadata" in selectors.pop((CONFIG_MAPS, OTHERS))
-    assert set(selectors) == {(CHAT_AGENT.path(), None)}
+    assert set(selectors) == {(CHAT_AGENT.path(), None), (EVENT.path(), None)}
+    (of_events,) = (each for each in world.server.requests if each.path == EVENT.path())
+    assert of_events.query["fieldSelector"] == "reason=FailedCreate,type=Warning"
+
+
+STATEFUL_SETS = REGISTRY["StatefulSet"].path()
+WITHOUT_PODS: dict[str, Any] = {"spec": {"replicas": 2}, "status": {"replicas": 1}}
+WITH_PODS: dict[str, Any] = {"spec": {"replicas": 2}, "status": {"replicas": 2}}
+
+
+def put_refusal(world: World, about: dict[str, Any], message: str = "no quota") -> None:
+    name, since = f"e-{about['uid']}", "2026-01-01T00:00:00Z"
+    said: dict[str, Any] = {"involvedObject": about, "message": message, "firstTimestamp": since}
+    world.server.put(EVENT.path(), "a", name, type="Warning", reason="FailedCreate", **said)
+
+
+async def test_refused_pods_are_told_until_they_are_there() -> None:
+    world = World()
+    refused = world.watches.store.observed
+
+    def put_set(**body: Any) -> dict[str, Any]:
+        made = world.server.put(STATEFUL_SETS, "a", "shop-redis", metadata=dict(OWN), **body)
+        return {"kind": "StatefulSet", "name": "shop-redis", "uid": made["metadata"]["uid"]}
+
+    about = put_set(**WITHOUT_PODS)
+    async with world.running():
+        world.marked.clear()
+        put_refusal(world, about | {"uid": "of one that is gone"})
+        await world.until(lambda: ("a", "shop") in world.marked)
+        assert not refused(("a", "shop")).refused
+        world.marked.clear()
+        put_refusal(world, about)
+        await world.until(lambda: ("a", "shop") in world.marked)
+        (trouble,) = refused(("a", "shop")).refused.values()
+        assert (trouble.reason, trouble.message) == ("PodsCannotBeMade", "no quota")
+        assert not refused(("b", "shop")).refused
+        put_refusal(world, about, "still no quota")
+        await world.until(
+            lambda: (
+                [each.message for each in refused(("a", "shop")).refused.values()]
+                == ["still no quota"]
+            )
+        )
+        put_set(**WITH_PODS)
+        await world.until(lambda: not refused(("a", "shop")).refused)
+        world.marked.clear()
+        put_set(**WITHOUT_PODS)  # one of its pods is replaced
+        await world.until(lambda: ("a", "shop") in world.marked)
+        assert not refused(("a", "shop")).refused, "an old Event counts no more"
+        put_refusal(world, about, "no quota again")
+        await world.until(lambda: bool(refused(("a", "shop")).refused))
+        world.server.delete(EVENT.path(), "a", f"e-{about['uid']}")
+        await world.until(lambda: not refused(("a", "shop")).refused)
+
+
+async def test_events_of_others_are_not_kept() -> None:
+    world = World()
+    put_refusal(world, {"kind": "ReplicaSet", "name": "shop", "uid": "1"})
+    async with world.running():
+        assert not world.watches.store.observed(("a", "shop")).refused
+
+
+async def test_nothing_waits_for_events() -> None:
+    world = World()
+    world.server.refuse = lambda request: (
+        ApiError(403, "forbidden") if request.path == EVENT.path() else None
+    )
+    async with world.running():
+        assert world.watches.store.keys()
 
 
 async def test_only_some_namespaces_are_watched() -> None:

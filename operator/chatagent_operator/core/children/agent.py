@@ -9,9 +9,11 @@ from dataclasses import replace
 import yaml
 
 from chatagent_operator.api.conditions import ConditionType, Finding
+from chatagent_operator.api.rollout import LONGEST_DEADLINE_SECONDS
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import PORT, Agent, Manifest, build_service_account
 from chatagent_operator.core.children.component import Component, Removal, desire_all
+from chatagent_operator.core.children.disruption import build_disruption_budget
 from chatagent_operator.core.children.pod import CONFIG_FILE, CONFIG_PATH, RuntimePod
 from chatagent_operator.core.desired import DesiredState
 from chatagent_operator.core.observed.facts import DataFacts
@@ -22,7 +24,8 @@ from chatagent_operator.core.writes import DesiredObject
 
 
 class AgentPods(Component):
-    """The revisions: ControllerRevision, ConfigMap, Service and Deployment of each."""
+    """The revisions: ControllerRevision, ConfigMap, Service and Deployment of each, and a
+    PodDisruptionBudget if it has several pods."""
 
     role = names.ROLE_AGENT
     order = 60
@@ -77,6 +80,13 @@ class AgentPods(Component):
         yield DesiredObject(
             "Service", name, revision.name, lambda: _build_service(agent, revision.name)
         )
+        if replicas > 1:  # of its own: pods of a canary that fail must not block those that serve
+            yield DesiredObject(
+                "PodDisruptionBudget",
+                name,
+                revision.name,
+                lambda: build_disruption_budget(agent, name, self.role, revision.name),
+            )
         yield DesiredObject(
             "Deployment",
             name,
@@ -186,7 +196,9 @@ def _build_deployment(pod: RuntimePod, replicas: int) -> Manifest:
             "resources": revision.spec.resources.model_dump(
                 mode="json", by_alias=True, exclude_defaults=True
             ),
-            "startupProbe": _build_probe("/readyz", period=1, failures=600),
+            # A model may load for as long as the progress deadline allows. That changes while pods
+            # start, and a template that followed it would replace them: no deadline is longer.
+            "startupProbe": _build_probe("/readyz", period=1, failures=LONGEST_DEADLINE_SECONDS),
             "readinessProbe": _build_probe("/readyz", period=2, failures=2),
             "livenessProbe": _build_probe("/livez", period=10, failures=6),
         },
@@ -214,6 +226,6 @@ def _build_probe(path: str, period: int, failures: int) -> Manifest:
     return {
         "httpGet": {"path": path, "port": "http"},
         "periodSeconds": period,
-        "timeoutSeconds": 2,
+        "timeoutSeconds": 5,
         "failureThreshold": failures,
     }

@@ -17,6 +17,7 @@ from chatagent_operator.core.children.component import (
     desire_all,
     find_workload_condition,
 )
+from chatagent_operator.core.children.resources import fill_resources, parse_quantity
 from chatagent_operator.core.desired import DesiredState
 from chatagent_operator.core.servers import PASSWORD_KEY, REDIS_PORT, find_managed_redis
 from chatagent_operator.core.writes import Create, DesiredObject
@@ -24,11 +25,7 @@ from chatagent_operator.core.writes import Create, DesiredObject
 MEMORY_LIMIT = "384Mi"
 MEMORY_SHARE = Decimal(2) / 3
 """Share of the container's memory limit; the rest is for buffers and for rewriting the AOF."""
-_REQUESTS = {"cpu": "20m", "memory": "64Mi"}
-_SUFFIXES = {
-    "": 1, "m": Decimal("0.001"), "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15,
-    "E": 10**18, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60,
-}  # fmt: skip
+_REQUESTS = {"cpu": "50m", "memory": "64Mi"}
 _START = (
     'umask 077; printf \'requirepass "%s"\\n\' "$REDISCLI_AUTH" > /tmp/redis.conf; '
     'exec "$0" /tmp/redis.conf "$@"'
@@ -49,7 +46,10 @@ class Cache(Component):
         if settings := find_managed_redis(state.agent):
             name = names.redis(state.agent.name)
             password = state.view.find_new_password("StatefulSet", name)
-            build = partial(build_objects, state.agent, settings, state.view.platform, password)
+            is_parallel = stateful.may_be_parallel(name, state.observed)
+            build = partial(
+                build_objects, state.agent, settings, state.view.platform, is_parallel, password
+            )
             yield from desire_all(state.agent, self.role, build, password or "")
 
     def build_secrets(self, state: DesiredState) -> Iterator[Create]:
@@ -102,7 +102,11 @@ def build_secret(agent: Agent, password: str) -> Manifest:
 
 
 def build_objects(
-    agent: Agent, settings: ManagedRedis, platform: Platform, password: str | None = None
+    agent: Agent,
+    settings: ManagedRedis,
+    platform: Platform,
+    is_parallel: bool,
+    password: str | None = None,
 ) -> list[Manifest]:
     """Return the Service and the StatefulSet.
 
@@ -110,8 +114,8 @@ def build_objects(
         password: when the password was written, if it is not the first one: Redis reads it only
             when it starts.
     """
-    # `-e`: exit with an error if the response is one
-    probe = {"exec": {"command": ["redis-cli", "-e", "ping"]}, "timeoutSeconds": 3}
+    # `-e`: exit with an error if the response is one, as while the data is loaded
+    probe = {"exec": {"command": ["redis-cli", "-e", "ping"]}}
     name = names.redis(agent.name)
     reference = {"name": name, "key": PASSWORD_KEY}
     container: Manifest = {
@@ -121,16 +125,13 @@ def build_objects(
         "args": _arguments(settings),
         "env": [{"name": "REDISCLI_AUTH", "valueFrom": {"secretKeyRef": reference}}],
         "ports": [{"name": "redis", "containerPort": REDIS_PORT}],
-        "resources": {
-            "requests": _REQUESTS | settings.resources.requests,
-            "limits": {"memory": MEMORY_LIMIT} | settings.resources.limits,
-        },
-        "readinessProbe": probe | {"periodSeconds": 5, "failureThreshold": 2},
-        "livenessProbe": probe | {"periodSeconds": 20, "failureThreshold": 5},
+        "resources": _fill_resources(settings),
+        **stateful.build_probes(probe),
     }
     return stateful.build_objects(
         agent, names.ROLE_CACHE, name, container, platform,
-        storage=settings.storage, temporary={"medium": "Memory"},
+        is_parallel=is_parallel, placement=settings.pod, storage=settings.storage,
+        temporary={"medium": "Memory"},
         annotations={names.PASSWORD_ANNOTATION: password} if password else None,
     )  # fmt: skip
 
@@ -151,8 +152,12 @@ def _is_password_replaced(state: DesiredState) -> bool:
 
 def find_max_memory(settings: ManagedRedis) -> int:
     """Return the memory that Redis may use for data, in bytes."""
-    limit = settings.resources.limits.get("memory", MEMORY_LIMIT)
-    return int(_amount(limit) * MEMORY_SHARE)
+    return int(parse_quantity(_fill_resources(settings)["limits"]["memory"]) * MEMORY_SHARE)
+
+
+def _fill_resources(settings: ManagedRedis) -> dict[str, dict[str, Quantity]]:
+    limits = {"memory": MEMORY_LIMIT}
+    return fill_resources(settings.resources, requests=_REQUESTS, limits=limits)
 
 
 def _arguments(settings: ManagedRedis) -> list[str]:
@@ -166,9 +171,3 @@ def _arguments(settings: ManagedRedis) -> list[str]:
         "--save", "",
         "--appendonly", "yes" if settings.storage else "no",
     ]  # fmt: skip
-
-
-def _amount(quantity: Quantity) -> Decimal:
-    text = str(quantity)
-    number = text.rstrip("".join(sorted(set("".join(_SUFFIXES)))))
-    return Decimal(number) * _SUFFIXES[text[len(number) :]]

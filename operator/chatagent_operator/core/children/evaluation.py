@@ -10,6 +10,7 @@ from chatagent_operator.core import names
 from chatagent_operator.core.agent import PORT, Agent, Manifest, Platform
 from chatagent_operator.core.children.component import Component, Removal
 from chatagent_operator.core.children.pod import RuntimePod
+from chatagent_operator.core.children.resources import fill_resources
 from chatagent_operator.core.desired import DesiredState
 from chatagent_operator.core.judging.report import build_report_text
 from chatagent_operator.core.observed.objects import Child
@@ -22,7 +23,7 @@ LOG_KEY = "log.txt"
 LOG_CHARACTERS = 100_000
 
 _QUESTIONS_PATH = "/var/lib/chatagent/questions"
-_RESOURCES = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}
+_REQUESTS, _LIMITS = {"cpu": "100m", "memory": "128Mi"}, {"memory": "512Mi"}
 _RETRIES = 2
 _WAIT_SECONDS = 60
 _CONCURRENCY = 2
@@ -36,6 +37,7 @@ class Evaluations(Component):
 
     role = names.ROLE_EVALUATION
     order = 30
+    reports_trouble = True
 
     def build_objects(self, state: DesiredState) -> Iterator[DesiredObject]:
         """Return the Job while it is needed."""
@@ -44,7 +46,7 @@ class Evaluations(Component):
             yield DesiredObject(
                 "Job",
                 evaluation.job,
-                evaluation.job,  # it depends on nothing else
+                _compute_digest(evaluation),
                 lambda: build_job(evaluation, pod),
                 is_replaceable=True,
             )
@@ -65,6 +67,13 @@ class Evaluations(Component):
 COMPONENT = Evaluations()
 
 
+def _compute_digest(evaluation: Evaluation) -> str:
+    """Return the digest of what the Job is built from: its name is that of all else."""
+    pods = {"resources", "pod"}
+    given = evaluation.settings.model_dump(mode="json", include=pods, exclude_defaults=True)
+    return names.digest([evaluation.job, given]) if given else evaluation.job
+
+
 def build_job(evaluation: Evaluation, pod: RuntimePod) -> Manifest:
     """Return the Job. It has no GPU, and sends its questions to the revisions' own Services."""
     agent, platform = pod.agent, pod.platform
@@ -82,10 +91,11 @@ def build_job(evaluation: Evaluation, pod: RuntimePod) -> Manifest:
                 f"--concurrency={_CONCURRENCY}",
                 f"--wait={_WAIT_SECONDS}",
             ],
-            "resources": _RESOURCES,
+            "resources": fill_resources(settings.resources, requests=_REQUESTS, limits=_LIMITS),
         },
         volumes=({"name": "questions", **volume},),
         mounts=({"name": "questions", "mountPath": _QUESTIONS_PATH, "readOnly": True},),
+        placement=settings.pod,
     )
     template["spec"]["restartPolicy"] = "Never"
     return agent.child(

@@ -19,6 +19,7 @@ from chatagent_operator.core.children.component import (
     desire_all,
     find_workload_condition,
 )
+from chatagent_operator.core.children.disruption import build_disruption_budget
 from chatagent_operator.core.children.gateway_pods import build_stateful_set
 from chatagent_operator.core.children.http_route import build_http_route
 from chatagent_operator.core.desired import DesiredState
@@ -105,7 +106,7 @@ def build_objects(agent: Agent, platform: Platform) -> list[Manifest]:
             for ordinal in range(agent.spec.gateway.replicas)
         ),
         build_stateful_set(agent, platform, settings, config["data"]),
-        _build_disruption_budget(agent),
+        build_disruption_budget(agent, names.gateway(agent.name), names.ROLE_GATEWAY),
         _build_service(agent),
     ]
 
@@ -164,21 +165,6 @@ def _build_peer_service(agent: Agent, settings: GatewaySettings, ordinal: int) -
             "selector": names.selector(agent.name, names.ROLE_GATEWAY)
             | {"statefulset.kubernetes.io/pod-name": pod},
             "ports": [{"name": "peers", "port": settings.peer_port, "targetPort": "peers"}],
-        },
-    )
-
-
-def _build_disruption_budget(agent: Agent) -> Manifest:
-    return agent.child(
-        "policy/v1",
-        "PodDisruptionBudget",
-        names.gateway(agent.name),
-        names.ROLE_GATEWAY,
-        spec={
-            "maxUnavailable": 1,
-            # A pod that is not ready serves no client, and must not block the drain of a node.
-            "unhealthyPodEvictionPolicy": "AlwaysAllow",
-            "selector": {"matchLabels": names.selector(agent.name, names.ROLE_GATEWAY)},
         },
     )
 

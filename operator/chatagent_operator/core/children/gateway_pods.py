@@ -15,6 +15,8 @@ from chatagent_operator.core.agent import (
     Platform,
     build_pull_secrets,
 )
+from chatagent_operator.core.children.placement import build_metadata, build_placement
+from chatagent_operator.core.children.resources import fill_resources
 from chatagent_operator.core.routing.haproxy import (
     CONFIG_FILE,
     DRAIN_SECONDS,
@@ -42,14 +44,14 @@ def build_stateful_set(
 ) -> Manifest:
     """Return the StatefulSet."""
     selector = names.selector(agent.name, names.ROLE_GATEWAY)
-    spread = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": selector}}
+    gateway = agent.spec.gateway
     return agent.child(
         "apps/v1",
         "StatefulSet",
         names.gateway(agent.name),
         names.ROLE_GATEWAY,
         spec={
-            "replicas": agent.spec.gateway.replicas,
+            "replicas": gateway.replicas,
             "serviceName": agent.name,
             "revisionHistoryLimit": 0,
             # They start together, and one that fails does not block the others. A change is still
@@ -57,32 +59,27 @@ def build_stateful_set(
             "podManagementPolicy": "Parallel",
             "selector": {"matchLabels": selector},
             "template": {
-                "metadata": {
-                    "labels": names.labels(agent.name, names.ROLE_GATEWAY),
+                "metadata": build_metadata(
+                    names.labels(agent.name, names.ROLE_GATEWAY),
+                    gateway.pod,
                     # a changed configuration replaces the pods, one after the other
-                    "annotations": {"chatagent.dev/config": names.digest(config)},
-                },
+                    {"chatagent.dev/config": names.digest(config)},
+                ),
                 "spec": {
                     "serviceAccountName": names.gateway(agent.name),
                     "automountServiceAccountToken": True,
                     "enableServiceLinks": False,
                     "terminationGracePeriodSeconds": _GRACE_SECONDS,
                     "securityContext": RESTRICTED_POD,
-                    "affinity": {
-                        "podAntiAffinity": {
-                            "preferredDuringSchedulingIgnoredDuringExecution": [
-                                {"weight": 100, "podAffinityTerm": spread}
-                            ]
-                        }
-                    },
                     "containers": [
-                        _build_haproxy(platform, settings),
+                        _build_haproxy(agent, platform, settings),
                         _build_sidecar(agent, platform, settings),
                     ],
                     "volumes": [
                         {"name": "config", "configMap": {"name": names.gateway(agent.name)}},
                         {"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": "8Mi"}},
                     ],
+                    **build_placement(gateway.pod, spread=selector),
                     **build_pull_secrets(platform),
                 },
             },
@@ -90,7 +87,7 @@ def build_stateful_set(
     )
 
 
-def _build_haproxy(platform: Platform, settings: GatewaySettings) -> Manifest:
+def _build_haproxy(agent: Agent, platform: Platform, settings: GatewaySettings) -> Manifest:
     config = f"{settings.config_dir}/{CONFIG_FILE}"
     ending, ended = (f"{_find_folder(settings)}/{name}" for name in (ENDING_FILE, ENDED_FILE))
     return {
@@ -104,7 +101,11 @@ def _build_haproxy(platform: Platform, settings: GatewaySettings) -> Manifest:
             {"name": "ops", "containerPort": settings.ops_port},
             {"name": "peers", "containerPort": settings.peer_port},
         ],
-        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+        "resources": fill_resources(
+            agent.spec.gateway.resources,
+            requests={"cpu": "50m", "memory": "64Mi"},
+            limits={"memory": "256Mi"},
+        ),
         "securityContext": RESTRICTED_CONTAINER,
         # The sidecar reports when no request is left: SIGTERM, which follows, cuts them.
         "lifecycle": {
@@ -119,10 +120,15 @@ def _build_haproxy(platform: Platform, settings: GatewaySettings) -> Manifest:
                 }
             }
         },
-        "readinessProbe": {"httpGet": {"path": "/readyz", "port": "ops"}, "periodSeconds": 1},
+        "readinessProbe": {
+            "httpGet": {"path": "/readyz", "port": "ops"},
+            "periodSeconds": 1,
+            "timeoutSeconds": 5,
+        },
         "livenessProbe": {
             "httpGet": {"path": "/livez", "port": "ops"},
             "periodSeconds": 10,
+            "timeoutSeconds": 5,
             "failureThreshold": 6,
             # A process that hangs need not be waited for.
             "terminationGracePeriodSeconds": 5,
@@ -145,11 +151,16 @@ def _build_sidecar(agent: Agent, platform: Platform, settings: GatewaySettings) 
             {"name": "ROUTES_CONFIGMAP", "value": names.routes(agent.name)},
         ],
         "ports": [{"name": "sync", "containerPort": SYNC_PORT}],
-        "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+        "resources": fill_resources(
+            agent.spec.gateway.sync_resources,
+            requests={"cpu": "10m", "memory": "64Mi"},
+            limits={"memory": "256Mi"},
+        ),
         "securityContext": RESTRICTED_CONTAINER,
         "livenessProbe": {
             "httpGet": {"path": "/livez", "port": "sync"},
             "periodSeconds": 10,
+            "timeoutSeconds": 5,
             "failureThreshold": 6,
         },
         # no readiness probe: HAProxy serves without its sidecar

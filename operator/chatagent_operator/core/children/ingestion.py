@@ -10,6 +10,7 @@ from chatagent_operator.core import names
 from chatagent_operator.core.agent import Manifest
 from chatagent_operator.core.children.component import Component, Removal
 from chatagent_operator.core.children.pod import CONFIG_FILE, CONFIG_PATH, RuntimePod
+from chatagent_operator.core.children.resources import fill_resources
 from chatagent_operator.core.desired import DesiredState
 from chatagent_operator.core.observed.objects import Child
 from chatagent_operator.core.observed.trouble import Trouble, parse_trouble
@@ -22,7 +23,7 @@ from chatagent_operator.core.writes import DesiredObject
 
 _SOURCES_PATH = "/var/lib/chatagent/sources"
 _UNLIMITED_RETRIES = 1_000_000
-_RESOURCES = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "4Gi"}}
+_REQUESTS, _LIMITS = {"cpu": "100m", "memory": "512Mi"}, {"memory": "4Gi"}
 """Not the resources of the serving pods: documents are embedded on the CPU, without a GPU."""
 
 
@@ -35,13 +36,15 @@ class Ingestions(Component):
 
     def build_objects(self, state: DesiredState) -> Iterator[DesiredObject]:
         """Return the Jobs of the live revisions."""
-        sources = [each.config_map.name for each in state.agent.spec.knowledge.sources]
+        knowledge = state.agent.spec.knowledge
+        sources = [each.config_map.name for each in knowledge.sources]
+        settings = knowledge.ingestion.model_dump(mode="json", exclude_defaults=True)
         for each in state.ingestions:
             pod = RuntimePod.for_revision(each.revision, state.view)
             yield DesiredObject(
                 "Job",
                 each.job,
-                names.digest([each.job, sources, *pod.inputs]),
+                names.digest([each.job, sources, *pod.inputs, *([settings] if settings else [])]),
                 lambda each=each, pod=pod: _build_job(each, pod),
                 is_replaceable=True,
                 is_due_again=each in state.rebuilt,
@@ -61,7 +64,8 @@ class Ingestions(Component):
             return Finding(aspect, "True", "Indexed")
         if lost := self._find_loss(state):
             return Finding(aspect, "False", lost.reason, lost.message)
-        troubles = [
+        troubles = state.reported.find_refusals(self.role)
+        troubles += [
             trouble
             for _, pod in state.reported.pods(self.role)
             if (trouble := pod.trouble or parse_trouble(pod.report))
@@ -104,7 +108,7 @@ COMPONENT = Ingestions()
 def _build_job(ingestion: Ingestion, pod: RuntimePod) -> Manifest:
     """Return the Job. Its pod is restarted with back-off while it fails."""
     agent = pod.agent
-    sources = agent.spec.knowledge.sources
+    sources, settings = agent.spec.knowledge.sources, agent.spec.knowledge.ingestion
     mounts = tuple(
         {"name": f"source-{i}", "mountPath": f"{_SOURCES_PATH}/{source.name}", "readOnly": True}
         for i, source in enumerate(sources)
@@ -123,10 +127,11 @@ def _build_job(ingestion: Ingestion, pod: RuntimePod) -> Manifest:
         container={
             "name": "ingest",
             "args": ["ingest", f"{CONFIG_PATH}/{CONFIG_FILE}", *arguments],
-            "resources": _RESOURCES,
+            "resources": fill_resources(settings.resources, requests=_REQUESTS, limits=_LIMITS),
         },
         volumes=volumes,
         mounts=mounts,
+        placement=settings.pod,
     )
     template["spec"]["restartPolicy"] = "OnFailure"
     return agent.child(

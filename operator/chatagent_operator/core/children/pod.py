@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from chatagent_operator.api.pods import ResourceRequirements
+from chatagent_operator.api.pods import PodPlacement, ResourceRequirements
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import (
     RESTRICTED_CONTAINER,
@@ -18,6 +18,11 @@ from chatagent_operator.core.agent import (
     Agent,
     Manifest,
     Platform,
+)
+from chatagent_operator.core.children.placement import (
+    build_metadata,
+    build_placement,
+    override_placement,
 )
 from chatagent_operator.core.revision import Revision, name_collection
 from chatagent_operator.core.servers import Servers
@@ -62,10 +67,16 @@ class RuntimePod:
         container: Manifest,
         volumes: tuple[Manifest, ...] = (),
         mounts: tuple[Manifest, ...] = (),
+        placement: PodPlacement | None = None,
     ) -> Manifest:
-        """Return the pod template, with the revision's pod settings."""
+        """Return the pod template, with the revision's pod settings.
+
+        Args:
+            placement: settings of a Job's pod, which replace those of the revision.
+        """
         agent, revision = self.agent, self.revision
         pod = revision.spec.pod
+        placement = override_placement(pod, placement) if placement else pod
         spec: Manifest = {
             "serviceAccountName": pod.service_account_name or agent.name,
             "automountServiceAccountToken": role == names.ROLE_AGENT and needs_api_server(revision),
@@ -96,12 +107,11 @@ class RuntimePod:
                 {"name": "tmp", "emptyDir": {}},
                 *volumes,
             ],
-            **self._build_placement(serves=role == names.ROLE_AGENT),
+            **self._build_placement(placement, serves=role == names.ROLE_AGENT),
         }
-        metadata: Manifest = {"labels": names.labels(agent.name, role, revision.name)}
-        if self.password:
-            metadata["annotations"] = {names.PASSWORD_ANNOTATION: self.password}
-        return {"metadata": metadata, "spec": spec}
+        labels = names.labels(agent.name, role, revision.name)
+        annotations = {names.PASSWORD_ANNOTATION: self.password} if self.password else None
+        return {"metadata": build_metadata(labels, placement, annotations), "spec": spec}
 
     def _build_environment(self, role: str) -> list[Manifest]:
         own: list[Manifest] = [
@@ -132,23 +142,21 @@ class RuntimePod:
                 own.append({"name": name, "valueFrom": {"secretKeyRef": reference}})
         return own
 
-    def _build_placement(self, serves: bool) -> Manifest:
+    def _build_placement(self, placement: PodPlacement, serves: bool) -> Manifest:
         pod = self.revision.spec.pod
+        selector = names.selector(self.agent.name, names.ROLE_AGENT, self.revision.name)
+        placed = build_placement(placement, spread=selector if serves else None)
         taints = find_gpu_taints(self.revision.spec.resources)
-        tolerations = [
-            toleration.model_dump(mode="json", by_alias=True, exclude_none=True)
-            for toleration in pod.tolerations
-        ] + [{"key": name, "operator": "Exists", "effect": "NoSchedule"} for name in taints]
+        tolerations = placed.get("tolerations", []) + [
+            {"key": name, "operator": "Exists", "effect": "NoSchedule"} for name in taints
+        ]
         default_class = self.platform.gpu_runtime_class if taints else None
         optional: Mapping[str, Any] = {
-            "nodeSelector": dict(pod.node_selector),
             "tolerations": tolerations,
-            "affinity": pod.affinity,
             "runtimeClassName": (pod.runtime_class_name or default_class) if serves else None,
-            "priorityClassName": pod.priority_class_name,
             "imagePullSecrets": [{"name": secret.name} for secret in pod.image_pull_secrets],
         }
-        return {key: value for key, value in optional.items() if value}
+        return placed | {key: value for key, value in optional.items() if value}
 
 
 def needs_api_server(revision: Revision) -> bool:

@@ -1,8 +1,9 @@
-"""The managed vector store: one Chroma server with a volume, behind a headless Service."""
+"""The managed vector store: one Chroma server with a volume."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 from chatagent_operator.api.conditions import ConditionType, Finding
@@ -16,11 +17,15 @@ from chatagent_operator.core.children.component import (
     desire_all,
     find_workload_condition,
 )
+from chatagent_operator.core.children.resources import fill_resources
 from chatagent_operator.core.desired import DesiredState
+from chatagent_operator.core.observed.facts import ServiceFacts
 from chatagent_operator.core.observed.objects import Child
 from chatagent_operator.core.servers import STORE_PORT, find_managed_store
 from chatagent_operator.core.view.troubles import find_troubles
 from chatagent_operator.core.writes import DesiredObject
+
+_REQUESTS = {"cpu": "100m"}
 
 
 class VectorStore(Component):
@@ -34,8 +39,11 @@ class VectorStore(Component):
     def build_objects(self, state: DesiredState) -> Iterator[DesiredObject]:
         """Return the objects of a managed store."""
         if settings := find_managed_store(state.agent):
-            build = partial(build_objects, state.agent, settings, state.view.platform)
-            yield from desire_all(state.agent, self.role, build)
+            name = names.vector_store(state.agent.name)
+            is_parallel = stateful.may_be_parallel(name, state.observed)
+            build = partial(build_objects, state.agent, settings, state.view.platform, is_parallel)
+            for each in desire_all(state.agent, self.role, build):
+                yield replace(each, is_replaceable=_is_headless(each, state))
 
     def find_condition(self, state: DesiredState) -> Finding:
         """Return whether the store is available."""
@@ -61,9 +69,19 @@ class VectorStore(Component):
 COMPONENT = VectorStore()
 
 
-def build_objects(agent: Agent, settings: ManagedStore, platform: Platform) -> list[Manifest]:
-    """Return the headless Service and the StatefulSet."""
-    probe = {"httpGet": {"path": "/api/v2/heartbeat", "port": "http"}, "timeoutSeconds": 2}
+def _is_headless(desired: DesiredObject, state: DesiredState) -> bool:
+    """Return whether an object is the Service of an earlier operator, whose name is in the DNS only
+    while the pod exists. A Service cannot get an address later."""
+    child = state.observed.get(desired.kind, desired.name)
+    facts = child.facts if child else None
+    return isinstance(facts, ServiceFacts) and facts.cluster_ip == "None"
+
+
+def build_objects(
+    agent: Agent, settings: ManagedStore, platform: Platform, is_parallel: bool
+) -> list[Manifest]:
+    """Return the Service and the StatefulSet."""
+    probe = {"httpGet": {"path": "/api/v2/heartbeat", "port": "http"}}
     port = str(STORE_PORT)
     container: Manifest = {
         "name": "chroma",
@@ -75,11 +93,11 @@ def build_objects(agent: Agent, settings: ManagedStore, platform: Platform) -> l
             {"name": "HOME", "value": "/tmp"},  # noqa: S108
         ],
         "ports": [{"name": "http", "containerPort": STORE_PORT}],
-        "resources": settings.resources.model_dump(mode="json", exclude_defaults=True),
-        "readinessProbe": probe | {"periodSeconds": 2, "failureThreshold": 2},
-        "livenessProbe": probe | {"periodSeconds": 10, "failureThreshold": 6},
+        "resources": fill_resources(settings.resources, requests=_REQUESTS),
+        **stateful.build_probes(probe),
     }
     return stateful.build_objects(
         agent, names.ROLE_VECTOR_STORE, names.vector_store(agent.name), container, platform,
-        storage=settings.storage, when_deleted=settings.deletion_policy, is_headless=True,
+        is_parallel=is_parallel, placement=settings.pod, storage=settings.storage,
+        when_deleted=settings.deletion_policy,
     )  # fmt: skip

@@ -32,7 +32,14 @@ class WorkloadFacts:
     """Whether all pods have the current template, and the controller has observed the spec."""
 
     failure: str | None = None
-    """Why pods cannot be created: a quota, a missing ServiceAccount or RuntimeClass."""
+    """Why pods of a Deployment cannot be created: a quota, a missing ServiceAccount or
+    RuntimeClass."""
+
+    lacks_pods: bool = False
+    """Whether pods that it should have are not created."""
+
+    is_parallel: bool = False
+    """Whether a StatefulSet replaces pods that never became ready."""
 
     password: str | None = None
     """When the password that its pods read was written, from their annotation."""
@@ -48,6 +55,9 @@ class JobFacts:
 
     completed_at: str = ""
     """When it completed, if that is known."""
+
+    lacks_pods: bool = False
+    """Whether no pod of it is created or has ended, and it should have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +121,8 @@ def read_workload(body: Body) -> WorkloadFacts:
             None,
         ),
         password=_read_annotations(body["spec"].get("template")).get(names.PASSWORD_ANNOTATION),
+        lacks_pods=status.get("replicas", 0) < replicas,
+        is_parallel=body["spec"].get("podManagementPolicy") == "Parallel",
     )
 
 
@@ -120,7 +132,13 @@ def read_job(body: Body) -> JobFacts:
     conditions = status.get("conditions") or []
     found = {c["type"]: c.get("message", "") for c in conditions if c["status"] == "True"}
     failure = clean_message(found["Failed"]) if "Failed" in found else None
-    return JobFacts("Complete" in found, failure, status.get("completionTime", ""))
+    has_ended = not found.keys().isdisjoint({"Complete", "Failed"})
+    return JobFacts(
+        "Complete" in found,
+        failure,
+        status.get("completionTime", ""),
+        lacks_pods=not has_ended and not status.get("active", 0),
+    )
 
 
 def read_pod(body: Body) -> PodFacts:

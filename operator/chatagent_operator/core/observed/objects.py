@@ -77,6 +77,11 @@ class Observed:
     window: WindowStatus | None = None
     """The start of the measurements at the current weight."""
 
+    refused: Mapping[tuple[str, str], Trouble] = field(
+        default_factory=dict[tuple[str, str], Trouble]
+    )
+    """Why the API server refuses the pods of StatefulSets and Jobs, by their kind and name."""
+
     def get(self, kind: str, name: str) -> Child | None:
         """Return a child; None if it does not exist."""
         return self.children.get((kind, name))
@@ -101,6 +106,16 @@ class Observed:
             and (revision is None or child.revision == revision)
         ]
 
+    def find_refusals(self, role: str, revision: str | None = None) -> list[Trouble]:
+        """Return why pods of a role cannot be created, of a revision if one is given."""
+        return [
+            trouble
+            for key, trouble in sorted(self.refused.items())
+            if (child := self.children.get(key))
+            and child.role == role
+            and revision in (None, child.revision)
+        ]
+
     def without_transient_troubles(self, now: str) -> Observed:
         """Return a copy without expired troubles, and without recent ones that are often transient,
         such as a pod that waits for its PersistentVolumeClaim."""
@@ -117,7 +132,8 @@ class Observed:
             for key, child in self.children.items()
         }
         reports = {pod: found for pod, found in self.reports.items() if not is_left_out(found)}
-        return replace(self, children=children, reports=reports)
+        refused = {key: found for key, found in self.refused.items() if not is_left_out(found)}
+        return replace(self, children=children, reports=reports, refused=refused)
 
     def workload(self, kind: str, name: str) -> WorkloadFacts | None:
         """Return the facts of a Deployment or StatefulSet."""

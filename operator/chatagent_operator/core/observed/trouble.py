@@ -7,7 +7,7 @@ The kubelet and the scheduler report it in a dozen places, the runtime in its te
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -16,7 +16,20 @@ from chatagent_operator.core.untrusted import clean_message, parse_object
 
 Body = Mapping[str, Any]
 
-_PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
+PODS_CANNOT_BE_MADE = "PodsCannotBeMade"
+_PULL = {
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "ImageInspectError",
+    "RegistryUnavailable",
+    "SignatureValidationFailed",
+}
+_STARTING = {"", "ContainerCreating", "PodInitializing"}
+_BACK_OFF = "CrashLoopBackOff"
+_MOST_QUOTED = 300
+"""Characters of a termination message that are quoted."""
 _LOST = {"ContainerStatusUnknown", "Unknown"}
 """Reasons of a container that terminated unseen by the kubelet, as its node rebooted."""
 _MAX_MESSAGE = 1024
@@ -78,9 +91,12 @@ def find_pod_trouble(body: Body) -> Trouble | None:
     status: Body = body.get("status") or {}
     if status.get("phase") in {"Failed", "Succeeded"}:
         return None  # it has ended, evicted for example, and has been replaced
-    is_task = (body.get("spec") or {}).get("restartPolicy") == "OnFailure"
-    for container in _containers(status):
-        if found := _find_container_trouble(container, is_task):
+    policy = (body.get("spec") or {}).get("restartPolicy", "Always")
+    for container in status.get("initContainerStatuses") or []:
+        if found := _find_container_trouble(container, policy, may_end=True):
+            return found
+    for container in status.get("containerStatuses") or []:
+        if found := _find_container_trouble(container, policy, may_end=policy != "Always"):
             return found
     for condition in status.get("conditions") or []:
         # a SchedulerError is transient: a conflict of two writers
@@ -167,12 +183,14 @@ def _is_object(value: Any) -> bool:
     return isinstance(value, Mapping)
 
 
-def _containers(status: Body) -> Iterator[Body]:
-    yield from status.get("initContainerStatuses") or []
-    yield from status.get("containerStatuses") or []
+def _find_container_trouble(container: Body, policy: str, may_end: bool) -> Trouble | None:
+    """Return the trouble of a container.
 
-
-def _find_container_trouble(container: Body, is_task: bool) -> Trouble | None:
+    Args:
+        policy: the pod's restart policy.
+        may_end: whether it is done when it has ended with exit code 0.
+    """
+    is_task = policy == "OnFailure"
     state: Body = container.get("state") or {}
     ended: Body = (
         state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
@@ -182,14 +200,19 @@ def _find_container_trouble(container: Body, is_task: bool) -> Trouble | None:
     if reason in _PULL:
         text = waiting.get("message", "")
         return Trouble("ImagePullFailed", f"image {container.get('image')!r}: {text}")
-    if reason in {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}:
-        return _classify_configuration_error(waiting.get("message", reason))
+    if reason not in _STARTING and reason != _BACK_OFF:  # the kubelet cannot create or start it
+        return _classify_configuration_error(reason, waiting.get("message", ""))
     running: Body | None = state.get("running")
     # While a container that failed starts again, its trouble is kept.
     if running is not None and container.get("started", True) and not is_task:
         return None
-    if ended.get("exitCode", 0) == 0:
+    if not ended:
         return None
+    if ended.get("exitCode", 0) == 0:
+        # Once may be a node that shut down; a server that ends again and again does not serve.
+        is_loop = reason == _BACK_OFF or container.get("restartCount", 0) > 1
+        if may_end or not is_loop:
+            return None
     found = _describe_exit(container, ended)
     # Whether a serving container has started is known from its probes.
     return (
@@ -198,20 +221,24 @@ def _find_container_trouble(container: Body, is_task: bool) -> Trouble | None:
 
 
 def _describe_exit(container: Body, ended: Body) -> Trouble:
-    return _parse_termination_message(ended) or Trouble(
-        "ContainerFailed",
-        f"container {container['name']!r} terminated with exit code {ended.get('exitCode')} "
-        f"({ended.get('reason', 'Error')}); check its log with kubectl logs --previous",
-    )
+    if found := _parse_termination_message(ended):
+        return found
+    name, code, reason = container["name"], ended.get("exitCode", 0), ended.get("reason", "Error")
+    text = f"container {name!r} terminated with exit code {code} ({reason})"
+    if reason == "OOMKilled":
+        return Trouble("ContainerFailed", f"{text}: it used more memory than its limit; raise it")
+    if words := " ".join(str(ended.get("message") or "").split())[-_MOST_QUOTED:]:
+        text += f": {words}"
+    return Trouble("ContainerFailed", f"{text}; check its log with kubectl logs --previous")
 
 
-def _classify_configuration_error(message: str) -> Trouble:
+def _classify_configuration_error(kind: str, message: str) -> Trouble:
     for word, reason in _REFERENCES.items():
         if message.lower().startswith(word) and "not found" in message:
             return Trouble(reason, message)
     if "couldn't find key" in message:
         return Trouble("ReferenceNotFound", message)
-    return Trouble("ContainerFailed", message)
+    return Trouble("ContainerFailed", f"{kind}: {message}" if message else kind)
 
 
 def _find_recovery_time(running: Body, ended: Body) -> str:

@@ -5,7 +5,7 @@ The Job only counts; `judging.quality` judges the counts. An invalid report is n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -17,7 +17,7 @@ from chatagent_operator.core.agent import Agent
 from chatagent_operator.core.judging.quality import Summary, compute_shares, judge
 from chatagent_operator.core.observed.facts import JobFacts, PodFacts
 from chatagent_operator.core.observed.objects import Observed
-from chatagent_operator.core.observed.trouble import parse_trouble
+from chatagent_operator.core.observed.trouble import Trouble, parse_trouble
 from chatagent_operator.core.revision import Revision
 from chatagent_operator.core.untrusted import clean_message
 
@@ -129,7 +129,12 @@ def read_result(
             message=f"the evaluation failed ({_origin(evaluation)}): {why}",
             report=evaluation.job if _find_finished_pod(evaluation.job, observed) else None,
         )
-    return EvaluationStatus(verdict="Running", message=_describe_progress(evaluation, facts, pods))
+    refused = observed.refused.get(("Job", evaluation.job))
+    troubles = [refused] if refused else []
+    for each in pods.values():
+        troubles += [trouble] if (trouble := each.trouble or parse_trouble(each.report)) else []
+    message = _describe_progress(evaluation, facts, has_pods=bool(pods), troubles=troubles)
+    return EvaluationStatus(verdict="Running", message=message)
 
 
 def find_unstored_report(status: EvaluationStatus, observed: Observed) -> UnstoredReport | None:
@@ -178,14 +183,9 @@ def _judge_report(evaluation: Evaluation, report: Mapping[str, object]) -> Evalu
 
 
 def _describe_progress(
-    evaluation: Evaluation, facts: JobFacts | None, pods: Mapping[str, PodFacts]
+    evaluation: Evaluation, facts: JobFacts | None, *, has_pods: bool, troubles: Sequence[Trouble]
 ) -> str:
-    troubles = [
-        trouble
-        for each in pods.values()
-        if (trouble := each.trouble or parse_trouble(each.report)) is not None
-    ]
-    if facts and facts.complete and not pods:
+    if facts and facts.complete and not has_pods:
         return (
             f"Job {evaluation.job} is complete, but its pod was deleted before its report was "
             "read; delete the Job to run it again"

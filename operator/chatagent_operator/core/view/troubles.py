@@ -7,24 +7,24 @@ from collections.abc import Iterator
 from chatagent_operator.core import names
 from chatagent_operator.core.observed.facts import PodFacts
 from chatagent_operator.core.observed.objects import Observed
-from chatagent_operator.core.observed.trouble import Trouble
+from chatagent_operator.core.observed.trouble import PODS_CANNOT_BE_MADE, Trouble
 
 
 def find_troubles(observed: Observed, *roles: str) -> Iterator[Trouble]:
-    """Return the troubles of the pods of these roles, in the order of the roles."""
-    return (
-        trouble
-        for role in roles
-        for child, pod in observed.pods(role)
-        if (trouble := _find_trouble(child.name, pod, observed))
-    )
+    """Return the troubles of the pods of these roles, in the order of the roles; first those of
+    pods that cannot be created."""
+    for role in roles:
+        yield from observed.find_refusals(role)
+        for child, pod in observed.pods(role):
+            if trouble := _find_trouble(child.name, pod, observed):
+                yield trouble
 
 
 def find_trouble_of_revision(agent: str, revision: str, observed: Observed) -> Trouble | None:
     """Return what keeps pods of a revision from being ready; None if nothing is known."""
     workload = observed.workload("Deployment", names.revision(agent, revision))
     if workload and workload.failure:
-        return Trouble("PodsCannotBeMade", workload.failure)
+        return Trouble(PODS_CANNOT_BE_MADE, workload.failure)
     return next(
         (
             trouble
@@ -37,8 +37,9 @@ def find_trouble_of_revision(agent: str, revision: str, observed: Observed) -> T
 
 def find_trouble_of_index(revision: str, observed: Observed) -> Trouble | None:
     """Return what keeps a revision's documents from being indexed; None if nothing is known."""
-    pods = observed.pods(names.ROLE_INGESTION, revision)
-    return next((pod.trouble for _, pod in pods if pod.trouble), None)
+    role = names.ROLE_INGESTION
+    pods = (pod.trouble for _, pod in observed.pods(role, revision) if pod.trouble)
+    return next(iter([*observed.find_refusals(role, revision), *pods]), None)
 
 
 def is_unschedulable(revision: str | None, observed: Observed) -> bool:

@@ -25,7 +25,7 @@ from chatagent_operator.core.observed.facts import (
     ServiceFacts,
     WorkloadFacts,
 )
-from chatagent_operator.core.observed.objects import Child, Observed
+from chatagent_operator.core.observed.objects import Observed
 from chatagent_operator.core.observed.trouble import Interruption, Trouble
 from chatagent_operator.core.revision import Revision
 from chatagent_operator.core.rollout import capacity
