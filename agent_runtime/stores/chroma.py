@@ -174,10 +174,10 @@ class ChromaIndex:
                 self._id = None
                 raise self._missing()
             if not reply.is_success:
+                lasting, advice = failures.judge_status(reply.status_code)
+                words = f"{reply.status_code} {reply.text[:300]}{advice}"
                 raise VectorStoreUnavailableError(
-                    f"the vector store at {self._where}: {reply.status_code} {reply.text[:300]}"
-                    f"{failures.advise(reply.status_code)}",
-                    lasting=reply.status_code in failures.LASTING,
+                    f"the vector store at {self._where}: {words}", lasting
                 )
             return orjson.loads(reply.content)
 
@@ -199,8 +199,9 @@ class ChromaIndex:
             raise
         except (httpx.HTTPError, TimeoutError, ValueError, OSError) as error:
             what = str(error) or type(error).__name__
+            lasting, advice = failures.judge(error)
             raise VectorStoreUnavailableError(
-                f"the vector store at {self._where}: {what}", failures.is_lasting(error)
+                f"the vector store at {self._where}: {what}{advice}", lasting
             ) from error
 
 

@@ -73,9 +73,9 @@ class WeaviateConnection:
         except Exception as error:  # several libraries' own
             if used is not None and used is self._open:
                 self._open = None
+            lasting, advice = failures.judge(error)
             raise VectorStoreUnavailableError(
-                f"the vector store at {self._address.netloc}: {_reason(error)}",
-                failures.is_lasting(error),
+                f"the vector store at {self._address.netloc}: {_reason(error)}{advice}", lasting
             ) from error
         finally:
             if used is not None:

@@ -53,7 +53,11 @@ def refused_tls() -> httpx.ConnectError:
         (saying(404, "no backend"), False, "404 no backend"),
         (saying(503, "starting"), False, "503 starting"),
         (failing(httpx.ConnectError("Name or service not known")), False, "Name or service"),
-        (failing(refused_tls()), True, "certificate"),
+        (
+            failing(refused_tls()),
+            True,
+            "certificate verify failed; see whether the server speaks TLS",
+        ),
     ],
 )
 async def test_what_waiting_does_not_heal_is_told_apart(
