@@ -195,8 +195,9 @@ def _parser(environment: settings.Environment) -> argparse.ArgumentParser:
     ingest.add_argument("--source", action="append", required=True, metavar="NAME=DIR")
     ingest.add_argument("--report", type=Path, default=environment.termination_log, metavar="FILE")
     ingest.add_argument(
-        "--wait", type=float, default=60.0, metavar="SECONDS", help="for the store to answer"
-    )
+        "--wait", type=float, default=300.0, metavar="SECONDS",
+        help="for a store that does not answer, at the start or in between",
+    )  # fmt: skip
 
     evaluate = commands.add_parser("evaluate", help="ask a set of questions and judge the replies")
     evaluate.add_argument("config", type=Path, nargs="?", metavar="CONFIG.yaml")

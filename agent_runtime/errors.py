@@ -52,9 +52,14 @@ class UnreadableDocumentError(AgentError):
 
 
 class UnavailableError(AgentError):
-    """Something that the agent needs does not answer."""
+    """Something that the agent needs does not answer. `lasting`: waiting for it is no use, such as
+    where it refuses the token."""
 
     reason = "Unavailable"
+
+    def __init__(self, message: str, lasting: bool = False) -> None:
+        super().__init__(message)
+        self.lasting = lasting
 
 
 class VectorStoreUnavailableError(UnavailableError):

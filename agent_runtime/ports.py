@@ -70,6 +70,11 @@ class TokenCounter(Protocol):
 class IndexReader(Protocol):
     """A collection, to be searched. Every method raises VectorStoreUnavailableError."""
 
+    @property
+    def local(self) -> bool:
+        """Whether it searches in this process, with what it has loaded."""
+        ...
+
     async def describe(self) -> IndexInfo | None:
         """Return what the collection says of itself, or None where there is no such collection."""
         ...
@@ -80,6 +85,11 @@ class IndexReader(Protocol):
 
     def read(self) -> AsyncIterator[list[IndexedChunk]]:
         """Yield all chunks in pages. Raises IndexMissingError."""
+        ...
+
+    def vectors(self, ids: Sequence[str]) -> AsyncIterator[tuple[Sequence[str], Matrix]]:
+        """Yield the vectors of chunks in pages; of those that are there. Raises
+        IndexMissingError."""
         ...
 
 

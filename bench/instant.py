@@ -131,7 +131,7 @@ def parts(store: IndexReader) -> tuple[Parts, Health]:
     vectors = Batching(embedder, remembered=0)
     follower = IndexFollower(store, vectors, lambda snapshot: settle())
     retrieval, dialogue = RetrievalConfig(top_k=TOP_K), DialogueConfig()
-    retriever = HybridRetriever(retrieval, vectors, store, follower, telemetry)
+    retriever = HybridRetriever(retrieval, vectors, follower, telemetry)
     sessions = MemorySessions(dialogue.session_ttl_seconds, 2 * (dialogue.history_turns + 1))
     tools = NoTools()
     generate = Generate(
@@ -143,7 +143,7 @@ def parts(store: IndexReader) -> tuple[Parts, Health]:
         [Retrieve(retriever, retrieval, telemetry), generate],
         telemetry,
     )
-    health = Health(lambda: follower.ready().info, "bench")
+    health = Health(lambda: follower.loaded().info, "bench")
     following: list[asyncio.Task[None]] = []
 
     async def start() -> None:
@@ -160,7 +160,7 @@ def parts(store: IndexReader) -> tuple[Parts, Health]:
         records=MemoryRecords(),
         documents=cast(Any, None),
         retriever=retriever,
-        index=lambda: follower.ready().info,
+        index=lambda: follower.loaded().info,
         embedding=embedder,
         vectors=vectors,
         starting=start,

@@ -106,8 +106,8 @@ async def measured(store: str, url: str, options: argparse.Namespace) -> list[Ro
     follower = IndexFollower(index, vectors, lambda _: settle())
     try:
         await follower.follow()
-        follower.ready()
-        hybrid = HybridRetriever(config, vectors, index, follower, Telemetry("bench"))
+        follower.loaded()
+        hybrid = HybridRetriever(config, vectors, follower, Telemetry("bench"))
 
         async def dense(question: str) -> object:
             vector = (await vectors.embed([question]))[0]

@@ -1,8 +1,12 @@
-"""GET /livez, /readyz and /metrics. The operator reads `reason` and `message` of /readyz."""
+"""GET /livez, /readyz and /metrics.
+
+The operator reads `reason` and `message` of a /readyz that is 503, and of one that is 200 the
+`reasons` why parts of the agent are `degraded`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
@@ -16,11 +20,23 @@ from agent_runtime.telemetry import Telemetry
 class Health:
     """Whether this process should get requests."""
 
-    def __init__(self, ready: Callable[[], IndexInfo | None], revision: str) -> None:
-        """`ready` returns the index in use, None for an agent without one; or raises the
-        AgentError that keeps it from serving."""
+    def __init__(
+        self,
+        ready: Callable[[], IndexInfo | None],
+        revision: str,
+        degraded: Callable[[], Mapping[str, tuple[str, str]]] = dict,
+    ) -> None:
+        """
+        Args:
+            ready: returns the index in use, None for an agent without one; or raises the AgentError
+                that keeps it from serving.
+            revision: which one this is.
+            degraded: returns the parts that it does without while it serves, each with reason and
+                message.
+        """
         self._ready = ready
         self._revision = revision
+        self._degraded = degraded
         self._draining = False
 
     def drain(self) -> None:
@@ -42,7 +58,13 @@ class Health:
                 "documents": info.documents,
                 "indexVersion": info.version,
             }
-        return 200, {"ready": True, "revision": self._revision, **index}
+        degraded = self._degraded()
+        reasons = [
+            {"part": part, "reason": reason, "message": message}
+            for part, (reason, message) in degraded.items()
+        ]
+        told = {"degraded": [*degraded], "reasons": reasons}
+        return 200, {"ready": True, "revision": self._revision, **index, **told}
 
 
 def _unready(reason: str, message: str) -> tuple[int, dict[str, object]]:

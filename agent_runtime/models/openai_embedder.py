@@ -146,7 +146,9 @@ class OpenAIEmbedder:
         if status in {401, 403}:
             name = self._config.api_key_env
             key = f"the key in {name}" if name else "requests without a key (retrieval.apiKeyEnv)"
-            return EmbeddingsUnavailableError(f"{self.model}: the service refuses {key} ({status})")
+            return EmbeddingsUnavailableError(
+                f"{self.model}: the service refuses {key} ({status})", lasting=True
+            )
         if isinstance(error, openai.APITimeoutError):
             return EmbeddingsUnavailableError(f"{self.model} does not answer in time")
         if isinstance(error, openai.APIConnectionError):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from agent_runtime.config import RetrievalConfig
 from agent_runtime.domain import Evidence, Hit, Passage
-from agent_runtime.ports import IndexReader, Reranker, Vectors
+from agent_runtime.ports import Reranker, Vectors
 from agent_runtime.retrieval.follower import IndexFollower
 from agent_runtime.retrieval.fusion import fuse
 from agent_runtime.retrieval.rerank import reordered, texts_of
@@ -28,14 +28,12 @@ class HybridRetriever:
         self,
         config: RetrievalConfig,
         vectors: Vectors,
-        reader: IndexReader,
         follower: IndexFollower,
         telemetry: Telemetry,
         reranker: Reranker | None = None,
     ) -> None:
         self._config = config
         self._vectors = vectors
-        self._reader = reader
         self._follower = follower
         self._telemetry = telemetry
         self._reranker = reranker
@@ -47,12 +45,12 @@ class HybridRetriever:
             VectorStoreUnavailableError, IndexMissingError, IndexMismatchError, NotReadyError.
             OverloadedError, EmbeddingsUnavailableError.
         """
-        snapshot = self._follower.loaded()
+        snapshot = self._follower.searchable()
         with self._telemetry.phase("embed", self._vectors.model):
             vector = (await self._vectors.embed([question]))[0]
         limit = self._config.top_k * CANDIDATES
         with self._telemetry.phase("search"):
-            hits = await self._reader.search(vector, limit)
+            hits = await self._follower.search(snapshot, vector, limit)
         lexical = snapshot.lexical.search(snapshot.lexical.terms(question), limit)
         dense = [hit.id for hit in self._near(hits, lexical) if hit.id in snapshot.chunks]
         semantic = self._vectors.reads(language_of(question))

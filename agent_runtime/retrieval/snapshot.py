@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from agent_runtime.domain import Chunk, IndexedChunk, IndexInfo
+from agent_runtime.retrieval.dense import DenseCopy
 from agent_runtime.retrieval.lexical import LexicalIndex
 
 
@@ -18,6 +19,8 @@ class Snapshot:
     info: IndexInfo
     chunks: Mapping[str, IndexedChunk]
     lexical: LexicalIndex
+    dense: DenseCopy | None = None
+    """None where it would be too large: the store searches."""
 
     @property
     def index(self) -> str:

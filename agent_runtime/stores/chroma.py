@@ -12,21 +12,36 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+import numpy as np
 import orjson
 
-from agent_runtime.domain import ChunkKey, EmbeddedChunk, Hit, IndexedChunk, IndexInfo, Vector
+from agent_runtime.domain import (
+    ChunkKey,
+    EmbeddedChunk,
+    Hit,
+    IndexedChunk,
+    IndexInfo,
+    Matrix,
+    Vector,
+)
 from agent_runtime.errors import AgentError, IndexMissingError, VectorStoreUnavailableError
-from agent_runtime.stores import record
+from agent_runtime.stores import failures, record
 from agent_runtime.stores.address import Address
 
 PAGE = 100
 """Few enough that reading a page holds the event loop for some 4 ms only."""
+VECTORS_PAGE = 50
+"""The same for vectors."""
 CALL_SECONDS = 10.0
+SEARCH_SECONDS = 3.0
+"""Less, since somebody waits for it."""
 COLLECTIONS = "/api/v2/tenants/default_tenant/databases/default_database/collections"
 
 
 class ChromaIndex:
     """One collection. Connects on first use and again after the server was away."""
+
+    local = False
 
     def __init__(self, address: Address, token: str | None = None) -> None:
         self._name = address.collection
@@ -45,13 +60,14 @@ class ChromaIndex:
             await http.aclose()
 
     async def describe(self) -> IndexInfo | None:
-        said = await self._described()
+        said = await self._described(SEARCH_SECONDS)
         return None if said is None else self._info(said)
 
     async def search(self, vector: Vector, limit: int) -> list[Hit]:
         found = await self._asked(
-            "query", query_embeddings=[vector], n_results=limit, include=["distances"]
-        )
+            "query", SEARCH_SECONDS,
+            query_embeddings=[vector], n_results=limit, include=["distances"],
+        )  # fmt: skip
         pairs = zip(found["ids"][0], found["distances"][0], strict=True)
         return [Hit(id, 1.0 - distance) for id, distance in pairs]
 
@@ -61,6 +77,15 @@ class ChromaIndex:
             with record.reading(self._name):
                 chunks = [record.chunk(id, row, text) for id, row, text in columns]
             yield chunks
+
+    async def vectors(self, ids: Sequence[str]) -> AsyncIterator[tuple[Sequence[str], Matrix]]:
+        for start in range(0, len(ids), VECTORS_PAGE):
+            wanted = ids[start : start + VECTORS_PAGE]
+            page = await self._asked("get", ids=wanted, include=["embeddings"])
+            if page["ids"]:
+                with record.reading(self._name):
+                    rows = np.array(page["embeddings"], np.float32)
+                yield page["ids"], rows
 
     async def stored_keys(
         self, source: str | None = None, path: str | None = None
@@ -105,9 +130,9 @@ class ChromaIndex:
         if ids:
             await self._asked("delete", ids=list(ids))
 
-    async def _described(self) -> Mapping[str, Any] | None:
+    async def _described(self, seconds: float | None = None) -> Mapping[str, Any] | None:
         try:
-            said: Mapping[str, Any] = await self._request("GET", f"/{self._name}")
+            said: Mapping[str, Any] = await self._request("GET", f"/{self._name}", seconds)
         except IndexMissingError:
             return None
         self._id = said["id"]
@@ -133,22 +158,26 @@ class ChromaIndex:
                 return
             offset += PAGE
 
-    async def _asked(self, what: str, **body: object) -> Any:
+    async def _asked(self, what: str, seconds: float | None = None, **body: object) -> Any:
         """Ask something of the collection. Raises IndexMissingError."""
-        if self._id is None and await self._described() is None:
+        if self._id is None and await self._described(seconds) is None:
             raise self._missing()
-        return await self._request("POST", f"/{self._id}/{what}", **body)
+        return await self._request("POST", f"/{self._id}/{what}", seconds, **body)
 
-    async def _request(self, method: str, path: str, **body: object) -> Any:
+    async def _request(
+        self, method: str, path: str, seconds: float | None = None, **body: object
+    ) -> Any:
         content = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY) if body else None
-        async with self._calling():
+        async with self._calling(seconds or CALL_SECONDS):
             reply = await self._connected().request(method, self._base + path, content=content)
             if reply.status_code == 404 and _error(reply) == "NotFoundError":
                 self._id = None
                 raise self._missing()
             if not reply.is_success:
+                lasting, advice = failures.judge_status(reply.status_code)
+                words = f"{reply.status_code} {reply.text[:300]}{advice}"
                 raise VectorStoreUnavailableError(
-                    f"the vector store at {self._where}: {reply.status_code} {reply.text[:300]}"
+                    f"the vector store at {self._where}: {words}", lasting
                 )
             return orjson.loads(reply.content)
 
@@ -161,17 +190,18 @@ class ChromaIndex:
         return IndexMissingError(f"there is no collection {self._name!r}")
 
     @asynccontextmanager
-    async def _calling(self) -> AsyncGenerator[None]:
+    async def _calling(self, seconds: float) -> AsyncGenerator[None]:
         """Bound a call in time and turn its failures into ours."""
         try:
-            async with asyncio.timeout(CALL_SECONDS):
+            async with asyncio.timeout(seconds):
                 yield
         except AgentError:
             raise
         except (httpx.HTTPError, TimeoutError, ValueError, OSError) as error:
             what = str(error) or type(error).__name__
+            lasting, advice = failures.judge(error)
             raise VectorStoreUnavailableError(
-                f"the vector store at {self._where}: {what}"
+                f"the vector store at {self._where}: {what}{advice}", lasting
             ) from error
 
 

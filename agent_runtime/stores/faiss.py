@@ -15,7 +15,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from agent_runtime.domain import ChunkKey, EmbeddedChunk, Hit, IndexedChunk, IndexInfo, Vector
+import numpy as np
+
+from agent_runtime.domain import (
+    ChunkKey,
+    EmbeddedChunk,
+    Hit,
+    IndexedChunk,
+    IndexInfo,
+    Matrix,
+    Vector,
+)
 from agent_runtime.errors import AgentError, IndexMissingError, VectorStoreUnavailableError
 from agent_runtime.settings import cpus
 from agent_runtime.stores import faiss_snapshot, faiss_vectors, record
@@ -29,6 +39,8 @@ T = TypeVar("T")
 
 class FaissIndex:
     """One collection. `describe` loads a version that is new, so that searches need not wait."""
+
+    local = True
 
     def __init__(self, address: Address) -> None:
         self._name = address.collection
@@ -55,8 +67,7 @@ class FaissIndex:
     async def describe(self) -> IndexInfo | None:
         said = await self._do(self._folder.description)
         if said is None:
-            self._dense = None
-            return None
+            return None  # what is loaded is searched until there is something else
         await self._load(said)
         return self._info(said)
 
@@ -87,6 +98,12 @@ class FaissIndex:
         chunks = await self._do(lambda: self._folder.load(faiss_snapshot.chunks, nothing))
         for start in range(0, len(chunks), PAGE):
             yield chunks[start : start + PAGE]
+
+    async def vectors(self, ids: Sequence[str]) -> AsyncIterator[tuple[Sequence[str], Matrix]]:
+        nothing: dict[str, EmbeddedChunk] = {}
+        stored = await self._do(lambda: self._folder.load(faiss_snapshot.embedded, nothing))
+        if found := [id for id in ids if id in stored]:
+            yield found, np.array([stored[id].vector for id in found], np.float32)
 
     async def stored_keys(
         self, source: str | None = None, path: str | None = None
@@ -196,7 +213,9 @@ class FaissIndex:
         except AgentError:
             raise
         except (OSError, RuntimeError) as error:
-            raise VectorStoreUnavailableError(f"collection {self._path}: {error}") from error
+            raise VectorStoreUnavailableError(
+                f"collection {self._path}: {error}", isinstance(error, PermissionError)
+            ) from error
 
     def _info(self, said: Mapping[str, Any]) -> IndexInfo:
         return record.info(self._name, str(said.get("collection_id", "")), said)

@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
+import numpy as np
 from weaviate import WeaviateAsyncClient
 from weaviate.classes.config import (
     Configure,
@@ -32,7 +33,15 @@ from weaviate.exceptions import (
     WeaviateQueryError,
 )
 
-from agent_runtime.domain import ChunkKey, EmbeddedChunk, Hit, IndexedChunk, IndexInfo, Vector
+from agent_runtime.domain import (
+    ChunkKey,
+    EmbeddedChunk,
+    Hit,
+    IndexedChunk,
+    IndexInfo,
+    Matrix,
+    Vector,
+)
 from agent_runtime.errors import IndexMissingError, VectorStoreUnavailableError
 from agent_runtime.stores import record
 from agent_runtime.stores.address import Address
@@ -56,6 +65,8 @@ _FIELDS = [*_TEXT, "sentence_vectors", *_NUMBERS]
 
 class WeaviateIndex:
     """One collection. Connects on first use and again after the server was away."""
+
+    local = False
 
     def __init__(self, address: Address, token: str | None = None) -> None:
         self._name = address.collection
@@ -88,6 +99,20 @@ class WeaviateIndex:
             with record.reading(self._name):
                 chunks = [record.chunk(row["chunk_id"], row, row["text"]) for row in page]
             yield chunks
+
+    async def vectors(self, ids: Sequence[str]) -> AsyncIterator[tuple[Sequence[str], Matrix]]:
+        for start in range(0, len(ids), PAGE):
+            wanted = [_uuid(id) for id in ids[start : start + PAGE]]
+            async with self._asking() as collection:
+                page: Any = await collection.query.fetch_objects(
+                    filters=Filter.by_id().contains_any(wanted),
+                    limit=len(wanted),
+                    return_properties=["chunk_id"],
+                    include_vector=[VECTOR],
+                )
+            if found := [each for each in page.objects if VECTOR in each.vector]:
+                rows = np.array([each.vector[VECTOR] for each in found], np.float32)
+                yield [each.properties["chunk_id"] for each in found], rows
 
     async def stored_keys(
         self, source: str | None = None, path: str | None = None

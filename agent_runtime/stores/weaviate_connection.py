@@ -20,6 +20,7 @@ from weaviate.config import GrpcConfig, Proxies
 from weaviate.connect import ConnectionParams
 
 from agent_runtime.errors import AgentError, InvalidConfigError, VectorStoreUnavailableError
+from agent_runtime.stores import failures
 from agent_runtime.stores.address import Address
 
 CONNECT_SECONDS = 5
@@ -72,8 +73,9 @@ class WeaviateConnection:
         except Exception as error:  # several libraries' own
             if used is not None and used is self._open:
                 self._open = None
+            lasting, advice = failures.judge(error)
             raise VectorStoreUnavailableError(
-                f"the vector store at {self._address.netloc}: {_reason(error)}"
+                f"the vector store at {self._address.netloc}: {_reason(error)}{advice}", lasting
             ) from error
         finally:
             if used is not None:

@@ -89,6 +89,7 @@ class Metrics:
         self._tool_seconds = self._histogram("tool_duration_seconds", "Calls of tools.", "tool")
         self._turns = self._gauge("turns", "Turns in the pod: running or waiting.", "state")
         self._up = self._gauge("dependency_up", "1 while it answers.", "dependency")
+        self._degraded = self._gauge("degraded", "1 while the agent does without it.", "part")
         self._version = self._gauge("index_version", "Version of the index in use.", "collection")
         # A series whose first value is not 0 has no increase that Prometheus could see.
         for code in _CODES:
@@ -185,6 +186,10 @@ class Metrics:
     def up(self, dependency: str, answers: bool) -> None:
         """Note whether something that the agent needs answers."""
         self._of(self._up, dependency).set(answers)
+
+    def degraded(self, part: str, does_without: bool) -> None:
+        """Note whether the agent does without a part of itself."""
+        self._of(self._degraded, part).set(does_without)
 
     def index_version(self, collection: str, version: int) -> None:
         """Note which index is in use."""

@@ -34,7 +34,7 @@ def ingest(
     from agent_runtime.knowledge.preparing import recipe
     from agent_runtime.knowledge.progress import progress
     from agent_runtime.knowledge.sources import read_sources
-    from agent_runtime.knowledge.waiting import wait_for
+    from agent_runtime.knowledge.waiting import outlast
     from agent_runtime.knowledge.worker import DocumentWorker
 
     where = collection(config, environment)
@@ -46,9 +46,10 @@ def ingest(
     async def work() -> dict[str, object]:
         index = open_index(where, environment.vector_store_token)
         try:
-            await wait_for(index.describe, wait_seconds)
             with progress() as shown:
-                done = await Ingestion(index, embedder, worker, shown).run(originals)
+                ingestion = Ingestion(index, embedder, worker, shown)
+                # What an interrupted run wrote stays, and the next one goes on from there.
+                done = await outlast(lambda: ingestion.run(originals), wait_seconds)
         finally:
             worker.close()
             await index.close()

@@ -183,7 +183,7 @@ def _knowledge(
         settle()
 
     follower = IndexFollower(index, vectors, noted)
-    retriever = HybridRetriever(config.retrieval, vectors, index, follower, telemetry, reranker)
+    retriever = HybridRetriever(config.retrieval, vectors, follower, telemetry, reranker)
     return Knowledge(opened, index, follower, retriever)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent_runtime.config import AgentConfig
 from agent_runtime.domain import IndexInfo
-from agent_runtime.errors import AgentError, NotReadyError
+from agent_runtime.errors import AgentError, NotReadyError, StateUnavailableError
 from agent_runtime.pipeline import Pipeline
 from agent_runtime.ports import Authenticator, Embedder, Generator, Retriever, Vectors
 from agent_runtime.retrieval.follower import IndexFollower
@@ -77,8 +77,7 @@ class Runtime:
         await self._check()
         if self._trouble is not None:
             self._background.append(asyncio.create_task(self._check_until_it_passes()))
-        if self.state.remote:
-            self._background.append(asyncio.create_task(self._watch_state()))
+        self._background.append(asyncio.create_task(self._watch()))
         if self.knowledge is not None:
             await self.knowledge.follower.follow()
             self._background.append(asyncio.create_task(self.knowledge.follower.run()))
@@ -102,7 +101,19 @@ class Runtime:
         """Return the index in use. Raises the AgentError that keeps the agent from serving."""
         if self._trouble is not None:
             raise self._trouble
-        return self.knowledge.follower.ready().info if self.knowledge else None
+        return self.knowledge.follower.loaded().info if self.knowledge else None
+
+    def degraded(self) -> Mapping[str, tuple[str, str]]:
+        """Return what a ready agent does without for now, by part: a reason and a message."""
+        parts: dict[str, tuple[str, str]] = {}
+        if self.knowledge and (error := self.knowledge.follower.trouble) is not None:
+            alone = self.knowledge.follower.searches_alone
+            how = "the pod's copy of it is searched" if alone else "what needs documents is refused"
+            parts["retrieval"] = error.reason, f"{error}; meanwhile {how}"
+        if (words := self.state.trouble()) is not None:
+            how = "answers are not cached and conversations not remembered"
+            parts["cache"] = StateUnavailableError.reason, f"{words}; meanwhile {how}"
+        return parts
 
     async def _check(self) -> None:
         try:
@@ -117,8 +128,16 @@ class Runtime:
             await asyncio.sleep(WATCH_SECONDS)
             await self._check()
 
-    async def _watch_state(self) -> None:
-        """Show whether Redis answers; nobody waits for it."""
-        while True:
-            self.telemetry.metrics.up("redis", self.state.trouble() is None)
+    async def _watch(self) -> None:
+        """Show what the agent does without; nobody waits for it."""
+        watched = [
+            *(["retrieval"] if self.knowledge else []),
+            *(["cache"] if self.state.remote else []),
+        ]
+        while watched:
+            degraded = self.degraded()
+            for part in watched:
+                self.telemetry.metrics.degraded(part, part in degraded)
+            if self.state.remote:
+                self.telemetry.metrics.up("redis", "cache" not in degraded)
             await asyncio.sleep(WATCH_SECONDS)

@@ -26,7 +26,7 @@ from agent_runtime.wiring.runtime import Runtime
 def served(runtime: Runtime, environment: Environment) -> tuple[ASGIApp, Callable[[], None]]:
     """Return the application, and what tells it that the process is about to end."""
     config, state = runtime.config, runtime.state
-    health = Health(runtime.ready, environment.revision)
+    health = Health(runtime.ready, environment.revision, runtime.degraded)
     nothing = Nothing()
     parts = Parts(
         agent=runtime.pipeline,

@@ -65,11 +65,16 @@ class HashingVectors:
 class MemoryStore:
     """A collection in memory. `fail_after` calls that change it, it is killed like a process."""
 
+    local = False
+
     def __init__(self) -> None:
         self.chunks: dict[str, EmbeddedChunk] = {}
         self.info: IndexInfo | None = None
         self.away = False
         self.fail_after: int | None = None
+        self.searches = 0
+        self.copied: list[str] = []
+        """The ids that vectors were asked for."""
 
     async def describe(self) -> IndexInfo | None:
         if self.away:
@@ -77,11 +82,20 @@ class MemoryStore:
         return self.info
 
     async def search(self, vector: Vector, limit: int) -> list[Hit]:
+        self.searches += 1
+        if self.away:
+            raise VectorStoreUnavailableError("away")
         hits = [Hit(id, float(each.vector @ vector)) for id, each in self.chunks.items()]
         return sorted(hits, key=lambda hit: -hit.score)[:limit]
 
     async def read(self) -> AsyncIterator[list[IndexedChunk]]:
         yield [IndexedChunk(each.chunk, each.sentence_vectors) for each in self.chunks.values()]
+
+    async def vectors(self, ids: Sequence[str]) -> AsyncIterator[tuple[Sequence[str], Matrix]]:
+        self.copied += ids
+        for id in ids:
+            if id in self.chunks:
+                yield [id], self.chunks[id].vector[None]
 
     async def stored_keys(
         self, source: str | None = None, path: str | None = None

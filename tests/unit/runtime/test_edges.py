@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 
 from agent_runtime import settings, termination
 from agent_runtime.__main__ import main
-from agent_runtime.errors import VectorStoreUnavailableError
-from agent_runtime.knowledge import waiting
 
 
 def test_the_environment_gives_defaults_and_an_empty_value_none() -> None:
@@ -94,20 +92,3 @@ def test_what_is_missing_on_the_command_line_is_said(
     assert "--vector-store" in failed(["serve", str(config)], tmp_path, monkeypatch)["message"]
     ingest = ["ingest", str(config), "--vector-store", "chroma://h:1/docs", "--source", "x"]
     assert "NAME=DIR" in failed(ingest, tmp_path, monkeypatch)["message"]
-
-
-async def test_a_store_is_waited_for_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "FIRST_SECONDS", 0.001)
-    asked = 0
-
-    async def ask() -> None:
-        nonlocal asked
-        asked += 1
-        if asked < 3:
-            raise VectorStoreUnavailableError("away")
-
-    await waiting.wait_for(ask, 5)
-    assert asked == 3
-    asked = -1000
-    with pytest.raises(VectorStoreUnavailableError, match="away"):
-        await waiting.wait_for(ask, 0.01)

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from agent_runtime.config import RetrievalConfig
-from agent_runtime.domain import EmbeddedChunk, IndexedChunk, IndexInfo
-from agent_runtime.errors import AgentError
-from agent_runtime.retrieval.follower import GRACE_SECONDS, IndexFollower
+from agent_runtime.domain import EmbeddedChunk, Hit, IndexedChunk, IndexInfo, Matrix, Vector
+from agent_runtime.errors import AgentError, IndexMismatchError, VectorStoreUnavailableError
+from agent_runtime.retrieval import follower as following
+from agent_runtime.retrieval.dense import COPY_BYTES, QUICK_ROWS, DenseCopy
+from agent_runtime.retrieval.follower import IndexFollower
 from agent_runtime.retrieval.fusion import fuse
 from agent_runtime.retrieval.hybrid import HybridRetriever, merge
 from agent_runtime.retrieval.lexical import LexicalIndex
@@ -74,15 +76,17 @@ def test_half_written_documents_are_left_out() -> None:
 
 
 class Story:
-    """A follower with a store and a clock in the test's hands."""
+    """A follower with a store in the test's hands."""
 
-    def __init__(self, store: MemoryStore | None = None) -> None:
-        self.now = 0.0
+    def __init__(self, store: MemoryStore | None = None, copy_bytes: int = COPY_BYTES) -> None:
         self.versions: list[int] = []
         self.store = store or MemoryStore()
         self.vectors = HashingVectors()
         self.embedder = self.vectors.embedder
-        self.follower = IndexFollower(self.store, self.vectors, self._noted, clock=lambda: self.now)
+        self.follower = IndexFollower(self.store, self.vectors, self._noted, copy_bytes)
+        self.retriever = HybridRetriever(
+            RetrievalConfig(), self.vectors, self.follower, Telemetry("r")
+        )
 
     def _noted(self, snapshot: Snapshot) -> None:
         self.versions.append(snapshot.info.version)
@@ -96,18 +100,25 @@ class Story:
         self.store.info = IndexInfo("c", id, self.embedder.model, 64, version, 1, False)
 
     async def reason(self) -> str:
+        """Do a round and return why it is not ready, or degraded."""
         await self.follower.follow()
         try:
-            self.follower.ready()
+            self.follower.loaded()
         except AgentError as error:
             return error.reason
-        return "Ready"
+        trouble = self.follower.trouble
+        return f"Degraded: {trouble.reason}" if trouble else "Ready"
+
+    async def found(self) -> list[str]:
+        """Return the passages for a question."""
+        evidence = await self.retriever.retrieve("refund?")
+        return [each.indexed.chunk.text for each in evidence.passages]
 
 
 async def test_the_follower_says_why_it_is_not_ready() -> None:
     story = Story()
     with pytest.raises(AgentError) as starting:
-        story.follower.ready()
+        story.follower.loaded()
     assert starting.value.reason == "Starting"
     assert await story.reason() == "IndexMissing"
     story.publish(0, "text")
@@ -115,21 +126,180 @@ async def test_the_follower_says_why_it_is_not_ready() -> None:
     story.publish(1, "text")
     assert await story.reason() == "Ready"
     story.store.info = IndexInfo("c", "1", "org/other", 64, 2, 1, False)
-    assert await story.reason() == "IndexMismatch"
+    assert await story.reason() == "Degraded: IndexMismatch"
 
 
-async def test_a_store_that_blinks_changes_nothing_and_one_that_stays_away_does() -> None:
+async def test_an_agent_that_was_ready_answers_from_its_copy_while_the_store_is_away() -> None:
     story = Story()
-    story.publish(1, "text")
+    story.publish(1, "refund by card")
     assert await story.reason() == "Ready"
     story.store.away = True
-    assert await story.reason() == "Ready"
-    story.now = GRACE_SECONDS - 0.1
-    assert await story.reason() == "Ready"
-    story.now = GRACE_SECONDS
-    assert await story.reason() == "VectorStoreUnavailable"
+    assert await story.reason() == "Degraded: VectorStoreUnavailable"
+    assert await story.found() == ["refund by card"]
+    story.publish(2, "refund by post")
     story.store.away = False
     assert await story.reason() == "Ready"
+    assert await story.found() == ["refund by post"]
+    assert story.store.searches == 0
+
+
+async def test_a_first_start_without_the_store_is_not_ready() -> None:
+    story = Story()
+    story.store.away = True
+    assert await story.reason() == "VectorStoreUnavailable"
+    with pytest.raises(VectorStoreUnavailableError):
+        await story.found()
+
+
+async def test_a_collection_that_vanished_is_missing_until_it_is_there_again() -> None:
+    story = Story()
+    story.publish(1, "refund by card")
+    assert await story.reason() == "Ready"
+    story.store.info = None
+    assert await story.reason() == "Degraded: IndexMissing"
+    assert await story.found() == ["refund by card"]
+    story.publish(0, "refund", id="2")  # as an ingestion begins
+    assert await story.reason() == "Degraded: IndexMissing"
+    story.publish(1, "refund by post", id="2")
+    assert await story.reason() == "Ready"
+    assert await story.found() == ["refund by post"]
+
+
+async def test_a_collection_that_lost_its_documents_is_missing() -> None:
+    story = Story()
+    story.publish(1, "refund")
+    story.store.chunks = {}
+    assert await story.reason() == "IndexMissing"
+    story.publish(2, "refund")
+    assert await story.reason() == "Ready"
+    story.publish(3, "refund")
+    story.store.chunks = {}
+    assert await story.reason() == "Degraded: IndexMissing"
+    assert await story.found() == ["refund"]
+
+
+async def test_without_a_copy_a_store_that_is_away_is_asked_by_the_rounds_only() -> None:
+    story = Story(copy_bytes=0)
+    story.publish(1, "refund")
+    assert await story.reason() == "Ready"
+    story.store.away = True
+    asked = story.store.searches
+    for _ in range(5):
+        with pytest.raises(VectorStoreUnavailableError, match="away"):
+            await story.found()
+    assert story.store.searches == asked + 1
+    assert await story.reason() == "Degraded: VectorStoreUnavailable"
+    story.store.away = False
+    assert await story.reason() == "Ready"
+    assert await story.found() == ["refund"]
+
+
+class Deaf(MemoryStore):
+    """It says that it is there and finds nothing while `away`."""
+
+    async def describe(self) -> IndexInfo | None:
+        return self.info
+
+
+async def test_a_store_that_searches_nothing_is_not_believed_to_be_back() -> None:
+    story = Story(Deaf(), copy_bytes=0)
+    story.publish(1, "refund")
+    assert await story.reason() == "Ready"
+    story.store.away = True
+    with pytest.raises(VectorStoreUnavailableError):
+        await story.found()
+    assert await story.reason() == "Degraded: VectorStoreUnavailable"
+    story.store.away = False
+    assert await story.reason() == "Ready"
+
+
+@pytest.mark.timeout(60)
+async def test_a_search_that_failed_is_looked_into_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "POLL_SECONDS", 3600)
+    monkeypatch.setattr(following, "RETRY_SECONDS", 0.001)
+    story = Story(copy_bytes=0)
+    story.publish(1, "refund")
+    running = asyncio.create_task(story.follower.run())
+    while not story.versions:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    story.store.away = True
+    with pytest.raises(VectorStoreUnavailableError):
+        await story.found()
+    story.store.away = False
+    while story.follower.trouble is not None:  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+    assert await story.found() == ["refund"]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_store_that_searches_in_this_process_needs_no_copy() -> None:
+    store = MemoryStore()
+    store.local = True
+    story = Story(store)
+    story.publish(1, "refund")
+    assert await story.reason() == "Ready"
+    story.store.info = None
+    assert await story.reason() == "Degraded: IndexMissing"
+    assert await story.found() == ["refund"]
+    assert store.copied == []
+
+
+async def test_only_vectors_that_are_new_are_copied() -> None:
+    story = Story()
+    story.publish(1, "refund")
+    await story.reason()
+    first = next(iter(story.store.chunks.values()))
+    story.publish(2, "refund by post")
+    story.store.chunks[first.chunk.key.id] = first
+    assert await story.reason() == "Ready"
+    assert len(story.store.copied) == len(set(story.store.copied)) == 2
+    assert set(await story.found()) == {"refund", "refund by post"}
+    story.publish(2, "refund", id="2")
+    assert await story.reason() == "Ready"
+    assert len(story.store.copied) == 3, "of another collection nothing is known"
+
+
+async def test_vectors_of_another_dimension_are_a_mismatch() -> None:
+    story = Story()
+    story.publish(1, "refund")
+    each = next(iter(story.store.chunks.values()))
+    story.store.chunks = {each.chunk.key.id: dataclasses.replace(each, vector=each.vector[:8])}
+    assert await story.reason() == IndexMismatchError.reason
+
+
+class Forgetful(MemoryStore):
+    """A collection that has no vectors to be read."""
+
+    async def vectors(self, ids: Sequence[str]) -> AsyncIterator[tuple[Sequence[str], Matrix]]:
+        for none in ids[:0]:
+            yield [none], np.empty((1, 64), np.float32)
+
+
+async def test_half_a_copy_is_none() -> None:
+    story = Story(Forgetful())
+    story.publish(1, "refund")
+    assert await story.reason() == "Ready"
+    assert not story.follower.searches_alone
+    assert await story.found() == ["refund"]
+    assert story.store.searches == 2, "one for the warm-up"
+
+
+def unit_rows(count: int) -> NDArray[np.float32]:
+    rows = np.random.default_rng(1).normal(size=(count, 8)).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("count", [0, 1, 50, QUICK_ROWS + 1])
+@pytest.mark.parametrize("limit", [1, 20])
+async def test_a_copy_finds_the_nearest_of_all(count: int, limit: int) -> None:
+    rows = unit_rows(count)
+    question: Vector = unit_rows(count + 1)[-1]
+    cosines = [(float(row @ question), str(number)) for number, row in enumerate(rows)]
+    best = sorted(cosines, reverse=True)[:limit]
+    found: list[Hit] = await DenseCopy([str(n) for n in range(count)], rows).search(question, limit)
+    assert [hit.id for hit in found] == [id for _, id in best]
+    assert [hit.score for hit in found] == pytest.approx([score for score, _ in best], abs=1e-5)
 
 
 async def test_a_new_version_or_a_new_collection_is_loaded_as_a_whole_once() -> None:
@@ -172,7 +342,7 @@ async def test_who_asks_while_a_version_is_loaded_waits_for_it_and_finds_it_load
     store.go_on.set()
     await asyncio.gather(*rounds)
     assert (store.reads, story.versions) == (1, [1])
-    assert story.follower.ready().info.version == 1
+    assert story.follower.loaded().info.version == 1
 
 
 async def test_a_slow_load_does_not_bring_back_what_was_deleted_since() -> None:
@@ -219,17 +389,14 @@ async def test_documents_are_counted_as_they_are_there() -> None:
 
 
 async def test_retrieval_leaves_out_what_the_snapshot_does_not_know() -> None:
-    story = Story()
+    story = Story(copy_bytes=0)
     story.publish(1, "refund by card")
     await story.reason()
     unknown = indexed("refund", fingerprint="next")
     story.store.chunks[unknown.chunk.key.id] = EmbeddedChunk(
         unknown.chunk, story.embedder.embed(["refund"])[0], unknown.sentence_vectors
     )
-    retriever = HybridRetriever(
-        RetrievalConfig(), story.vectors, story.store, story.follower, Telemetry("r")
-    )
-    evidence = await retriever.retrieve("refund?")
+    evidence = await story.retriever.retrieve("refund?")
     assert [each.indexed.chunk.text for each in evidence.passages] == ["refund by card"]
     assert evidence.semantic
     assert "refund" in evidence.weights
@@ -254,7 +421,7 @@ async def test_a_reranker_has_the_last_word_on_the_candidates() -> None:
     await story.reason()
     config = RetrievalConfig.model_validate({"topK": 1, "rerank": {"model": "org/longest"}})
     retriever = HybridRetriever(
-        config, story.vectors, story.store, story.follower, Telemetry("r"), LongestFirst()
+        config, story.vectors, story.follower, Telemetry("r"), LongestFirst()
     )
     evidence = await retriever.retrieve("refund?")
     assert [each.indexed.chunk.key.path for each in evidence.passages] == ["b.md"]

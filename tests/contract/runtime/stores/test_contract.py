@@ -118,6 +118,19 @@ async def test_any_text_comes_back_as_it_was(index: Index, text: str) -> None:
     assert [k async for page in index.stored_keys("s", key.path) for k in page] == [key]
 
 
+async def test_vectors_come_back_by_their_ids(index: Index) -> None:
+    stored = chunks(unit(120))
+    await published(index, stored)
+    wanted = [each.chunk.key.id for each in stored[5:]]
+    found: dict[str, list[float]] = {}
+    async for ids, rows in index.vectors([*wanted, "nobody's"]):
+        assert rows.shape == (len(ids), DIMENSION)
+        found |= dict(zip(ids, rows.tolist(), strict=True))
+    assert found.keys() == set(wanted)
+    for each in stored[5:]:
+        assert found[each.chunk.key.id] == pytest.approx(each.vector.tolist(), abs=1e-3)
+
+
 async def test_a_chunk_without_sentences_is_kept_too(index: Index) -> None:
     (one,) = chunks(unit(1))
     bare = dataclasses.replace(

@@ -37,6 +37,7 @@ def without_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """From here on, whoever waits for a limit waits longer than a test does."""
     for module, name in (
         (chroma, "CALL_SECONDS"),
+        (chroma, "SEARCH_SECONDS"),
         (weaviate_store, "CALL_SECONDS"),
         (weaviate_store, "SEARCH_SECONDS"),
         (weaviate_connection, "CALL_SECONDS"),
@@ -92,8 +93,8 @@ async def test_a_server_that_is_frozen_is_not_waited_for(
     without_limits(monkeypatch)
     index = connect(server.url("frozen"))
     await published(index, chunks(unit(3)))
-    for module, name in ((chroma, "CALL_SECONDS"), (weaviate_store, "SEARCH_SECONDS")):
-        monkeypatch.setattr(module, name, 0.5)
+    for module in (chroma, weaviate_store):
+        monkeypatch.setattr(module, "SEARCH_SECONDS", 0.5)
     server.signal(signal.SIGSTOP)
     try:
         asked = (index.search(QUESTION, 3) for _ in range(200))

@@ -160,7 +160,7 @@ class Runtime:
         self.sessions = MemorySessions(3600, 100)
         self.info: IndexInfo | None = IndexInfo("shop", "1", "org/hashing", 64, 3, 12, False)
         follower = IndexFollower(MemoryStore(), HashingVectors(), lambda snapshot: None)
-        self.health = Health(lambda: follower.ready().info, "r1")
+        self.health = Health(lambda: follower.loaded().info, "r1")
         self.parts = Parts(
             agent=self.agent,
             names=Names("r1", "extractive", "org/hashing"),

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from agent_runtime.domain import IndexInfo
 from agent_runtime.errors import (
     AgentError,
     ConflictError,
@@ -23,6 +24,7 @@ from agent_runtime.errors import (
     VectorStoreUnavailableError,
 )
 from agent_runtime.http.fields import issued_conversation
+from agent_runtime.http.health import Health
 from agent_runtime.http.middleware import MAX_BODY
 from tests.unit.runtime.http.harness import CHAT, RESPONSES, Runtime, events_of
 
@@ -213,6 +215,17 @@ async def test_readiness_says_why_and_liveness_does_not_care(runtime: Runtime) -
     runtime.health.drain()
     assert (await runtime.client.get("/readyz")).json()["reason"] == "Draining"
     assert (await runtime.client.get("/livez")).status_code == 200
+
+
+def test_a_degraded_agent_is_ready_and_says_what_it_does_without() -> None:
+    info = IndexInfo("c", "1", "m", 64, 3, 12, False)
+    parts = {"retrieval": ("IndexMissing", "there is no collection 'c'")}
+    code, body = Health(lambda: info, "r1", lambda: parts).readiness()
+    assert (code, body["ready"], body["degraded"]) == (200, True, ["retrieval"])
+    reason = {"part": "retrieval", "reason": "IndexMissing", "message": parts["retrieval"][1]}
+    assert body["reasons"] == [reason]
+    well = Health(lambda: info, "r1").readiness()[1]
+    assert (well["degraded"], well["reasons"]) == ([], [])
 
 
 async def test_metrics_count_by_revision(runtime: Runtime) -> None:
