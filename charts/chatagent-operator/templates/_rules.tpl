@@ -42,10 +42,10 @@
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [rolebindings]
   verbs: [list, watch, create, patch]
-# The password of an agent's own Redis. It is created once and never read.
+# The password of an agent's own Redis. It is created once and never read; `list` is for the metadata of one that has its name already.
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [create{{ if .Values.readSecrets }}, get{{ end }}]
+  verbs: [list, create{{ if .Values.readSecrets }}, get{{ end }}]
 - apiGroups: [""]
   resources: [services]
   verbs: [list, watch, create, patch, delete]

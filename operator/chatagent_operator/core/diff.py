@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from chatagent_operator.core import names
 from chatagent_operator.core.children import COMPONENTS
 from chatagent_operator.core.children.component import Component, Removal
 from chatagent_operator.core.desired import DesiredState
 from chatagent_operator.core.kinds import REGISTRY
-from chatagent_operator.core.observed.objects import Observed
-from chatagent_operator.core.writes import Apply, Create, Delete, DesiredObject, Scale, Write
+from chatagent_operator.core.observed.objects import Child, Observed
+from chatagent_operator.core.observed.refusals import Refusal
+from chatagent_operator.core.writes import (
+    Apply,
+    Create,
+    Delete,
+    DesiredObject,
+    Scale,
+    Write,
+)
 
 _PRUNED = tuple(kind.name for kind in REGISTRY.values() if kind.is_pruned)
 _BY_ROLE = {component.role: component for component in COMPONENTS}
@@ -37,13 +46,23 @@ def find_deletions(
             if child.owner != state.agent.uid:
                 continue  # an object of another owner with the agent's labels
             component = _BY_ROLE.get(child.role, _OTHER)
-            yield Delete(kind, child.name), component.judge_removal(child, state)
+            removal = component.judge_removal(child, state)
+            is_needed = any(_depends(each, child) for each in state.view.refusals.values())
+            yield Delete(kind, child.name), Removal.KEEP if is_needed else removal
+
+
+def _depends(refusal: Refusal, child: Child) -> bool:
+    """Return whether something still uses an object because a write was refused."""
+    if child.revision:
+        return child.revision == refusal.revision and child.role == refusal.role
+    # The pods of every revision use what belongs to none.
+    return refusal.role in (child.role, names.ROLE_AGENT, names.ROLE_INGESTION)
 
 
 def _find_write(desired: DesiredObject, state: DesiredState) -> Write | None:
     child = state.observed.get(desired.kind, desired.name)
     if child is None or child.owner != state.agent.uid:
-        return Apply(desired, is_ours=child is not None)
+        return Apply(desired, is_ours=False)
     if desired.is_frozen:
         return None
     if child.applied != desired.digest:

@@ -115,9 +115,10 @@ LEASE = Kind(
     scope=Scope.OPERATOR,
 )  # fmt: skip
 SECRET = Kind(
-    "Secret", "", "v1", "secrets", ("create",),
+    "Secret", "", "v1", "secrets", ("list", "create"),
     optional_verbs=("readSecrets", "get"),
-    why="The password of an agent's own Redis. It is created once and never read.",
+    why="The password of an agent's own Redis. It is created once and never read; `list` is for "
+    "the metadata of one that has its name already.",
 )  # fmt: skip
 
 REGISTRY: Mapping[str, Kind] = {

@@ -48,7 +48,8 @@ class Apply:
 
     desired: DesiredObject
     is_ours: bool
-    """Whether it is known to be owned by the agent. An object of another owner is not adopted."""
+    """Whether it is known to exist and to be owned by the agent. Otherwise it is created, and one
+    that is there already is looked at first."""
 
     @property
     def kind(self) -> str:

@@ -20,6 +20,7 @@ from chatagent_operator.core.judging.analysis import Histogram, Reading, Tally
 from chatagent_operator.core.observed.objects import Observed, project
 from chatagent_operator.core.observed.routes_in_force import Applied
 from chatagent_operator.core.observed.trouble import Trouble
+from chatagent_operator.core.ownership import build_claim, find_obstacle
 from chatagent_operator.core.plan import Plan, plan
 from chatagent_operator.core.rollout.commands import Command, Unreadable
 from chatagent_operator.core.writes import Apply, Create, Delete, Scale, Write
@@ -183,6 +184,12 @@ class Cluster:
         """Carry out one write."""
         self.version += 1
         match action:
+            case Apply(desired, False) if (desired.kind, desired.name) in self.objects:
+                metadata = self.objects[desired.kind, desired.name]["metadata"]
+                wanted, found = desired.render()["metadata"], {"uid": ""} | metadata
+                if find_obstacle(desired.kind, wanted, found) is None:
+                    claim = build_claim(wanted, found) or {}
+                    metadata |= claim | {"labels": metadata["labels"] | claim.get("labels", {})}
             case Apply(desired, _):
                 body = desired.render()
                 metadata = body["metadata"]

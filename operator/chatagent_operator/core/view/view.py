@@ -19,6 +19,7 @@ from chatagent_operator.core.agent import Agent, Platform
 from chatagent_operator.core.judging.analysis import Measurement, judge
 from chatagent_operator.core.observed.facts import DataFacts, ServiceFacts, WorkloadFacts
 from chatagent_operator.core.observed.objects import Observed
+from chatagent_operator.core.observed.refusals import Refusal, Refusals
 from chatagent_operator.core.observed.trouble import Trouble
 from chatagent_operator.core.revision import Revision
 from chatagent_operator.core.rollout import capacity
@@ -65,8 +66,8 @@ class View:
     now: str
     """RFC 3339, UTC."""
 
-    rejected: Mapping[str, str] = field(default_factory=dict[str, str])
-    """The API server's messages on the objects that it rejected, by kind and name."""
+    refusals: Refusals = field(default_factory=dict[tuple[str, str], Refusal])
+    """Writes that failed, by kind and name."""
 
     @cached_property
     def observed(self) -> Observed:
