@@ -29,6 +29,7 @@ from chatagent_operator.kube.errors import (
 )
 from chatagent_operator.kube.store import Identity, Store
 from chatagent_operator.metrics import Metrics
+from chatagent_operator.reverts import Reverts
 
 PASSWORD_BYTES = 24
 MAX_WRITES = 24
@@ -82,11 +83,13 @@ class Executor:
         self._shares: defaultdict[str, asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(MAX_WRITES_OF_NAMESPACE)
         )
+        self._reverts = Reverts(clock)
         self._failed: defaultdict[Key, dict[Identity, _Failed]] = defaultdict(dict)
 
     def forget(self, key: Key) -> None:
         """Forget an agent that was deleted."""
         self._failed.pop(key, None)
+        self._reverts.forget(key)
 
     def keep(self, key: Key, writes: Sequence[Write]) -> None:
         """Forget failures of writes other than these: they are not desired any more."""
@@ -96,13 +99,17 @@ class Executor:
             self._failed[key] = left
 
     def refusals(self, key: Key) -> dict[Identity, Refusal]:
-        """Return the writes that failed and have not succeeded since."""
-        return {identity: each.refusal for identity, each in self._failed.get(key, {}).items()}
+        """Return the writes that failed and have not succeeded since, and those that another client
+        undoes again and again."""
+        failed = {identity: each.refusal for identity, each in self._failed.get(key, {}).items()}
+        return self._reverts.refusals(key) | failed
 
     def retry_after(self, key: Key) -> float | None:
         """Return the seconds until the first of them is tried again."""
-        due = min((each.due for each in self._failed.get(key, {}).values()), default=None)
-        return None if due is None else max(due - self._clock(), 0.0)
+        now = self._clock()
+        waits = [max(each.due - now, 0.0) for each in self._failed.get(key, {}).values()]
+        held = self._reverts.retry_after(key)
+        return min(waits if held is None else [*waits, held], default=None)
 
     async def execute(self, key: Key, writes: Sequence[Write]) -> None:
         """Write the waves one after the other, each at once.
@@ -139,7 +146,11 @@ class Executor:
                 await self._attempt(key, write)
 
     def _is_held(self, key: Key, write: Write) -> bool:
-        """Whether the same write has failed, and is not to be tried again yet."""
+        """Whether the same write has failed, or was undone too often, and has to wait."""
+        if not isinstance(write, Delete) and self._reverts.is_held(
+            key, (write.kind, write.name), _describe(write)
+        ):
+            return True
         failed = self._failed.get(key, {}).get((write.kind, write.name))
         return (
             failed is not None
@@ -165,8 +176,11 @@ class Executor:
         else:
             if obstacle:
                 self._record(key, write, obstacle)
-            elif key in self._failed:
+                return
+            if key in self._failed:
                 self._failed[key].pop(identity, None)
+            if not isinstance(write, Delete):
+                self._reverts.wrote(key, identity, _describe(write))
 
     def _record(self, key: Key, write: Write, problem: ApiError | Trouble) -> None:
         """Remember why a write failed, and when it is tried again."""
@@ -208,7 +222,8 @@ class Executor:
                 manifest = desired.render()
                 if not is_ours:
                     return await self._create(key, manifest, desired.digest)
-                self._store.wrote_child(key, await self._kube.apply(manifest, desired.digest))
+                body = await self._kube.apply(manifest, desired.digest)
+                self._store.wrote_child(key, body, is_as_desired=True)
             case Create(_, _, render):
                 return await self._create(key, render(secrets.token_urlsafe(PASSWORD_BYTES)), None)
             case Scale(name, replicas):
@@ -224,6 +239,7 @@ class Executor:
         kind, desired = manifest["kind"], manifest["metadata"]
         place = kind, key[0], desired["name"]
         body = await self._kube.create(manifest, digest)
+        is_new = body is not None
         if body is None:
             found = await self._kube.find_metadata(*place)
             if found is None:
@@ -234,7 +250,7 @@ class Executor:
             if claim is None or kind == SECRET.name:
                 return None  # what is known of it is late; Secrets cannot be changed
             body = await self._kube.patch_metadata(*place, claim)
-        self._store.wrote_child(key, body)
+        self._store.wrote_child(key, body, is_as_desired=is_new)
         return None
 
 

@@ -9,6 +9,7 @@ from chatagent_operator.core.children import COMPONENTS
 from chatagent_operator.core.children.component import Component, Removal
 from chatagent_operator.core.desired import DesiredState
 from chatagent_operator.core.kinds import REGISTRY
+from chatagent_operator.core.observed.live import covers
 from chatagent_operator.core.observed.objects import Child, Observed
 from chatagent_operator.core.observed.refusals import Refusal
 from chatagent_operator.core.writes import (
@@ -63,19 +64,34 @@ def _find_write(desired: DesiredObject, state: DesiredState) -> Write | None:
     child = state.observed.get(desired.kind, desired.name)
     if child is None or child.owner != state.agent.uid:
         return Apply(desired, is_ours=False)
-    if desired.is_frozen:
-        return None
-    if child.applied != desired.digest:
+    if child.applied != desired.digest and not desired.is_frozen:
         if not desired.is_replaceable:
             return Apply(desired, is_ours=True)
         if not _is_complete(desired, state.observed):
             return Delete(desired.kind, desired.name)  # it is recreated next
         return None
+    is_whole = REGISTRY[desired.kind].is_compared and not desired.is_frozen
+    if _has_drifted(desired, child, state.observed, is_whole=is_whole):
+        # Where not all is compared, only the labels are restored, as of an orphan.
+        return Apply(desired, is_ours=is_whole)
     if desired.replicas is not None:
         workload = state.observed.workload(desired.kind, desired.name)
         if workload and workload.replicas != desired.replicas:
             return Scale(desired.name, desired.replicas)
     return None
+
+
+def _has_drifted(
+    desired: DesiredObject, child: Child, observed: Observed, *, is_whole: bool
+) -> bool:
+    """Return whether an object lacks something that was applied to it."""
+    identity, state = (desired.kind, desired.name), (desired.digest, child.live)
+    if observed.verified.get(identity) == state:
+        return False
+    if not covers(child.live, desired.render(), is_whole=is_whole):
+        return True
+    observed.verified[identity] = state
+    return False
 
 
 def _is_complete(desired: DesiredObject, observed: Observed) -> bool:

@@ -83,6 +83,7 @@ class Store:
         self._children: dict[Key, dict[Identity, Child]] = {}
         self._statuses: dict[Key, AgentRecord] = {}
         self._written: dict[Key, dict[Identity, tuple[float, Child]]] = {}
+        self._verified: dict[Key, dict[Identity, tuple[str | None, bytes]]] = {}
 
     # What the reflectors report.
 
@@ -151,12 +152,21 @@ class Store:
         """Remember a ChatAgent as the API server returned it from a write."""
         self._statuses[key] = record(body)
 
-    def wrote_child(self, key: Key, body: Mapping[str, Any]) -> None:
-        """Remember an object as the API server returned it from a write."""
+    def wrote_child(
+        self, key: Key, body: Mapping[str, Any], *, is_as_desired: bool = False
+    ) -> None:
+        """Remember an object as the API server returned it from a write.
+
+        Args:
+            is_as_desired: whether all that is desired was applied to it.
+        """
         child = project(body["kind"], body)
         if child:
             written = self._written.setdefault(key, {})
             written[child.kind, child.name] = (time.monotonic(), child)
+            if is_as_desired:
+                verified = self._verified.setdefault(key, {})
+                verified[child.kind, child.name] = (child.applied, child.live)
 
     def deleted_child(self, key: Key, kind: str, name: str) -> None:
         """Forget a write to an object that was deleted."""
@@ -179,6 +189,7 @@ class Store:
         if seen is None:
             self._statuses.pop(key, None)
             self._written.pop(key, None)
+            self._verified.pop(key, None)
             return None
         if written and written.uid == seen.uid and written.resource_version > seen.resource_version:
             return written
@@ -194,7 +205,7 @@ class Store:
                 del written[identity]  # by now the watch has the last word
             else:
                 children[identity] = child
-        return Observed(children)
+        return Observed(children, verified=self._verified.setdefault(key, {}))
 
     def _is_outdated(self, key: Key, written: Child, since: float) -> bool:
         if self._position(written.kind, key[0]) is None:

@@ -64,6 +64,9 @@ class Cluster:
     story: list[str] = field(default_factory=list[str])
     clock: int = 0
     version: int = 0
+    verified: dict[tuple[str, str], tuple[str | None, bytes]] = field(
+        default_factory=dict[tuple[str, str], tuple[str | None, bytes]]
+    )
 
     def look(self) -> Plan:
         """One reconcile: plan and write."""
@@ -98,7 +101,8 @@ class Cluster:
             for key, body in self.objects.items()
             if (child := project(key[0], body)) is not None
         }
-        return Observed(children, self.sources, self.unready, self._applied(), self._reading())
+        signals = self._applied(), self._reading()
+        return Observed(children, self.sources, self.unready, *signals, verified=self.verified)
 
     def now(self, every: int = 1) -> str:
         """The time of the story, as of the last full interval of so many seconds."""
@@ -196,7 +200,8 @@ class Cluster:
                 key = (desired.kind, desired.name)
                 old = self.objects.get(key, {})
                 metadata = metadata | {
-                    "annotations": {names.APPLIED_ANNOTATION: desired.digest},
+                    "annotations": metadata.get("annotations", {})
+                    | {names.APPLIED_ANNOTATION: desired.digest},
                     "generation": old.get("metadata", {}).get("generation", 0) + 1,
                     "resourceVersion": str(self.version),
                     "creationTimestamp": "2026-01-01T00:00:00Z",

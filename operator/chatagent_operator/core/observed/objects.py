@@ -13,11 +13,14 @@ from chatagent_operator.core import names
 from chatagent_operator.core.judging.analysis import Reading
 from chatagent_operator.core.kinds import REGISTRY
 from chatagent_operator.core.observed.facts import Body, Facts, PodFacts, WorkloadFacts
+from chatagent_operator.core.observed.live import read_live
 from chatagent_operator.core.observed.routes_in_force import Applied
 from chatagent_operator.core.observed.trouble import Trouble
 
 _SERVING = ("ConfigMap", "Deployment", "Service")
 """Kinds of the objects that each serving revision has."""
+POD = "Pod"
+"""Made by others from templates, and not compared."""
 TRANSIENT = timedelta(seconds=5)
 """Time for which a trouble that is often transient is not reported."""
 
@@ -41,6 +44,8 @@ class Child:
     """Later versions of the same object have higher ones."""
 
     facts: Facts
+    live: bytes = b""
+    """What it has of what may be desired of it, compressed."""
 
     @property
     def serves(self) -> bool:
@@ -66,6 +71,12 @@ class Observed:
 
     reading: Reading | None = None
     """The newest metrics of the canary and the stable revision."""
+
+    verified: dict[tuple[str, str], tuple[str | None, bytes]] = field(
+        default_factory=dict[tuple[str, str], tuple[str | None, bytes]], compare=False, repr=False
+    )
+    """By kind and name: what an object had when it was as desired, and the digest of that. It is
+    remembered, so that an object is compared only after it changed."""
 
     def get(self, kind: str, name: str) -> Child | None:
         """Return a child; None if it does not exist."""
@@ -140,6 +151,7 @@ def project(kind: str, body: Body) -> Child | None:
         ),
         resource_version=int(metadata.get("resourceVersion", 0)),
         facts=read(body) if (read := REGISTRY[kind].read_facts) else None,
+        live=b"" if kind == POD else read_live(body, is_whole=REGISTRY[kind].is_compared),
     )
 
 
