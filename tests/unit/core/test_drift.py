@@ -130,6 +130,13 @@ def test_what_the_api_server_writes_differently_is_applied_once() -> None:
     assert not cluster.plan().writes
 
 
+def test_an_empty_value_that_the_api_server_leaves_out_is_no_drift() -> None:
+    desired = {"metadata": {}, "spec": {"resources": {}, "hostNetwork": False, "args": []}}
+    live = read_live({"metadata": {}, "spec": {}}, is_whole=True)
+    assert covers(live, desired, is_whole=True)
+    assert not covers(live, desired | {"spec": {"hostNetwork": True}}, is_whole=True)
+
+
 def test_the_size_of_what_is_kept_is_bounded() -> None:
     body = {"metadata": {"labels": {}}, "data": {"a": "x" * 1_000_000}}
     live = read_live(body, is_whole=True)

@@ -92,9 +92,10 @@ async def test_other_objects_are_reverted_meanwhile(world: World) -> None:
 
 
 async def test_a_changed_spec_is_written_although_another_client_interferes(world: World) -> None:
-    for _ in range(10):
+    for _ in range(40):
         edit(world)
         await world.look()
+    assert world.cluster.objects[SERVICE]["spec"]["selector"] == {"oops": "oops"}, "it waits"
     await world.reconcile_changed(gateway={"service": {"type": "NodePort"}})
     assert world.cluster.objects[SERVICE]["spec"]["type"] == "NodePort"
 
@@ -122,3 +123,21 @@ async def test_an_agent_that_is_recreated_begins_again() -> None:
     reverts.forget(KEY)
     assert not reverts.is_held(KEY, SERVICE, "same")
     assert reverts.retry_after(KEY) is None
+
+
+async def test_what_a_webhook_changes_in_each_write_is_written_once(world: World) -> None:
+    apply, applied = world.kube.apply, 0
+
+    async def mutate(manifest: dict[str, Any], digest: str) -> dict[str, Any]:
+        nonlocal applied
+        applied += 1
+        body = await apply(manifest, digest)
+        edit(world)
+        return body
+
+    world.kube.apply = mutate
+    edit(world)
+    for _ in range(5):
+        await world.look()
+    assert applied == 1
+    assert condition(world) == ("False", "AsExpected")
