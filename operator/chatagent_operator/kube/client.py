@@ -73,9 +73,11 @@ class Kube(Connection):
             digest: as in `apply`. None: it is not stored.
         """
         path = _path(manifest["kind"], manifest["metadata"]["namespace"])
+        # As an apply does, it rejects a field that the API server does not know.
+        path += f"?fieldManager={FIELD_MANAGER}&fieldValidation=Strict"
         body = _annotate(manifest, digest) if digest else manifest
         try:
-            return await self.request("POST", f"{path}?fieldManager={FIELD_MANAGER}", body)
+            return await self.request("POST", path, body)
         except RejectedError as error:
             if error.status != ALREADY_EXISTS or error.reason != "AlreadyExists":
                 raise

@@ -74,7 +74,9 @@ async def test_only_an_object_that_exists_is_no_error() -> None:
     quota = from_response(409, b'{"reason": "Conflict", "message": "quota"}')
     kube = Scripted({"made": True}, exists, quota)
     assert await kube.create(MANIFEST, "d") == {"made": True}
-    assert kube.sent[0][0] == "POST"
+    method, path, _ = kube.sent[0]
+    assert method == "POST"
+    assert "fieldValidation=Strict" in path, "a field that is not known is no detail to leave out"
     assert await kube.create(MANIFEST, "d") is None
     with pytest.raises(RejectedError):
         await kube.create(MANIFEST, "d")
