@@ -17,19 +17,27 @@ from chatagent_operator.api.status import ChatAgentStatus
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec
 from chatagent_operator.core import names, reporting
 from chatagent_operator.core.agent import Agent, Platform
+from chatagent_operator.core.children.component import desire
 from chatagent_operator.core.children.evaluation import build_report
 from chatagent_operator.core.kinds import Wave
 from chatagent_operator.core.names import Key
 from chatagent_operator.core.observed.objects import Observed
+from chatagent_operator.core.observed.refusals import Refusals
 from chatagent_operator.core.plan import Plan, plan, plan_abort
 from chatagent_operator.core.rollout.commands import Command, Unreadable, parse_command
 from chatagent_operator.core.rollout.decision import EventRecord
 from chatagent_operator.core.rollout.stored import read_status
 from chatagent_operator.core.spec import find_last_readable, find_weights
 from chatagent_operator.core.view.evaluations import UnstoredReport
+from chatagent_operator.core.writes import Apply, Write
 from chatagent_operator.execute import Executor
 from chatagent_operator.kube.client import Kube
-from chatagent_operator.kube.errors import ApiError, NamespaceTerminatingError
+from chatagent_operator.kube.errors import (
+    ApiError,
+    NamespaceTerminatingError,
+    NotLeaderError,
+    StaleError,
+)
 from chatagent_operator.kube.rivals import Rivals
 from chatagent_operator.kube.sources import Sources
 from chatagent_operator.kube.store import AgentRecord, Store
@@ -37,9 +45,6 @@ from chatagent_operator.metrics import Metrics
 from chatagent_operator.observe import Observer
 from chatagent_operator.report import Reporter
 from chatagent_operator.signals.analyst import Analyst, Wanted
-
-REJECTED_RETRY_SECONDS = 30.0
-"""When an object that the API server rejected is tried again: a quota may have grown."""
 
 REPORTS_AT_ONCE = 1
 """Reports of evaluations that are built at the same time. The log of one may have 8 MiB."""
@@ -82,13 +87,13 @@ class Reconciler:
         self._sources = sources
         self._kube = kube
         self._observer = observer
-        self._executor = Executor(store, kube, metrics)
+        self._executor = Executor(store, kube, metrics, clock)
         self._analyst = analyst
         self._platform = platform
         self._metrics = metrics
         self._now = now
         self._rivals = rivals
-        self._reporter = Reporter(store, kube, clock, rivals.operator)
+        self._reporter = Reporter(store, kube, rivals.operator, now, clock)
         self._left: dict[Key, str] = {}
         """Agents that another operator reconciles, and which one."""
         self._reports = asyncio.Semaphore(REPORTS_AT_ONCE)
@@ -138,9 +143,11 @@ class Reconciler:
         writes = made.writes
         if is_urgent:  # all else is decided on a whole picture, which comes next
             writes = tuple(write for write in writes if write.wave is Wave.WEIGHTS)
-        result = await self._executor.execute(key, writes)
-        if result.rejected:
-            made = self._plan(agent, previous, observed, command, result.rejected)
+        failure = await self._execute(key, writes)
+        if not is_urgent:
+            self._executor.keep(key, (*made.writes, *made.deletions))
+        if refusals := self._executor.refusals(key):
+            made = self._plan(agent, previous, observed, command, refusals)
         self._measure(key, agent, observed, made)
         status, events = made.status, made.events
         if invalid:
@@ -151,18 +158,17 @@ class Reconciler:
             events = tuple(event for event in events if event.reason != ConditionType.ACCEPTED)
             found = reporting.find_events(previous, status)
             events += tuple(event for event in found if event not in events)
-        has_failed = bool(result.rejected or result.failure)
         wait = await self._reporter.report(
-            key, record, previous, status, events, at_once=has_failed
+            key, record, previous, status, events, at_once=bool(refusals)
         )
-        if result.failure:
-            raise result.failure
-        if result.rejected:
-            return REJECTED_RETRY_SECONDS  # nothing is deleted while its successor is rejected
+        if failure:
+            raise failure
         if is_urgent:
             return 0.0
-        await self._executor.delete(key, made.deletions)
-        due = [wait, made.requeue_after]
+        await self._executor.execute(key, made.deletions)
+        due = [wait, made.requeue_after, self._executor.retry_after(key)]
+        if self._executor.refusals(key).keys() != refusals.keys():
+            due.append(0.0)  # a deletion failed, or succeeded at last: the status is to say so
         if made.unstored_report and not await self._store_report(key, agent, made.unstored_report):
             due.append(REPORT_RETRY_SECONDS)
         return min((each for each in due if each is not None), default=None)
@@ -198,15 +204,23 @@ class Reconciler:
             agent = Agent(*key, record.uid, record.generation, spec)
             observed = await self._observer.observe(key, agent, previous)
             made = plan_abort(agent, previous, observed, command, self._platform, self._now())
-            result = await self._executor.execute(key, made.writes)
-            if result.failure:
-                raise result.failure
+            await self._executor.execute(key, made.writes)
             after, events = made.status, made.events
         status = reporting.report_invalid(
             previous, record.generation, invalid, self._now(), reconciled=after
         )
         events += reporting.find_events(previous, status)
         await self._reporter.report(key, record, previous, status, events)
+
+    async def _execute(self, key: Key, writes: tuple[Write, ...]) -> ApiError | None:
+        """Write. Returns why nothing more can be written; the status may be able to say so."""
+        try:
+            await self._executor.execute(key, writes)
+        except (NamespaceTerminatingError, NotLeaderError, StaleError):
+            raise
+        except ApiError as error:
+            return error
+        return None
 
     def _read_agent(
         self, key: Key, record: AgentRecord, previous: ChatAgentStatus
@@ -258,14 +272,12 @@ class Reconciler:
         try:
             async with self._reports:
                 log = await self._kube.log(agent.namespace, unstored.pod)
-                report = build_report(agent, unstored, log)
-                del log
-                body = await self._kube.apply(report, names.digest(report["data"]), force=True)
         except ApiError as error:
             _log.warning("%s: the report of %s is not stored yet: %s", key, unstored.job, error)
             return False
-        self._store.wrote_child(key, body)
-        return True
+        report = desire(build_report(agent, unstored, log))
+        await self._executor.execute(key, (Apply(report, is_ours=False),))
+        return (report.kind, report.name) not in self._executor.refusals(key)
 
     def _plan(
         self,
@@ -273,9 +285,9 @@ class Reconciler:
         previous: ChatAgentStatus,
         observed: Observed,
         command: Command | Unreadable | None,
-        rejected: dict[str, str],
+        refusals: Refusals,
     ) -> Plan:
-        return plan(agent, previous, observed, command, self._platform, self._now(), rejected)
+        return plan(agent, previous, observed, command, self._platform, self._now(), refusals)
 
 
 def _is_urgent(

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from chatagent_operator.api.conditions import ConditionType
 from chatagent_operator.api.status import ChatAgentStatus, KnowledgeStatus
 from chatagent_operator.core.names import Key
+from chatagent_operator.core.reporting import report_refused
 from chatagent_operator.core.rollout.decision import EventRecord
 from chatagent_operator.kube.client import Kube
-from chatagent_operator.kube.errors import NotFoundError
+from chatagent_operator.kube.errors import NotFoundError, RejectedError
 from chatagent_operator.kube.store import AgentRecord, Store
 
 STATUS_SECONDS = 3.0
@@ -36,7 +37,12 @@ class Reporter:
     """Writes what changed, and details not more often than every few seconds."""
 
     def __init__(
-        self, store: Store, kube: Kube, clock: Callable[[], float], operator: str | None
+        self,
+        store: Store,
+        kube: Kube,
+        operator: str | None,
+        now: Callable[[], str],
+        clock: Callable[[], float],
     ) -> None:
         """
         Args:
@@ -44,6 +50,7 @@ class Reporter:
         """
         self._store = store
         self._kube = kube
+        self._now = now
         self._clock = clock
         self._operator = operator
         self._reported: dict[Key, float] = {}
@@ -66,6 +73,10 @@ class Reporter:
         """Write the status if it changed, then the Events. One that is lost is not repeated.
 
         Returns the seconds after which it is to be written, where only details differ.
+
+        Raises:
+            RejectedError: the API server does not accept the status, as with the CRD of another
+                version. The previous one says so.
         """
         status = status.model_copy(update={"operator": self._operator})
         if status != previous:
@@ -74,20 +85,25 @@ class Reporter:
             if may_wait and _differ_in_details(previous, status):
                 return STATUS_SECONDS - since
             try:
-                body = await self._kube.write_status(
-                    *key,
-                    status.model_dump(mode="json", by_alias=True),
-                    record.uid,
-                    record.resource_version,
-                )
+                await self._write(key, record, status)
             except NotFoundError:
                 return None  # its children are deleted with it, and the watch reports it
-            self._store.wrote_agent(key, body)
-            self._reported[key] = self._clock()
+            except RejectedError as error:
+                _log.error("%s: the API server rejected its status: %s", key, error.message)
+                refused = report_refused(previous, error.message, self._now())
+                if refused != previous:
+                    await self._write(key, record, refused)
+                raise
         for event in events:
             _log.info("%s: %s: %s", key, event.reason, event.message)
             await self._kube.create_event(*key, record.uid, event)
         return None
+
+    async def _write(self, key: Key, record: AgentRecord, status: ChatAgentStatus) -> None:
+        content = status.model_dump(mode="json", by_alias=True)
+        body = await self._kube.write_status(*key, content, record.uid, record.resource_version)
+        self._store.wrote_agent(key, body)
+        self._reported[key] = self._clock()
 
 
 def _differ_in_details(previous: ChatAgentStatus, status: ChatAgentStatus) -> bool:

@@ -50,7 +50,7 @@ class ContourFront:
         manifest = build_http_route(self.agent, routes)
         del manifest["metadata"]["ownerReferences"]  # there is no ChatAgent to own it
         manifest["spec"]["rules"].append(self._witness())
-        await self.kube.apply(manifest, f"{self.generation:08x}", force=True)
+        await self.kube.apply(manifest, f"{self.generation:08x}")
 
     async def asked(self) -> RouteReport:
         """What the operator would see."""

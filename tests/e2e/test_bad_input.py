@@ -201,7 +201,7 @@ def test_somebody_elses_service_of_that_name_is_left_alone(shop: AgentUnderTest)
     }
     shop.kubectl.apply(theirs)
     with_documents(shop).apply()
-    found = shop.await_condition("Degraded", "True", "Rejected", SECONDS)
+    found = shop.await_condition("Degraded", "True", "NameTaken", SECONDS)
     assert f"Service {shop.name}" in found["message"]
     kept = shop.kubectl.get("service", shop.name)
     assert kept["spec"]["selector"] == {"app": "theirs"}

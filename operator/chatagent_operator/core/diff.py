@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from chatagent_operator.core import names
 from chatagent_operator.core.children import COMPONENTS
 from chatagent_operator.core.children.component import Component, Removal
 from chatagent_operator.core.desired import DesiredState
 from chatagent_operator.core.kinds import REGISTRY
-from chatagent_operator.core.observed.objects import Observed
-from chatagent_operator.core.writes import Apply, Create, Delete, DesiredObject, Scale, Write
+from chatagent_operator.core.observed.live import covers
+from chatagent_operator.core.observed.objects import Child, Observed
+from chatagent_operator.core.observed.refusals import Refusal
+from chatagent_operator.core.writes import (
+    Apply,
+    Create,
+    Delete,
+    DesiredObject,
+    Scale,
+    Write,
+)
 
 _PRUNED = tuple(kind.name for kind in REGISTRY.values() if kind.is_pruned)
 _BY_ROLE = {component.role: component for component in COMPONENTS}
@@ -37,13 +47,23 @@ def find_deletions(
             if child.owner != state.agent.uid:
                 continue  # an object of another owner with the agent's labels
             component = _BY_ROLE.get(child.role, _OTHER)
-            yield Delete(kind, child.name, child.uid), component.judge_removal(child, state)
+            removal = component.judge_removal(child, state)
+            is_needed = any(_depends(each, child) for each in state.view.refusals.values())
+            yield Delete(kind, child.name, child.uid), Removal.KEEP if is_needed else removal
+
+
+def _depends(refusal: Refusal, child: Child) -> bool:
+    """Return whether something still uses an object because a write was refused."""
+    if child.revision:
+        return child.revision == refusal.revision and child.role == refusal.role
+    # The pods of every revision use what belongs to none.
+    return refusal.role in (child.role, names.ROLE_AGENT, names.ROLE_INGESTION)
 
 
 def _find_write(desired: DesiredObject, state: DesiredState) -> Write | None:
     child = state.observed.get(desired.kind, desired.name)
     if child is None or child.owner != state.agent.uid:
-        return Apply(desired, is_ours=child is not None)
+        return Apply(desired, is_ours=False)
     if desired.is_due_again:
         return Delete(desired.kind, desired.name, child.uid)  # it is recreated next
     if child.applied != desired.digest and not desired.is_frozen:
@@ -52,11 +72,28 @@ def _find_write(desired: DesiredObject, state: DesiredState) -> Write | None:
         if not _is_complete(desired, state.observed):
             return Delete(desired.kind, desired.name, child.uid)  # it is recreated next
         return None
+    is_whole = REGISTRY[desired.kind].is_compared and not desired.is_frozen
+    if desired.is_known and _has_drifted(desired, child, state.observed, is_whole=is_whole):
+        # Where not all is compared, only the labels are restored, as of an orphan.
+        return Apply(desired, is_ours=is_whole)
     if desired.replicas is not None:
         workload = state.observed.workload(desired.kind, desired.name)
         if workload and workload.replicas != desired.replicas:
             return Scale(desired.name, desired.replicas)
     return None
+
+
+def _has_drifted(
+    desired: DesiredObject, child: Child, observed: Observed, *, is_whole: bool
+) -> bool:
+    """Return whether an object lacks something that was applied to it."""
+    identity, state = (desired.kind, desired.name), (desired.digest, child.live)
+    if observed.verified.get(identity) == state:
+        return False
+    if not covers(child.live, desired.render(), is_whole=is_whole):
+        return True
+    observed.verified[identity] = state
+    return False
 
 
 def _is_complete(desired: DesiredObject, observed: Observed) -> bool:

@@ -72,6 +72,10 @@ class Kind:
     """Whether an object that is no longer desired is deleted. Otherwise it stays until its agent
     is deleted."""
 
+    is_compared: bool = False
+    """Whether all that is desired of an object is compared with what it has, so that drift is
+    reverted. Otherwise its owner, labels, replicas and the digest of its inputs are."""
+
     wave: Wave = Wave.REFERENCES
     """When it is written."""
 
@@ -101,7 +105,7 @@ CHAT_AGENT = Kind(
 CONFIG_MAP = Kind(
     "ConfigMap", "", "v1", "configmaps", ("get", *READ, *WRITE, *DELETE),
     why="`get` reads documents and questions; gateways get it for their own ConfigMap.",
-    is_watched=True, is_pruned=True, read_facts=facts.read_config_map,
+    is_watched=True, is_pruned=True, is_compared=True, read_facts=facts.read_config_map,
 )  # fmt: skip
 EVENT = Kind(
     "Event", "", "v1", "events", (*READ, "create"),
@@ -114,7 +118,7 @@ GATEWAY = Kind(
 HTTP_ROUTE = Kind(
     "HTTPRoute", _GATEWAY_API, "v1", "httproutes", ("get", "list", *WRITE, *DELETE),
     why="Of agents whose provider is gateway-api. Not watched: many clusters lack the kind.",
-    is_pruned=True,
+    is_pruned=True, is_compared=True,
 )  # fmt: skip
 LEASE = Kind(
     "Lease", "coordination.k8s.io", "v1", "leases", ("get", "create", "update"),
@@ -151,19 +155,21 @@ REGISTRY: Mapping[str, Kind] = {
              why="The log of an evaluation is its report, question by question.",
              is_watched=True, read_facts=facts.read_pod),
         Kind("PodDisruptionBudget", "policy", "v1", "poddisruptionbudgets",
-             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True),
+             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True, is_compared=True),
         Kind("Role", _RBAC, "v1", "roles",
-             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True, wave=Wave.FIRST),
+             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True, is_compared=True,
+             wave=Wave.FIRST),
         Kind("RoleBinding", _RBAC, "v1", "rolebindings",
-             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True),
+             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True, is_compared=True),
         SECRET,
         Kind("Service", "", "v1", "services",
-             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True,
+             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True, is_compared=True,
              read_facts=facts.read_service),
         Kind("ServiceAccount", "", "v1", "serviceaccounts",
-             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True),
+             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True, is_compared=True),
         Kind("StatefulSet", "apps", "v1", "statefulsets",
-             (*READ, *WRITE, *DELETE), is_watched=True, is_pruned=True, wave=Wave.WORKLOADS,
+             (*READ, *WRITE, *DELETE),
+             is_watched=True, is_pruned=True, is_compared=True, wave=Wave.WORKLOADS,
              read_facts=facts.read_workload),
     )
 }  # fmt: skip

@@ -6,7 +6,6 @@ observed ready, and nothing is deleted before the weights and the status are sto
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from chatagent_operator.api.status import ChatAgentStatus
@@ -17,6 +16,7 @@ from chatagent_operator.core.children.component import Removal
 from chatagent_operator.core.children.gateway import COMPONENT as GATEWAY
 from chatagent_operator.core.desired import DesiredState
 from chatagent_operator.core.observed.objects import Observed
+from chatagent_operator.core.observed.refusals import Refusals
 from chatagent_operator.core.rollout.advance import advance
 from chatagent_operator.core.rollout.apply_command import apply_command
 from chatagent_operator.core.rollout.commands import Command, Unreadable
@@ -62,7 +62,7 @@ def plan(
     command: Command | Unreadable | None,
     platform: Platform,
     now: str,
-    rejected: Mapping[str, str] | None = None,
+    refusals: Refusals | None = None,
 ) -> Plan:
     """Plan a reconciliation of an agent: view → advance → desired → diff → status → requeue.
 
@@ -70,12 +70,12 @@ def plan(
         previous: the status as last written.
         command: the command in the annotation, whether new or not.
         now: RFC 3339, UTC.
-        rejected: the API server's messages on the objects that it rejected, by kind and name.
+        refusals: writes that failed, by kind and name.
     """
     previous = replace_future_times(previous, now)
     if agent.spec.suspend:
         return Plan((), (), reporting.report_suspended(agent, previous, command, now))
-    view = View(agent, previous, observed, command, platform, now, rejected or {})
+    view = View(agent, previous, observed, command, platform, now, refusals or {})
     decision = _advance(view)
     state = DesiredState(view, decision)
     desired = [each for component in COMPONENTS for each in component.build_objects(state)]

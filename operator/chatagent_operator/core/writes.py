@@ -31,6 +31,9 @@ class DesiredObject:
     is_due_again: bool = False
     """Whether it is a Job that must run again although it is complete."""
 
+    is_known: bool = True
+    """Whether it can be rendered. Of one that cannot, only the replicas are set."""
+
     replicas: int | None = None
     """Desired replicas, if these change independently of the digest."""
 
@@ -51,7 +54,8 @@ class Apply:
 
     desired: DesiredObject
     is_ours: bool
-    """Whether it is known to be owned by the agent. An object of another owner is not adopted."""
+    """Whether it is known to exist and to be owned by the agent. Otherwise it is created, and one
+    that is there already is looked at first."""
 
     @property
     def kind(self) -> str:

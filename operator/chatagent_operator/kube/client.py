@@ -15,9 +15,10 @@ from chatagent_operator.api.group import API_VERSION, KIND
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Manifest
 from chatagent_operator.core.kinds import CHAT_AGENT, REGISTRY, Kind
+from chatagent_operator.core.managed_fields import join_entries
 from chatagent_operator.core.rollout.decision import EventRecord
 from chatagent_operator.kube.connection import TIMEOUT_SECONDS, Connection
-from chatagent_operator.kube.errors import NotFoundError, RejectedError, StaleError
+from chatagent_operator.kube.errors import ApiError, NotFoundError, RejectedError, StaleError
 
 FIELD_MANAGER = names.MANAGED_BY
 ALREADY_EXISTS = CONFLICT = 409
@@ -30,6 +31,8 @@ _JSON_PATCH = "application/json-patch+json"
 _TEST_FAILED = "the server rejected our request due to an error in our request"
 """What the API server says where a `test` of a JSON Patch fails."""
 _ONLY_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+MAX_APPLIES = 4
+"""Of one object, while others change it between an apply and the next request."""
 PAGE = 500
 """Most objects in one answer of a list, as kubectl asks for."""
 
@@ -37,32 +40,66 @@ PAGE = 500
 class Kube(Connection):
     """What the operator and the command line do with objects, on one connection."""
 
-    async def apply(self, manifest: Manifest, digest: str, force: bool) -> Manifest:
-        """Server-side apply; returns the object as stored.
+    async def apply(self, manifest: Manifest, digest: str) -> Manifest:
+        """Server-side apply to an object of the agent, which takes over fields that others have
+        set; returns the object as stored.
 
         Args:
-            force: take fields over that others have set. Without, that is a RejectedError.
             digest: stored on the object, by which the next reconciliation sees whether it is
                 current.
         """
         metadata = manifest["metadata"]
-        annotated = manifest | {
-            "metadata": metadata
-            | {"annotations": metadata.get("annotations", {}) | {names.APPLIED_ANNOTATION: digest}}
-        }
         path = _path(manifest["kind"], metadata["namespace"], metadata["name"])
-        query = f"?fieldManager={FIELD_MANAGER}&force={str(force).lower()}"
-        return await self.request("PATCH", path + query, annotated, _APPLY)
+        path += f"?fieldManager={FIELD_MANAGER}"
+        annotated = _annotate(manifest, digest)
+        for _ in range(MAX_APPLIES):
+            body = await self.request("PATCH", f"{path}&force=true", annotated, _APPLY)
+            entries = join_entries(body["metadata"], FIELD_MANAGER)
+            if entries is None:
+                return body
+            # It was created or scaled: fields of then that are not desired any more are removed.
+            patch = [
+                _replace("/metadata/managedFields", entries),
+                _replace("/metadata/resourceVersion", body["metadata"]["resourceVersion"]),
+            ]
+            try:
+                await self.request("PATCH", path, patch, _JSON_PATCH)
+            except RejectedError as error:
+                if error.status != CONFLICT:
+                    raise
+        raise ApiError(CONFLICT, f"{manifest['kind']} {metadata['name']} changes too often")
 
-    async def create(self, manifest: Manifest) -> Manifest | None:
-        """Create an object; returns it as stored, or None if there is one of its name."""
+    async def create(self, manifest: Manifest, digest: str | None = None) -> Manifest | None:
+        """Create an object; returns it as stored, None: there is one of its name.
+
+        Args:
+            digest: as in `apply`. None: it is not stored.
+        """
         path = _path(manifest["kind"], manifest["metadata"]["namespace"])
+        # As an apply does, it rejects a field that the API server does not know.
+        path += f"?fieldManager={FIELD_MANAGER}&fieldValidation=Strict"
+        body = _annotate(manifest, digest) if digest else manifest
         try:
-            return await self.request("POST", f"{path}?fieldManager={FIELD_MANAGER}", manifest)
+            return await self.request("POST", path, body)
         except RejectedError as error:
-            if error.status != ALREADY_EXISTS:
+            if error.status != ALREADY_EXISTS or error.reason != "AlreadyExists":
                 raise
             return None
+
+    async def find_metadata(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        """The metadata of an object; None where there is none. It needs permission to list."""
+        page = await self._list(
+            REGISTRY[kind], (namespace,), _ONLY_METADATA, fieldSelector=f"metadata.name={name}"
+        )
+        found = page.get((namespace, name))
+        return found["metadata"] if found else None
+
+    async def patch_metadata(
+        self, kind: str, namespace: str, name: str, metadata: Manifest
+    ) -> Manifest:
+        """Merge a patch into the metadata of an object; returns it."""
+        path = _path(kind, namespace, name) + f"?fieldManager={FIELD_MANAGER}"
+        return await self.request("PATCH", path, {"metadata": metadata}, _MERGE)
 
     async def scale(self, namespace: str, name: str, replicas: int) -> Manifest:
         """Change the replicas of a Deployment; returns the Deployment."""
@@ -231,3 +268,13 @@ def _drop_nulls(value: Any) -> Any:
 
 def _path(kind: str, namespace: str | None, name: str | None = None) -> str:
     return REGISTRY[kind].path(namespace, name)
+
+
+def _annotate(manifest: Manifest, digest: str) -> Manifest:
+    metadata = manifest["metadata"]
+    annotations = metadata.get("annotations", {}) | {names.APPLIED_ANNOTATION: digest}
+    return manifest | {"metadata": metadata | {"annotations": annotations}}
+
+
+def _replace(path: str, value: object) -> Manifest:
+    return {"op": "replace", "path": path, "value": value}

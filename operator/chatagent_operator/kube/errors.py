@@ -9,17 +9,21 @@ from typing import Any, cast
 class ApiError(Exception):
     """The API server refused, or did not answer. Worth another try, with back-off."""
 
-    def __init__(self, status: int, message: str, retry_after: float = 0.0) -> None:
+    def __init__(
+        self, status: int, message: str, retry_after: float = 0.0, reason: str = ""
+    ) -> None:
         """
         Args:
             status: of HTTP; 0: there was no answer.
             message: what is wrong.
             retry_after: seconds that the server asks to wait before the next try.
+            reason: the API server's word for it, such as AlreadyExists.
         """
         super().__init__(f"{status}: {message}")
         self.status = status
         self.message = message
         self.retry_after = retry_after
+        self.reason = reason
 
 
 class SilentError(ApiError):
@@ -73,7 +77,8 @@ def from_response(status: int, body: bytes, retry_after: str | None = None) -> A
     if any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
         return NamespaceTerminatingError(status, message, pause)
     rejected = status in _REJECTED or message.startswith(_WRONG_TYPE)
-    return (RejectedError if rejected else ApiError)(status, message, pause)
+    reason = str(said.get("reason") or "")
+    return (RejectedError if rejected else ApiError)(status, message, pause, reason)
 
 
 def _status(body: bytes) -> dict[str, Any]:

@@ -111,6 +111,7 @@ class Store:
         self._written: dict[Key, dict[Identity, tuple[float, Child]]] = {}
         self._refusals: dict[tuple[str, Identity], Refusal] = {}
         """The newest of each controller, by namespace: until it has its pods."""
+        self._verified: dict[Key, dict[Identity, tuple[str | None, bytes]]] = {}
 
     # What the reflectors report.
 
@@ -208,12 +209,21 @@ class Store:
         """Remember a ChatAgent as the API server returned it from a write."""
         self._statuses[key] = record(body)
 
-    def wrote_child(self, key: Key, body: Mapping[str, Any]) -> None:
-        """Remember an object as the API server returned it from a write."""
+    def wrote_child(
+        self, key: Key, body: Mapping[str, Any], *, is_as_desired: bool = False
+    ) -> None:
+        """Remember an object as the API server returned it from a write.
+
+        Args:
+            is_as_desired: whether all that is desired was applied to it.
+        """
         child = project(body["kind"], body)
         if child:
             written = self._written.setdefault(key, {})
             written[child.kind, child.name] = (time.monotonic(), child)
+            if is_as_desired:
+                verified = self._verified.setdefault(key, {})
+                verified[child.kind, child.name] = (child.applied, child.live)
 
     def deleted_child(self, key: Key, kind: str, name: str) -> None:
         """Forget a write to an object that was deleted."""
@@ -243,6 +253,7 @@ class Store:
         if seen is None:
             self._statuses.pop(key, None)
             self._written.pop(key, None)
+            self._verified.pop(key, None)
             return None
         newest = self._newest(seen, written)
         if newest is seen:
@@ -266,7 +277,8 @@ class Store:
             and _lacks_pods(child)
         }
         deleted = self._deleted_revisions.get(key, {})
-        return Observed(children, refused=refused, deleted_revisions=deleted)
+        verified = self._verified.setdefault(key, {})
+        return Observed(children, refused=refused, deleted_revisions=deleted, verified=verified)
 
     def _newest(self, seen: AgentRecord, written: AgentRecord | None) -> AgentRecord:
         if written and written.uid == seen.uid and written.resource_version > seen.resource_version:

@@ -20,6 +20,7 @@ from chatagent_operator.core.judging.analysis import Histogram, Reading, Tally
 from chatagent_operator.core.observed.objects import Observed, project
 from chatagent_operator.core.observed.routes_in_force import Applied
 from chatagent_operator.core.observed.trouble import Trouble
+from chatagent_operator.core.ownership import build_claim, find_obstacle
 from chatagent_operator.core.plan import Plan, plan
 from chatagent_operator.core.rollout.commands import Command, Unreadable
 from chatagent_operator.core.writes import Apply, Create, Delete, Scale, Write
@@ -65,6 +66,9 @@ class Cluster:
     story: list[str] = field(default_factory=list[str])
     clock: int = 0
     version: int = 0
+    verified: dict[tuple[str, str], tuple[str | None, bytes]] = field(
+        default_factory=dict[tuple[str, str], tuple[str | None, bytes]]
+    )
 
     def look(self) -> Plan:
         """One reconcile: plan and write."""
@@ -107,6 +111,7 @@ class Cluster:
             self._applied(),
             self._reading(),
             refused=refused,
+            verified=self.verified,
         )
 
     def now(self, every: int = 1) -> str:
@@ -198,6 +203,12 @@ class Cluster:
         """Carry out one write."""
         self.version += 1
         match action:
+            case Apply(desired, False) if (desired.kind, desired.name) in self.objects:
+                metadata = self.objects[desired.kind, desired.name]["metadata"]
+                wanted, found = desired.render()["metadata"], {"uid": ""} | metadata
+                if find_obstacle(desired.kind, wanted, found) is None:
+                    claim = build_claim(wanted, found) or {}
+                    metadata |= claim | {"labels": metadata["labels"] | claim.get("labels", {})}
             case Apply(desired, _):
                 body = desired.render()
                 metadata = body["metadata"]
@@ -205,7 +216,8 @@ class Cluster:
                 old = self.objects.get(key, {})
                 was = old.get("metadata", {})
                 metadata = metadata | {
-                    "annotations": {names.APPLIED_ANNOTATION: desired.digest},
+                    "annotations": metadata.get("annotations", {})
+                    | {names.APPLIED_ANNOTATION: desired.digest},
                     "generation": was.get("generation", 0) + 1,
                     "resourceVersion": str(self.version),
                     "creationTimestamp": was.get("creationTimestamp") or self.now(3600),

@@ -52,17 +52,37 @@ class Kube:
         self.refuse: Callable[[str, str], ApiError | None] = lambda verb, kind: None
         """What it answers instead of doing what it is asked for, by verb and kind."""
 
-    async def apply(self, manifest: Manifest, digest: str, force: bool) -> Manifest:
+    async def apply(self, manifest: Manifest, digest: str) -> Manifest:
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         self._may("apply", kind)
-        self.cluster.write(
-            Apply(DesiredObject(kind, name, digest, lambda: manifest), is_ours=force)
-        )
+        assert (kind, name) in self.cluster.objects, "it is created first"
+        self.cluster.write(Apply(DesiredObject(kind, name, digest, lambda: manifest), True))
         return self.cluster.objects[kind, name]
 
-    async def create(self, manifest: Manifest) -> None:
-        name = manifest["metadata"]["name"]
-        self.cluster.write(Create(manifest["kind"], name, lambda _: manifest))
+    async def create(self, manifest: Manifest, digest: str | None = None) -> Manifest | None:
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        self._may("apply", kind)
+        if (kind, name) in self.cluster.objects:
+            return None
+        if digest:
+            self.cluster.write(Apply(DesiredObject(kind, name, digest, lambda: manifest), False))
+        else:
+            self.cluster.write(Create(kind, name, lambda _: manifest))
+        return self.cluster.objects[kind, name]
+
+    async def find_metadata(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        self._may("list", kind)
+        found = self.cluster.objects.get((kind, name))
+        return NEW | found["metadata"] if found else None
+
+    async def patch_metadata(
+        self, kind: str, namespace: str, name: str, metadata: Manifest
+    ) -> Manifest:
+        self._may("patch", kind)
+        found = self.cluster.objects[kind, name]["metadata"]
+        labels = found["labels"] | metadata["labels"]
+        self.cluster.objects[kind, name]["metadata"] = found | metadata | {"labels": labels}
+        return self.cluster.objects[kind, name]
 
     async def scale(self, namespace: str, name: str, replicas: int) -> Manifest:
         self.cluster.write(Scale(name, replicas))
@@ -70,6 +90,7 @@ class Kube:
 
     async def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
         self._may("delete", kind)
+        self._may("delete", f"{kind} {name}")
         self.cluster.write(Delete(kind, name, uid))
 
     async def find(self, kind: str, namespace: str, name: str) -> Manifest | None:
@@ -219,6 +240,13 @@ class World:
         self.report()
         return await self._reconciler.reconcile(KEY)
 
+    async def reconcile_changed(self, **changes: Any) -> float | None:
+        """Change the spec, then reconcile once."""
+        if {**self.cluster.spec, **changes} != self.cluster.spec:
+            self.cluster.spec |= changes
+            self.kube.agent["metadata"]["generation"] += 1
+        return await self.look()
+
     async def change(self, **changes: Any) -> float | None:
         """Change the spec, then settle."""
         self.cluster.spec |= changes
@@ -237,13 +265,6 @@ class World:
     def _now(self) -> str:
         self.cluster.clock += 1
         return self.cluster.now()
-
-
-@pytest.fixture
-async def world() -> World:
-    made = World(rollout={"steps": [], "keepPrevious": "0s"})
-    await made.settle()
-    return made
 
 
 async def test_what_is_left_of_a_revision_goes_at_the_next_try(world: World) -> None:
@@ -453,7 +474,7 @@ async def test_weights_do_not_wait_for_objects_of_other_agents() -> None:
     may_end = asyncio.Event()
 
     class Slow:
-        async def apply(self, manifest: Manifest, digest: str, force: bool) -> Manifest:
+        async def apply(self, manifest: Manifest, digest: str) -> Manifest:
             started.append(manifest["metadata"]["name"])
             await may_end.wait()
             return manifest

@@ -52,8 +52,9 @@ class AgentPods(Component):
                 "Deployment",
                 name,
                 deployment.applied or "",
-                dict,  # it is never rendered
+                dict,
                 is_frozen=True,
+                is_known=False,
                 replicas=state.replicas[revision],
             )
 

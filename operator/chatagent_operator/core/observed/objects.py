@@ -14,11 +14,14 @@ from chatagent_operator.core import names
 from chatagent_operator.core.judging.analysis import Reading
 from chatagent_operator.core.kinds import REGISTRY
 from chatagent_operator.core.observed.facts import Body, Facts, PodFacts, WorkloadFacts
+from chatagent_operator.core.observed.live import read_live
 from chatagent_operator.core.observed.routes_in_force import Applied
 from chatagent_operator.core.observed.trouble import Trouble
 
 _SERVING = ("ConfigMap", "Deployment", "Service")
 """Kinds of the objects that each serving revision has."""
+POD = "Pod"
+"""Made by others from templates, and not compared."""
 TRANSIENT = timedelta(seconds=5)
 """Time for which a trouble that is often transient is not reported."""
 
@@ -44,6 +47,9 @@ class Child:
     facts: Facts
     created: str = ""
     """When it was created, RFC 3339."""
+
+    live: bytes = b""
+    """What it has of what may be desired of it, compressed."""
 
     @property
     def serves(self) -> bool:
@@ -81,6 +87,12 @@ class Observed:
         default_factory=dict[tuple[str, str], Trouble]
     )
     """Why the API server refuses the pods of StatefulSets and Jobs, by their kind and name."""
+
+    verified: dict[tuple[str, str], tuple[str | None, bytes]] = field(
+        default_factory=dict[tuple[str, str], tuple[str | None, bytes]], compare=False, repr=False
+    )
+    """By kind and name: what an object had when it was as desired, and the digest of that. It is
+    remembered, so that an object is compared only after it changed."""
 
     def get(self, kind: str, name: str) -> Child | None:
         """Return a child; None if it does not exist."""
@@ -167,6 +179,7 @@ def project(kind: str, body: Body) -> Child | None:
         resource_version=int(metadata.get("resourceVersion", 0)),
         facts=read(body) if (read := REGISTRY[kind].read_facts) else None,
         created=metadata.get("creationTimestamp") or "",
+        live=b"" if kind == POD else read_live(body, is_whole=REGISTRY[kind].is_compared),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from chatagent_operator.api.conditions import ConditionType, Finding
 from chatagent_operator.core import names
 from chatagent_operator.core.children import COMPONENTS
+from chatagent_operator.core.children.component import Component
 from chatagent_operator.core.desired import DesiredState
 from chatagent_operator.core.rollout.decision import Decision
 from chatagent_operator.core.rollout.times import elapsed
@@ -19,7 +20,7 @@ LAG_SECONDS = 5.0
 
 def find_conditions(state: DesiredState) -> list[Finding]:
     """Return the conditions, in the order in which they are listed."""
-    found = [condition for each in COMPONENTS if (condition := each.find_condition(state))]
+    found = [condition for each in COMPONENTS if (condition := _find_condition(each, state))]
     of = {condition.type: condition for condition in found}
     progressing = find_progressing(state.decision)
     degraded = find_degraded(state, of[ConditionType.VECTOR_STORE_READY])
@@ -35,6 +36,16 @@ def find_conditions(state: DesiredState) -> list[Finding]:
     found += [find_paused(state.decision), degraded, ready]
     order = list(ConditionType)
     return sorted(found, key=lambda condition: order.index(condition.type))
+
+
+def _find_condition(component: Component, state: DesiredState) -> Finding | None:
+    """Return a component's condition, which is False while a name that it needs is taken."""
+    found = component.find_condition(state)
+    for refusal in state.view.refusals.values():
+        is_needed = refusal.role == component.role and refusal.revision in (None, state.serving)
+        if found and is_needed and refusal.reason == "NameTaken":
+            return Finding(found.type, "False", refusal.reason, refusal.message)
+    return found
 
 
 def _find_references(state: DesiredState) -> Finding:
@@ -102,8 +113,8 @@ def find_degraded(state: DesiredState, store: Finding) -> Finding:
 
 def _find_faults(state: DesiredState, store: Finding) -> Iterator[tuple[str, str]]:
     """Return reason and message of each problem, the most urgent first."""
-    for what, message in state.view.rejected.items():
-        yield "Rejected", f"the API server rejected {what}: {message}"
+    for refusal in state.view.refusals.values():
+        yield refusal.reason, refusal.message
     if state.view.missing_sources:
         yield "ConfigMapNotFound", "; ".join(state.view.missing_sources)
     if state.lacks_capacity:

@@ -12,6 +12,9 @@ from chatagent_operator.core.reporting.conditions import find_paused, find_progr
 from chatagent_operator.core.rollout.commands import Command, Unreadable
 from chatagent_operator.core.rollout.decision import Decision
 
+MESSAGE_CHARACTERS = 1024
+"""Most that is quoted of what the API server answered."""
+
 
 def report_suspended(
     agent: Agent, previous: ChatAgentStatus, command: Command | Unreadable | None, now: str
@@ -83,6 +86,22 @@ def report_invalid(
             "phase": "Degraded",
             "conditions": merge(previous.conditions, [*found, *kept], generation, now),
         }
+    )
+
+
+def report_refused(previous: ChatAgentStatus, message: str, now: str) -> ChatAgentStatus:
+    """Return the status of an agent whose new status the API server rejected: the previous one,
+    with the reason."""
+    text = (
+        "the API server rejected the agent's status, so that nothing more is decided; upgrade the "
+        f"CRD to the operator's version: {message[:MESSAGE_CHARACTERS]}"
+    )
+    degraded = Finding(ConditionType.DEGRADED, "True", "StatusRejected", text)
+    generation = previous.observed_generation or 0
+    kept = _keep_findings(previous, but=(ConditionType.DEGRADED,))
+    found = [*kept, degraded]
+    return previous.model_copy(
+        update={"conditions": merge(previous.conditions, found, generation, now)}
     )
 
 

@@ -22,17 +22,20 @@ from chatagent_operator.core.view.ingestions import count_rebuilds
 def build_status(state: DesiredState) -> ChatAgentStatus:
     """Return the status after a reconciliation."""
     agent, previous, found = state.agent, state.view.previous, find_conditions(state)
+    # A spec of which a part is not written yet is not observed: kubectl and kstatus wait for it.
+    is_written = not any(each.is_transient for each in state.view.refusals.values())
+    generation = agent.generation if is_written else previous.observed_generation
     message = next(each.message for each in found if each.type == ConditionType.PROGRESSING)
     return update_rollout(state.status, message=message).model_copy(
         update={
-            "observed_generation": agent.generation,
+            "observed_generation": generation,
             "phase": _find_phase(state.decision, found),
             "url": _find_url(state),
             "evaluation": state.quality,
             "knowledge": _find_knowledge(state),
             "replicas": state.view.count_available(state.serving),
             "selector": _find_selector(state),
-            "conditions": merge(previous.conditions, found, agent.generation, state.view.now),
+            "conditions": merge(previous.conditions, found, generation or 0, state.view.now),
         }
     )
 

@@ -26,6 +26,7 @@ from chatagent_operator.core.observed.facts import (
     WorkloadFacts,
 )
 from chatagent_operator.core.observed.objects import Observed
+from chatagent_operator.core.observed.refusals import Refusal, Refusals
 from chatagent_operator.core.observed.trouble import Interruption, Trouble
 from chatagent_operator.core.revision import Revision
 from chatagent_operator.core.rollout import capacity
@@ -74,8 +75,8 @@ class View:
     now: str
     """RFC 3339, UTC."""
 
-    rejected: Mapping[str, str] = field(default_factory=dict[str, str])
-    """The API server's messages on the objects that it rejected, by kind and name."""
+    refusals: Refusals = field(default_factory=dict[tuple[str, str], Refusal])
+    """Writes that failed, by kind and name."""
 
     @cached_property
     def observed(self) -> Observed:

@@ -1,0 +1,236 @@
+"""Writes that the API server refuses, and objects of other owners."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chatagent_operator.core import names
+from chatagent_operator.execute import (
+    MESSAGE_CHARACTERS,
+    REJECTED_RETRY_SECONDS,
+    TERMINATING_RETRY_SECONDS,
+)
+from chatagent_operator.kube.errors import ApiError, RejectedError, from_response
+from tests.unit.operator_shell.test_reconcile import World
+
+WEBHOOK = b'{"kind": "Status", "message": "failed calling webhook: connection refused"}'
+THEIRS = {"name": "shop", "uid": "theirs", "resourceVersion": "5", "labels": {}}
+
+
+def stranger(kind: str, name: str, *owners: dict[str, Any]) -> dict[str, Any]:
+    metadata = THEIRS | {"name": name, "ownerReferences": list(owners)}
+    return {"kind": kind, "metadata": metadata, "data": {"theirs": "1"}}
+
+
+def condition(world: World, kind: str) -> tuple[str, str, str]:
+    (found,) = [c for c in world.kube.agent["status"]["conditions"] if c["type"] == kind]
+    return found["status"], found["reason"], found["message"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "part"),
+    [
+        ("ServiceAccount", "shop", "WorkloadsReady"),
+        ("ConfigMap", "shop-gateway", "GatewayReady"),
+        ("Service", "shop", "GatewayReady"),
+        ("Secret", "shop-redis", "CacheReady"),
+        ("Service", "shop-chroma", "VectorStoreReady"),
+        ("RoleBinding", "shop-gateway", "GatewayReady"),
+        ("PodDisruptionBudget", "shop-gateway", "GatewayReady"),
+    ],
+)
+async def test_a_strangers_object_is_never_written(kind: str, name: str, part: str) -> None:
+    world = World(rollout={"steps": []})
+    theirs = stranger(kind, name, {"kind": "App", "name": "crm", "uid": "x", "controller": True})
+    world.cluster.objects[kind, name] = theirs
+    before = str(theirs)
+    due = await world.settle()
+    assert due is not None
+    assert due <= REJECTED_RETRY_SECONDS
+    assert str(world.cluster.objects[kind, name]) == before
+    for each in ("Degraded", part):
+        _, reason, message = condition(world, each)
+        assert reason == "NameTaken"
+        assert f"{kind} {name} exists already and is owned by App crm" in message
+    del world.cluster.objects[kind, name]
+    world.seconds += REJECTED_RETRY_SECONDS
+    await world.settle()
+    assert condition(world, "Degraded")[0] == "False"
+    assert condition(world, part)[0] == "True"
+
+
+async def test_no_pod_runs_under_an_account_of_somebody_else() -> None:
+    world = World()
+    world.cluster.objects["ServiceAccount", "shop"] = stranger("ServiceAccount", "shop")
+    await world.settle()
+    kinds = {kind for kind, _ in world.cluster.objects}
+    assert "Deployment" not in kinds
+    assert "Job" not in kinds
+    assert "StatefulSet" in kinds, "others do not wait"
+
+
+async def test_an_object_that_was_given_up_is_adopted(world: World) -> None:
+    key = "Service", "shop"
+    metadata = world.cluster.objects[key]["metadata"]
+    owner = metadata["ownerReferences"]
+    metadata["ownerReferences"] = [owner[0] | {"kind": "App", "uid": "x"}]
+    await world.settle()
+    assert condition(world, "Degraded")[1] == "NameTaken"
+    world.cluster.objects[key]["metadata"] |= {"ownerReferences": []}
+    world.seconds += REJECTED_RETRY_SECONDS
+    await world.settle()
+    assert world.cluster.objects[key]["metadata"]["ownerReferences"] == owner
+    assert condition(world, "Degraded")[0] == "False"
+
+
+async def test_what_was_left_of_a_deleted_agent_is_waited_for(world: World) -> None:
+    key = "Service", "shop"
+    world.cluster.objects[key]["metadata"]["ownerReferences"][0]["uid"] = "uid-0"
+    await world.settle()
+    assert "a deleted ChatAgent shop" in condition(world, "Degraded")[2]
+    del world.cluster.objects[key]
+    await world.look()
+    assert key in world.cluster.objects, "its deletion is an event: nothing waits 30 s for it"
+
+
+async def test_an_object_that_is_being_deleted_is_made_again(world: World) -> None:
+    key = "Service", "shop"
+    world.cluster.objects[key]["metadata"] |= {
+        "deletionTimestamp": "2026-01-01T00:00:00Z",
+        "finalizers": ["a/b"],
+    }
+    due = await world.settle()
+    assert due is not None
+    assert due <= TERMINATING_RETRY_SECONDS
+    assert condition(world, "Degraded")[1] == "Terminating"
+    del world.cluster.objects[key]
+    await world.settle()
+    assert key in world.cluster.objects
+
+
+async def test_a_removed_label_comes_back(world: World) -> None:
+    key = "Service", "shop"
+    labels = dict(world.cluster.objects[key]["metadata"]["labels"])
+    del world.cluster.objects[key]["metadata"]["labels"][names.MANAGED_BY_LABEL]
+    await world.settle()
+    assert world.cluster.objects[key]["metadata"]["labels"] == labels
+
+
+async def test_a_refused_object_keeps_no_old_pods_and_slows_nothing(world: World) -> None:
+    one = world.kube.agent["status"]["stableRevision"]
+    create = world.kube.apply
+    error = RejectedError(403, "no NodePorts here")
+    tries: list[str] = []
+
+    async def apply(manifest: dict[str, Any], digest: str) -> dict[str, Any]:
+        if manifest["kind"] == "Service" and manifest["spec"].get("type") == "NodePort":
+            tries.append(digest)
+            raise error
+        return await create(manifest, digest)
+
+    world.kube.apply = apply
+    await world.change(gateway={"service": {"type": "NodePort"}}, image="runtime:2")
+    assert world.kube.agent["status"]["stableRevision"] != one
+    assert world.named(one) == ["ControllerRevision"]
+    assert "no NodePorts here" in condition(world, "Degraded")[2]
+    assert len(tries) <= 1 + world.seconds / REJECTED_RETRY_SECONDS, "it is not asked each time"
+
+
+async def test_what_pods_that_were_refused_still_use_is_kept(world: World) -> None:
+    error = RejectedError(403, "this image is not allowed")
+    world.kube.refuse = lambda verb, kind: (
+        error if (verb, kind) == ("apply", "Deployment") else None
+    )
+    await world.change(vectorStore={"external": {"url": "http://chroma.example.com"}})
+    assert ("StatefulSet", "shop-chroma") in world.cluster.objects
+    world.kube.refuse = lambda verb, kind: None
+    world.seconds += REJECTED_RETRY_SECONDS
+    await world.settle()
+    assert ("StatefulSet", "shop-chroma") not in world.cluster.objects
+
+
+@pytest.mark.parametrize("status", [429, 500, 503, 504])
+async def test_a_write_that_fails_is_told(world: World, status: int) -> None:
+    error = from_response(status, WEBHOOK)
+    world.kube.refuse = lambda verb, kind: (
+        error if (verb, kind) == ("apply", "Deployment") else None
+    )
+    world.cluster.spec["image"] = "runtime:2"
+    world.kube.agent["metadata"]["generation"] += 1
+    for _ in range(5):
+        due = await world.look()
+        assert due is not None
+        assert due <= 60
+    assert condition(world, "Degraded")[:2] == ("True", "WriteFailed")
+    assert "failed calling webhook" in condition(world, "Degraded")[2]
+    assert world.kube.agent["status"]["observedGeneration"] == 1
+    world.kube.refuse = lambda verb, kind: None
+    world.seconds += 60
+    await world.settle()
+    assert condition(world, "Degraded")[0] == "False"
+    assert world.kube.agent["status"]["observedGeneration"] == 2
+
+
+@pytest.mark.parametrize("status", [403, 500])
+async def test_a_deletion_that_fails_is_told_until_it_succeeds(world: World, status: int) -> None:
+    one = world.kube.agent["status"]["stableRevision"]
+    error = from_response(status, WEBHOOK)
+    world.kube.refuse = lambda verb, kind: (
+        error if (verb, kind) == ("delete", f"Deployment shop-{one}") else None
+    )
+    await world.change(image="runtime:2")
+    assert world.named(one) == ["ControllerRevision", "Deployment"], "the others are deleted"
+    for _ in range(3):
+        await world.look()
+        assert "failed calling webhook" in condition(world, "Degraded")[2], "it does not flap"
+    world.kube.refuse = lambda verb, kind: None
+    world.seconds += 60
+    await world.settle()
+    assert world.named(one) == ["ControllerRevision"]
+    assert condition(world, "Degraded")[0] == "False"
+
+
+async def test_a_write_without_an_answer_is_told_if_the_status_can_be_written(
+    world: World,
+) -> None:
+    error = ApiError(0, "no answer within 15 s")
+    world.kube.refuse = lambda verb, kind: (
+        error if (verb, kind) == ("apply", "Deployment") else None
+    )
+    with pytest.raises(ApiError):
+        await world.reconcile_changed(image="runtime:2")
+    assert "no answer within 15 s" in condition(world, "Degraded")[2]
+
+
+async def test_a_long_answer_is_cut(world: World) -> None:
+    error = RejectedError(403, "no " * 10_000)
+    world.kube.refuse = lambda verb, kind: error if (verb, kind) == ("apply", "Service") else None
+    await world.change(image="runtime:2")
+    message = condition(world, "Degraded")[2]
+    assert len(message) == MESSAGE_CHARACTERS
+    assert message.endswith("…")
+
+
+async def test_a_status_that_is_rejected_is_told_in_the_previous_one(world: World) -> None:
+    write = world.kube.write_status
+
+    async def write_status(
+        namespace: str, name: str, status: dict[str, Any], resource_version: int
+    ) -> dict[str, Any]:
+        if status["observedGeneration"] == 2:
+            raise RejectedError(422, "status.phase: Unsupported value")
+        return await write(namespace, name, status, resource_version)
+
+    world.kube.write_status = write_status
+    one = world.kube.agent["status"]["stableRevision"]
+    for _ in range(2):
+        with pytest.raises(RejectedError):
+            await world.reconcile_changed(image="runtime:2")
+    assert condition(world, "Degraded")[:2] == ("True", "StatusRejected")
+    assert "status.phase: Unsupported value" in condition(world, "Degraded")[2]
+    assert world.kube.agent["status"]["stableRevision"] == one
+    world.kube.write_status = write
+    await world.settle()
+    assert condition(world, "Degraded")[0] == "False"
