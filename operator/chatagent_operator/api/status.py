@@ -315,7 +315,7 @@ class KnowledgeStatus(StatusModel):
     rebuilds: int = 0
     """How often the index was lost and built again lately. Each further time waits longer."""
 
-    rebuilt_at: str | None = None
+    rebuilt_at: Time | None = None
     """When it was last built again, RFC 3339."""
 
 

@@ -109,7 +109,9 @@ def plan_abort(
         agent: with placeholders in its spec, except for the gateway and the rollout.
     """
     seen = Seen(previous.canary_revision or "", now, command=command)
-    context = RolloutContext(previous, seen, agent.spec.rollout, steps=(), path="")
+    context = RolloutContext(
+        previous, seen, agent.spec.rollout, steps=(), path="", replicas=agent.spec.replicas
+    )
     context = apply_command(context)
     decision = Decision(context.status, events=context.events)
     state = DesiredState(View(agent, previous, observed, command, platform, now), decision)

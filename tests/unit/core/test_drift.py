@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chatagent_operator.core import names
-from chatagent_operator.core.kinds import CHILDREN, REGISTRY
+from chatagent_operator.core.kinds import CHILDREN
 from chatagent_operator.core.observed.live import covers, read_live
 from chatagent_operator.core.observed.objects import project
 from chatagent_operator.core.writes import Apply

@@ -91,6 +91,7 @@ def test_the_pods_of_a_revision_that_a_later_operator_wrote_are_kept() -> None:
     assert cluster.condition("Degraded") == ("True", "RevisionUnreadable")
     assert "upgrade the operator" in cluster.message("Degraded")
     cluster.command = Command("1", "promote", full=True)
+    cluster.settle()
     cluster.wait(3600)
     assert cluster.weights() == {TWO: 100}
     assert cluster.condition("Degraded")[0] == "False"

@@ -55,7 +55,9 @@ def test_a_service_without_an_address_is_replaced_once_and_no_pod_is() -> None:
     service["spec"]["clusterIP"] = "None"
     service["metadata"]["annotations"] = {"chatagent.dev/applied": "of an earlier operator"}
     made = cluster.look()
-    assert made.writes == (Delete("Service", "shop-chroma"),), "an address cannot be added"
+    (delete,) = made.writes
+    assert isinstance(delete, Delete), "an address cannot be added"
+    assert (delete.kind, delete.name) == ("Service", "shop-chroma")
     made = cluster.look()
     assert [(each.kind, each.name) for each in made.writes] == [("Service", "shop-chroma")]
     assert not cluster.look().writes

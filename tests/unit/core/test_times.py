@@ -145,7 +145,7 @@ def test_pods_of_an_earlier_revision_that_are_terminating() -> None:
     cluster.settle()
     assert cluster.status.history[0].outcome == "Promoted"
     cluster.clock -= HOUR
-    (name,) = (n for k, n in cluster.objects if k == "Deployment" and "gateway" not in n)
+    name = f"shop-{cluster.status.stable_revision}"
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
     metadata = cluster.objects["Deployment", name]["metadata"] | {"name": f"{name}-x"}
     pod = {"metadata": metadata, "status": {"conditions": [condition]}}
@@ -158,6 +158,6 @@ def test_a_trouble_that_a_node_with_another_clock_reports() -> None:
     cluster = running()
     cluster.settle()
     observed = cluster.observed()
-    observed.unready.update({"x": Trouble("Broken", "m", since=FUTURE)})  # pyright: ignore
-    assert observed.without_transient_troubles(NOW).unready
-    assert not observed.without_transient_troubles("2026-01-01T10:59:58Z").unready
+    observed.reports.update({"x": Trouble("Broken", "m", since=FUTURE)})  # pyright: ignore
+    assert observed.without_transient_troubles(NOW).reports
+    assert not observed.without_transient_troubles("2026-01-01T10:59:58Z").reports

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from chatagent_operator.core import names
 from chatagent_operator.kube.errors import ApiError
+from chatagent_operator.kube.rivals import Rivals
 from chatagent_operator.kube.sources import Sources
 from chatagent_operator.kube.store import Source, Store, labelled, record
 from chatagent_operator.metrics import Metrics
@@ -67,7 +68,7 @@ class Operator:
         self.observer = Observer(self.store, kube, Readiness(pods), self.gateways, self.analyst)
         self.reconciler = Reconciler(
             self.store, self.sources, kube, self.observer, self.analyst, PLATFORM,
-            Metrics(registry), self._now,
+            Metrics(registry), Rivals(cast(Any, kube), None), self._now,
         )  # fmt: skip
         self.queue = KeyedQueue(self.reconciler.reconcile)
         self._agent = self._children = cast(Any, None)

@@ -84,7 +84,7 @@ async def test_an_agent_made_anew_does_not_get_the_status_of_the_one_before() ->
 
 
 async def test_deletions_name_the_object_that_was_seen() -> None:
-    world = World(rollout={"steps": []})
+    world = World(rollout={"steps": [], "keepPrevious": "0s"})
     await world.settle()
     deleted: list[str] = []
     delete = world.kube.delete

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import aiohttp
-import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
@@ -11,7 +9,7 @@ from chatagent_operator.core.names import ROLE_AGENT
 from chatagent_operator.core.observed.facts import PodFacts
 from chatagent_operator.core.observed.objects import Child, Observed
 from chatagent_operator.core.observed.trouble import Trouble
-from chatagent_operator.signals import readiness
+from chatagent_operator.signals.answers import Client
 from chatagent_operator.signals.readiness import GOOD_SECONDS, Readiness
 
 KEY = ("demo", "shop")
@@ -29,9 +27,7 @@ def pods(is_ready: bool) -> Observed:
     return Observed({("Pod", "shop-1"): child})
 
 
-async def test_a_ready_pod_is_asked_seldom_unless_it_lacks_something(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_ready_pod_is_asked_seldom_unless_it_lacks_something() -> None:
     asked: list[str] = []
     answer: dict[str, object] = {"status": "ready"}
     now = 1000.0
@@ -42,9 +38,8 @@ async def test_a_ready_pod_is_asked_seldom_unless_it_lacks_something(
 
     app = web.Application()
     app.router.add_get("/readyz", respond)
-    async with TestServer(app) as server, aiohttp.ClientSession() as session:
-        monkeypatch.setattr(readiness, "PORT", server.port)
-        asking = Readiness(session, lambda: now)
+    async with TestServer(app) as server, Client() as client:
+        asking = Readiness(client, server.port or 0, lambda: now)
 
         async def ask(is_ready: bool = True) -> tuple[int, dict[str, Trouble]]:
             asked.clear()

@@ -217,11 +217,11 @@ async def test_a_status_that_is_rejected_is_told_in_the_previous_one(world: Worl
     write = world.kube.write_status
 
     async def write_status(
-        namespace: str, name: str, status: dict[str, Any], resource_version: int
+        namespace: str, name: str, status: dict[str, Any], uid: str, resource_version: int
     ) -> dict[str, Any]:
         if status["observedGeneration"] == 2:
             raise RejectedError(422, "status.phase: Unsupported value")
-        return await write(namespace, name, status, resource_version)
+        return await write(namespace, name, status, uid, resource_version)
 
     world.kube.write_status = write_status
     one = world.kube.agent["status"]["stableRevision"]

@@ -72,7 +72,7 @@ def observed(*ips: str) -> Observed:
 
 async def ask(answer: Answer, *ips: str) -> dict[str, Trouble]:
     async with asyncio.timeout(SECONDS), pod(answer) as port, Client() as client:
-        return dict(await Readiness(client, port).ask(observed(*(ips or ("127.0.0.1",)))))
+        return dict(await Readiness(client, port).ask(KEY, observed(*(ips or ("127.0.0.1",)))))
 
 
 def saying(body: Any) -> Answer:
@@ -255,7 +255,7 @@ async def test_pods_that_hang_do_not_make_a_gateway_lag(monkeypatch: pytest.Monk
 
     ips = [f"127.0.2.{n}" for n in range(1, 121)]
     async with pod(answer) as port, Client() as one, Client() as other:
-        asked = asyncio.create_task(Readiness(one, port).ask(observed(*ips)))
+        asked = asyncio.create_task(Readiness(one, port).ask(KEY, observed(*ips)))
         async with asyncio.timeout(SECONDS):
             await hanging.wait()
             told = await Gateways(other, port).in_force(KEY, {"g-0": "127.0.0.1"}, 7)
@@ -275,5 +275,5 @@ async def test_a_pod_that_hangs_takes_few_connections(monkeypatch: pytest.Monkey
 
     async with pod(answer) as port, Client() as client:
         told = Readiness(client, port)
-        await asyncio.gather(*(told.ask(observed("127.0.0.1")) for _ in range(20)))
+        await asyncio.gather(*(told.ask(KEY, observed("127.0.0.1")) for _ in range(20)))
     assert count == answers.CONNECTIONS_PER_SERVER
