@@ -160,12 +160,13 @@ async def test_nothing_is_left_of_a_deleted_agent(gateway: dict[str, Any]) -> No
     # Another one, which fails.
     operator.cluster.spec["image"] = "runtime:3"
     operator.kube.agent["metadata"]["generation"] += 1
-    operator.kube.refuse = lambda verb, kind: ApiError(503, "down") if verb == "apply" else None
+    operator.kube.refuse = lambda verb, kind: ApiError(0, "no answer")
     await operator.look()
     remains += operator.remains()
     known = [
         "store._agents", "store._children", "store._readers", "sources._digests", "queue._failures",
         "queue._timers", "reconciler._agents", "reconciler._executor._shares",
+        "reconciler._executor._failed",
         "reconciler._reporter._reported",
         *(("observer._routed",) if gateway else ("gateways._behind", "analyst._watches")),
     ]  # fmt: skip
