@@ -187,7 +187,7 @@ class WindowCounters(StatusModel):
 
     counters: tuple[CounterStatus, ...] = ()
     """What these processes have counted that is not part of the window. Negative where processes
-    that have ended are part of it. Counters of 0 are left out."""
+    that have ended are part of it. Counters of 0 are left out, except for those of histograms."""
 
 
 class WindowStatus(StatusModel):

@@ -217,6 +217,12 @@ def test_a_window_that_is_handed_over_has_lost_nothing(actions: list[tuple[str, 
         assert found.latency.above(0.1) == expected.latency.above(0.1)
 
 
+def test_a_bound_without_turns_outlives_the_processes_that_have_it() -> None:
+    window = Window(BEGAN)
+    window.add("a", Sample(counted(2), YOUNG))
+    assert handed_over(window, {}).tally().latency == counted(2).latency
+
+
 def test_turns_are_counted_that_nobody_saw() -> None:
     pods = {"a": Sample(counted(100, 3), OLD)}
     window = Window(BEGAN)

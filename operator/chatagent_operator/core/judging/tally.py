@@ -126,15 +126,16 @@ def _add(samples: Iterable[Sample]) -> Tally:
 
 
 def _pack(tally: Tally) -> dict[str, float]:
-    """Return the counters that are not 0, one for each bound of a histogram."""
+    """Return the counters that are not 0, and one for each bound of a histogram: a bound that is
+    left out would be unknown after the processes that have it have ended."""
     found = dict[str, float]()
     for field in fields(Tally):
         value = getattr(tally, field.name)
         if isinstance(value, Histogram):
             found |= {f"{field.name} {bound}": count for bound, count in value.buckets}
-        else:
+        elif abs(value) > _NOISE:
             found[field.name] = value
-    return {name: round(value, _DIGITS) for name, value in found.items() if abs(value) > _NOISE}
+    return {name: round(value, _DIGITS) for name, value in found.items()}
 
 
 def _unpack(counters: Iterable[CounterStatus]) -> Tally | None:
