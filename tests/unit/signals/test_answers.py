@@ -18,7 +18,7 @@ from chatagent_operator.core.observed.objects import Child, Observed
 from chatagent_operator.core.observed.trouble import Trouble
 from chatagent_operator.core.untrusted import MAX_DEPTH, MESSAGE_BYTES
 from chatagent_operator.signals import answers, readiness
-from chatagent_operator.signals.answers import MAX_BYTES, Client, NoResponseError
+from chatagent_operator.signals.answers import MAX_BYTES, Client, NoResponseError, build_url
 from chatagent_operator.signals.gateway import Gateways
 from chatagent_operator.signals.readiness import Readiness
 
@@ -265,15 +265,25 @@ async def test_pods_that_hang_do_not_make_a_gateway_lag(monkeypatch: pytest.Monk
 
 
 async def test_a_pod_that_hangs_takes_few_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readiness, "TIMEOUT_SECONDS", 0.5)
-    count = 0
+    monkeypatch.setattr(readiness, "TIMEOUT_SECONDS", 2 * SECONDS)
+    count, hanging = 0, asyncio.Event()
 
     async def answer(request: web.Request) -> web.StreamResponse:
         nonlocal count
+        if request.host.startswith("127.0.0.2"):
+            return web.Response()
         count += 1
+        if count == answers.CONNECTIONS_PER_SERVER:
+            hanging.set()
         return await hang(request)
 
-    async with pod(answer) as port, Client() as client:
+    async with asyncio.timeout(SECONDS), pod(answer) as port, Client() as client:
         told = Readiness(client, port)
-        await asyncio.gather(*(told.ask(KEY, observed("127.0.0.1")) for _ in range(20)))
+        asked = asyncio.gather(*(told.ask(KEY, observed("127.0.0.1")) for _ in range(20)))
+        await hanging.wait()
+        # A later connection, to another pod, is through: the others would have come before it.
+        await client.fetch(build_url("127.0.0.2", port, "/readyz"), SECONDS)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
     assert count == answers.CONNECTIONS_PER_SERVER
