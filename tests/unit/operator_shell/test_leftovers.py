@@ -68,7 +68,7 @@ class Operator:
         self.observer = Observer(self.store, kube, Readiness(pods), self.gateways, self.analyst)
         self.reconciler = Reconciler(
             self.store, self.sources, kube, self.observer, self.analyst, PLATFORM,
-            Metrics(registry), Rivals(cast(Any, kube), None), self._now,
+            Metrics(registry), Rivals(kube, None), self._now,
         )  # fmt: skip
         self.queue = KeyedQueue(self.reconciler.reconcile)
         self._agent = self._children = cast(Any, None)
