@@ -211,7 +211,7 @@ def test_every_field_is_explained(namespace: Kubectl) -> None:
 def test_the_table_has_its_columns(namespace: Kubectl) -> None:
     namespace.apply(manifest("listed", suspend=True))
     header = namespace.run("get", "ca").splitlines()[0].split()
-    wanted = ["NAME", "READY", "PHASE", "STABLE", "CANARY", "WEIGHT", "URL", "AGE"]
+    wanted = ["NAME", "READY", "PHASE", "ROLLOUT", "STABLE", "CANARY", "WEIGHT", "URL", "AGE"]
     assert header == wanted
 
 
