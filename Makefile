@@ -104,6 +104,10 @@ test-cluster: venv cluster ## Tests against the real API server and the real nod
 test: lint cluster ## All of it
 	$(RUN) pytest tests
 
+.PHONY: test-campaign
+test-campaign: venv cluster ## Further cases of what `make test` shows: an operator that is killed in every step
+	$(RUN) pytest tests -m campaign
+
 .PHONY: bench-operator
 bench-operator: venv ## The operator with many agents: N="100 1000" SOURCE=checkout PEER=argo-rollouts=path ROUNDS=1 NAME=of-results
 	@$(RUN) python -m bench.operator_scale --agents $(or $(N),100 1000) --rounds $(or $(ROUNDS),1) \

@@ -50,7 +50,13 @@ def binomial_interval(trials: int, share: float) -> tuple[float, float]:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("killed", [False, True], ids=["operator-stays", "operator-killed"])
+@pytest.mark.parametrize(
+    "killed",
+    [
+        pytest.param(False, id="operator-stays"),
+        pytest.param(True, id="operator-killed", marks=pytest.mark.campaign),
+    ],
+)
 def test_from_apply_to_delete(operator: Kubectl, namespace: Kubectl, killed: bool) -> None:
     def disturb() -> None:
         if killed:
