@@ -88,10 +88,10 @@ class Measuring:
 
     async def next(self) -> Reading:
         async with asyncio.timeout(DEADLINE):
-            await self.marked.get()
-        reading = self.analyst.reading(KEY)
-        assert reading is not None
-        return reading
+            while True:
+                await self.marked.get()
+                if reading := self.analyst.reading(KEY):
+                    return reading  # before the first one, the window has only begun
 
     async def fresh(self) -> Reading:
         """A reading that begins from now on."""
