@@ -19,6 +19,7 @@ from tests.cluster.kubectl import (
 from tests.e2e.traffic import Traffic
 
 HEALED_SECONDS = 60
+FIRST_DELAY_SECONDS = 120
 RETURNS = "# Returns\n\nYou can return a lamp within 30 days of delivery. Postage is 5 EUR.\n"
 QUESTIONS = ("How long do I have to return a lamp?", "What is the postage?")
 QUIET_KINDS = (
@@ -116,7 +117,8 @@ def test_what_is_deleted_by_hand_is_made_again(agent: AgentUnderTest) -> None:
         agent.await_condition("CacheReady", seconds=120)
     assert traffic.failed == [], f"of {len(traffic.turns)}"
     recreate_all(agent, SERVING_KINDS)
-    agent.await_condition("Ready", seconds=HEALED_SECONDS)
+    # The store has no volume, and an index that is lost again waits before it is built again.
+    agent.await_condition("Ready", seconds=HEALED_SECONDS + FIRST_DELAY_SECONDS)
     agent.await_condition("Degraded", "False", seconds=HEALED_SECONDS)
     agent.ask(QUESTIONS[0])
 
