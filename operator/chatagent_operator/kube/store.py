@@ -23,8 +23,6 @@ WATCH_LAG_SECONDS = 10.0
 
 MAX_DELETED_REVISIONS = 4
 """Deleted ControllerRevisions of an agent that are remembered: more than have pods at a time."""
-MESSAGE_CHARACTERS = 1024
-"""Most that is kept of an Event's message."""
 
 Identity = tuple[str, str]
 """Kind and name."""
@@ -67,7 +65,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class FailedCreate:
     """An Event that says that a controller cannot create a pod, or the volume of one."""
 
     uid: str
@@ -109,7 +107,7 @@ class Store:
         """By the name of the ControllerRevision, the last one at the end."""
         self._statuses: dict[Key, AgentRecord] = {}
         self._written: dict[Key, dict[Identity, tuple[float, Child]]] = {}
-        self._refusals: dict[tuple[str, Identity], Refusal] = {}
+        self._refusals: dict[tuple[str, Identity], FailedCreate] = {}
         """The newest of each controller, by namespace: until it has its pods."""
         self._verified: dict[Key, dict[Identity, tuple[str | None, bytes]]] = {}
 
@@ -162,7 +160,7 @@ class Store:
         if len(deleted) > MAX_DELETED_REVISIONS:
             del deleted[next(iter(deleted))]
 
-    def refusal_changed(self, key: Key, old: Refusal | None, new: Refusal | None) -> None:
+    def refusal_changed(self, key: Key, old: FailedCreate | None, new: FailedCreate | None) -> None:
         """An Event about pods that cannot be created is new, repeated or has expired."""
         for each in (old, new):
             if each is None:
@@ -324,19 +322,19 @@ def labelled(kind: str, body: Mapping[str, Any]) -> Labelled:
     )
 
 
-def refusal(body: Mapping[str, Any]) -> Refusal | None:
+def failed_create(body: Mapping[str, Any]) -> FailedCreate | None:
     """What an Event says of a StatefulSet or Job; None where it is about something else."""
     metadata, about = body["metadata"], body["involvedObject"]
     if about.get("kind") not in ("StatefulSet", "Job"):
         return None
     since = body.get("firstTimestamp") or body.get("eventTime") or ""
-    return Refusal(
+    return FailedCreate(
         uid=metadata["uid"],
         resource_version=int(metadata["resourceVersion"]),
         namespace=metadata.get("namespace") or "",
         controller=(about["kind"], about.get("name", "")),
         controller_uid=about.get("uid", ""),
-        trouble=Trouble(PODS_CANNOT_BE_MADE, body.get("message", "")[:MESSAGE_CHARACTERS], since),
+        trouble=Trouble(PODS_CANNOT_BE_MADE, body.get("message", ""), since),
     )
 
 

@@ -15,13 +15,13 @@ from chatagent_operator.kube.reflector import Body, Reflector, Timing, Versioned
 from chatagent_operator.kube.sources import Sources
 from chatagent_operator.kube.store import (
     AgentRecord,
+    FailedCreate,
     Labelled,
-    Refusal,
     Source,
     Store,
+    failed_create,
     labelled,
     record,
-    refusal,
 )
 from chatagent_operator.kube.store import source as project_source
 
@@ -96,8 +96,10 @@ class Watches:
     def _watch_agents(self, place: str | None) -> Reflector[AgentRecord]:
         return self._reflect(CHAT_AGENT, place, record, self.store.agent_changed)
 
-    def _watch_refusals(self, place: str | None) -> Reflector[Refusal]:
-        return self._reflect(EVENT, place, refusal, self.store.refusal_changed, fields=REFUSALS)
+    def _watch_refusals(self, place: str | None) -> Reflector[FailedCreate]:
+        return self._reflect(
+            EVENT, place, failed_create, self.store.refusal_changed, fields=REFUSALS
+        )
 
     def _watch_children(self, kind: Kind, place: str | None) -> Reflector[Labelled]:
         project = partial(labelled, kind.name)

@@ -9,7 +9,8 @@ import pytest
 from chatagent_operator.core import names
 from chatagent_operator.core.observed.facts import PodFacts
 from chatagent_operator.core.observed.objects import Observed, project
-from chatagent_operator.core.observed.trouble import find_pod_trouble
+from chatagent_operator.core.observed.trouble import find_interruptions, find_pod_trouble
+from chatagent_operator.core.untrusted import MESSAGE_BYTES
 
 
 def pod(**container: Any) -> dict[str, Any]:
@@ -225,3 +226,11 @@ def test_a_message_is_cut_whoever_reports_it() -> None:
     assert found is not None
     assert found.message.startswith("image 'i:1': no [31mxxx")
     assert len(found.message.encode()) <= 1024
+
+
+def test_what_a_container_that_restarted_says_has_no_control_characters() -> None:
+    last = {"finishedAt": "2026-01-01T00:00:00Z", "exitCode": 1, "message": "a\x1b[31mb\n" * 999}
+    container = {"name": "agent", "state": {}, "lastState": {"terminated": last}}
+    (found,) = find_interruptions({"status": {"containerStatuses": [container]}})
+    assert found.message.isprintable()
+    assert len(found.message.encode()) <= MESSAGE_BYTES

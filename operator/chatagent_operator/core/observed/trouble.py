@@ -32,7 +32,6 @@ _MOST_QUOTED = 300
 """Characters of a termination message that are quoted."""
 _LOST = {"ContainerStatusUnknown", "Unknown"}
 """Reasons of a container that terminated unseen by the kubelet, as its node rebooted."""
-_MAX_MESSAGE = 1024
 _MARGIN = timedelta(seconds=5)
 _REASON = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 _REFERENCES = {"secret": "SecretNotFound", "configmap": "ConfigMapNotFound"}
@@ -150,7 +149,7 @@ def _find_restart(container: Body) -> Interruption | None:
     trouble = _parse_termination_message(ended)
     return Interruption(
         ended["finishedAt"],
-        (f"{message}: {said}" if said else message)[:_MAX_MESSAGE],
+        clean_message(f"{message}: {said}" if said else message),
         is_store=trouble is not None and trouble.is_store,
     )
 
