@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from chatagent_operator.core.kinds import CHILDREN, CONFIG_MAP, LEASE
+from chatagent_operator.core.kinds import CHILDREN, CONFIG_MAP, Kind
 from chatagent_operator.core.names import Key
 from chatagent_operator.kube import reflector as reflector_module
 from chatagent_operator.kube.connection import Connection
@@ -144,17 +144,52 @@ async def test_the_cache_equals_what_kubectl_lists(
     assert len(server.asked) == (1 if has_streams else 5), "one, or three pages and a watch"
 
 
-async def test_410_gone_is_followed_by_a_list(server: Server) -> None:
-    # Leases change all the time, so that the server keeps no event of the cluster's first minute.
-    changed: set[Key] = set()
-    reflector = Reflector(server, LEASE, source, lambda key, old, new: changed.add(key))
+@pytest.fixture
+def thing_kind(plain_namespace: Kubectl) -> Iterator[Kind]:
+    """A kind of its own. The server's history of its objects begins now, and not with version 1."""
+    group = f"{plain_namespace.namespace}.example.com"
+    body = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"things.{group}"},
+        "spec": {
+            "group": group,
+            "names": {"kind": "Thing", "plural": "things"},
+            "scope": "Namespaced",
+            "versions": [
+                {
+                    "name": "v1",
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": {"type": "object"}},
+                }
+            ],
+        },
+    }
+    plain_namespace.apply(body)
+    definition = f"crd/things.{group}"
+    plain_namespace.run("wait", "--for=condition=Established", definition)
+    yield Kind("Thing", group, "v1", "things", ())
+    plain_namespace.run("delete", definition, "--wait=false")
+
+
+async def test_410_gone_is_followed_by_a_list(
+    plain_namespace: Kubectl, server: Server, thing_kind: Kind
+) -> None:
+    def apply(name: str) -> None:
+        version = f"{thing_kind.group}/{thing_kind.version}"
+        thing = {"apiVersion": version, "kind": "Thing", "metadata": {"name": name}}
+        plain_namespace.apply(thing)
+
+    apply("a")
+    reflector = Reflector(server, thing_kind, source, lambda key, old, new: None)
     async with running(reflector):
         await reflector.synced.wait()
-    assert len(reflector) >= 2
-    changed.clear()
+    assert {name for _, name in reflector} == {"a"}
+    apply("b")
     reflector.position = 1
     async with running(reflector):
-        await until(lambda: len(changed) >= 2)
+        await until(lambda: len(reflector) == 2)
     first, watch, again = server.asked
     assert "resourceVersion=1" in watch.split("&")
     assert "sendInitialEvents=true" in first
