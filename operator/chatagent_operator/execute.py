@@ -13,7 +13,7 @@ from itertools import groupby
 
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Manifest
-from chatagent_operator.core.kinds import SECRET, Wave
+from chatagent_operator.core.kinds import Wave
 from chatagent_operator.core.names import Key
 from chatagent_operator.core.observed.refusals import Refusal
 from chatagent_operator.core.observed.trouble import Trouble
@@ -214,7 +214,9 @@ class Executor:
         uid = self._find_uid(key, write)
         due = self._clock() + wait
         self._failed[key][identity] = _Failed(_describe(write), uid, attempts, due, refusal)
-        _log.warning("%s: attempt %d, next in %.1f s: %s", key, attempts, wait, refusal.message)
+        is_new = previous is None or previous.refusal != refusal
+        level = logging.WARNING if is_new else logging.DEBUG
+        _log.log(level, "%s: attempt %d, next in %.1f s: %s", key, attempts, wait, refusal.message)
 
     async def _write(self, key: Key, write: Write) -> Trouble | None:
         """Write. Returns why not, where an object of that name is in the way."""
@@ -250,8 +252,8 @@ class Executor:
             if obstacle := find_obstacle(kind, desired, found):
                 return obstacle
             claim = build_claim(desired, found)
-            if claim is None or kind == SECRET.name:
-                return None  # what is known of it is late; Secrets cannot be changed
+            if claim is None:
+                return None  # what is known of it is late
             body = await self._kube.patch_metadata(*place, claim)
         self._store.wrote_child(key, body, is_as_desired=is_new)
         return None

@@ -21,6 +21,9 @@ from chatagent_operator.kube.connection import TIMEOUT_SECONDS, Connection
 from chatagent_operator.kube.errors import ApiError, NotFoundError, RejectedError, StaleError
 
 FIELD_MANAGER = names.MANAGED_BY
+METADATA_MANAGER = f"{FIELD_MANAGER}-metadata"
+"""Of changes of the metadata alone: they are not in the entry that tells when the data of a Secret
+was written."""
 ALREADY_EXISTS = CONFLICT = 409
 LOG_BYTES = 8 * 1024 * 1024
 """Most that is read of a pod's log: eight times what a report stores of it."""
@@ -54,7 +57,7 @@ class Kube(Connection):
         annotated = _annotate(manifest, digest)
         for _ in range(MAX_APPLIES):
             body = await self.request("PATCH", f"{path}&force=true", annotated, _APPLY)
-            entries = join_entries(body["metadata"], FIELD_MANAGER)
+            entries = join_entries(body["metadata"], FIELD_MANAGER, METADATA_MANAGER)
             if entries is None:
                 return body
             # It was created or scaled: fields of then that are not desired any more are removed.
@@ -98,7 +101,7 @@ class Kube(Connection):
         self, kind: str, namespace: str, name: str, metadata: Manifest
     ) -> Manifest:
         """Merge a patch into the metadata of an object; returns it."""
-        path = _path(kind, namespace, name) + f"?fieldManager={FIELD_MANAGER}"
+        path = _path(kind, namespace, name) + f"?fieldManager={METADATA_MANAGER}"
         return await self.request("PATCH", path, {"metadata": metadata}, _MERGE)
 
     async def scale(self, namespace: str, name: str, replicas: int) -> Manifest:

@@ -13,6 +13,8 @@ from chatagent_operator.execute import (
     TERMINATING_RETRY_SECONDS,
 )
 from chatagent_operator.kube.errors import ApiError, RejectedError, from_response
+from chatagent_operator.kube.store import Identity
+from chatagent_operator.reverts import CALM_SECONDS
 from tests.unit.operator_shell.test_reconcile import World
 
 WEBHOOK = b'{"kind": "Status", "message": "failed calling webhook: connection refused"}'
@@ -71,9 +73,10 @@ async def test_no_pod_runs_under_an_account_of_somebody_else() -> None:
     assert "StatefulSet" in kinds, "others do not wait"
 
 
-async def test_an_object_that_was_given_up_is_adopted(world: World) -> None:
-    key = "Service", "shop"
+@pytest.mark.parametrize("key", [("Service", "shop"), ("Secret", "shop-redis")])
+async def test_an_object_that_was_given_up_is_adopted(world: World, key: Identity) -> None:
     metadata = world.cluster.objects[key]["metadata"]
+    data = world.cluster.objects[key].get("stringData")
     owner = metadata["ownerReferences"]
     metadata["ownerReferences"] = [owner[0] | {"kind": "App", "uid": "x"}]
     await world.settle()
@@ -82,7 +85,11 @@ async def test_an_object_that_was_given_up_is_adopted(world: World) -> None:
     world.seconds += REJECTED_RETRY_SECONDS
     await world.settle()
     assert world.cluster.objects[key]["metadata"]["ownerReferences"] == owner
+    assert world.cluster.objects[key].get("stringData") == data
+    world.seconds += CALM_SECONDS
+    await world.settle()
     assert condition(world, "Degraded")[0] == "False"
+    assert condition(world, "CacheReady")[0] == "True"
 
 
 async def test_what_was_left_of_a_deleted_agent_is_waited_for(world: World) -> None:
@@ -110,8 +117,8 @@ async def test_an_object_that_is_being_deleted_is_made_again(world: World) -> No
     assert key in world.cluster.objects
 
 
-async def test_a_removed_label_comes_back(world: World) -> None:
-    key = "Service", "shop"
+@pytest.mark.parametrize("key", [("Service", "shop"), ("Secret", "shop-redis")])
+async def test_a_removed_label_comes_back(world: World, key: Identity) -> None:
     labels = dict(world.cluster.objects[key]["metadata"]["labels"])
     del world.cluster.objects[key]["metadata"]["labels"][names.MANAGED_BY_LABEL]
     await world.settle()

@@ -73,7 +73,9 @@ class Cache(Component):
             return Finding(aspect, "Unknown", "External", message)
         name = names.redis(state.agent.name)
         found = find_workload_condition(aspect, name, "Redis is starting", self, state)
-        if _is_password_replaced(state):
+        if refusal := state.view.refusals.get(("Secret", name)):
+            found = Finding(aspect, "False", refusal.reason, refusal.message)
+        elif _is_password_replaced(state):
             message = (
                 f"the password in Secret {name} was lost or changed; Redis and the agent's pods "
                 "are restarted to read the present one"
