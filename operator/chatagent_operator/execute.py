@@ -56,8 +56,9 @@ class _Failed:
     write: str
     """What was to be written: another write of the same object is tried at once."""
 
-    uid: str | None
-    """UID of the object then: once it is deleted or recreated, the write is tried at once."""
+    found: tuple[str, str | None] | None
+    """UID and owner of the object then: once it is deleted, recreated or given up, the write is
+    tried at once."""
 
     attempts: int
     due: float
@@ -159,12 +160,12 @@ class Executor:
             failed is not None
             and failed.due > self._clock()
             and failed.write == _describe(write)
-            and failed.uid == self._find_uid(key, write)
+            and failed.found == self._find(key, write)
         )
 
-    def _find_uid(self, key: Key, write: Write) -> str | None:
+    def _find(self, key: Key, write: Write) -> tuple[str, str | None] | None:
         child = self._store.observed(key).get(write.kind, write.name)
-        return child.uid if child else None
+        return (child.uid, child.owner) if child else None
 
     async def _attempt(self, key: Key, write: Write) -> None:
         identity = write.kind, write.name
@@ -211,9 +212,8 @@ class Executor:
                 message = f"{what} cannot be {act}, and is tried again: {problem}"
                 refusal = Refusal("WriteFailed", message, role, revision, True)
         refusal = _cut(refusal)
-        uid = self._find_uid(key, write)
-        due = self._clock() + wait
-        self._failed[key][identity] = _Failed(_describe(write), uid, attempts, due, refusal)
+        found, due = self._find(key, write), self._clock() + wait
+        self._failed[key][identity] = _Failed(_describe(write), found, attempts, due, refusal)
         is_new = previous is None or previous.refusal != refusal
         level = logging.WARNING if is_new else logging.DEBUG
         _log.log(level, "%s: attempt %d, next in %.1f s: %s", key, attempts, wait, refusal.message)

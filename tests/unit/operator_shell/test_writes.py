@@ -82,7 +82,6 @@ async def test_an_object_that_was_given_up_is_adopted(world: World, key: Identit
     await world.settle()
     assert condition(world, "Degraded")[1] == "NameTaken"
     world.cluster.objects[key]["metadata"] |= {"ownerReferences": []}
-    world.seconds += REJECTED_RETRY_SECONDS
     await world.settle()
     assert world.cluster.objects[key]["metadata"]["ownerReferences"] == owner
     assert world.cluster.objects[key].get("stringData") == data
