@@ -7,9 +7,10 @@ import logging
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Any
 
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Manifest
@@ -21,6 +22,7 @@ from chatagent_operator.core.ownership import build_claim, find_obstacle, find_r
 from chatagent_operator.core.writes import Apply, Create, Delete, Scale, Write
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.errors import (
+    CONFLICT,
     ApiError,
     NamespaceTerminatingError,
     NotLeaderError,
@@ -254,9 +256,22 @@ class Executor:
             claim = build_claim(desired, found)
             if claim is None:
                 return None  # what is known of it is late
+            await self._check_owner(key, desired)
             body = await self._kube.patch_metadata(*place, claim)
         self._store.wrote_child(key, body, is_as_desired=is_new)
         return None
+
+    async def _check_owner(self, key: Key, desired: Mapping[str, Any]) -> None:
+        """Check that the agent is not being deleted: it may be why an object has lost its owner.
+        Once adopted, it would be deleted with the agent.
+
+        Raises:
+            StaleError: it is, or was.
+        """
+        (owner,) = desired["ownerReferences"]
+        agent = await self._kube.find_metadata(owner["kind"], *key)
+        if not agent or agent["uid"] != owner["uid"] or agent.get("deletionTimestamp"):
+            raise StaleError(CONFLICT, f"{owner['kind']} {key[1]} is being deleted")
 
 
 def _uses(write: Write, taken: set[Identity]) -> bool:

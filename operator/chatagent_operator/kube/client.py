@@ -18,13 +18,18 @@ from chatagent_operator.core.kinds import CHAT_AGENT, REGISTRY, Kind
 from chatagent_operator.core.managed_fields import join_entries
 from chatagent_operator.core.rollout.decision import EventRecord
 from chatagent_operator.kube.connection import TIMEOUT_SECONDS, Connection
-from chatagent_operator.kube.errors import ApiError, NotFoundError, RejectedError, StaleError
+from chatagent_operator.kube.errors import (
+    CONFLICT,
+    ApiError,
+    NotFoundError,
+    RejectedError,
+    StaleError,
+)
 
 FIELD_MANAGER = names.MANAGED_BY
 METADATA_MANAGER = f"{FIELD_MANAGER}-metadata"
 """Of changes of the metadata alone: they are not in the entry that tells when the data of a Secret
 was written."""
-ALREADY_EXISTS = CONFLICT = 409
 LOG_BYTES = 8 * 1024 * 1024
 """Most that is read of a pod's log: eight times what a report stores of it."""
 
@@ -85,7 +90,7 @@ class Kube(Connection):
         try:
             return await self.request("POST", path, body)
         except RejectedError as error:
-            if error.status != ALREADY_EXISTS or error.reason != "AlreadyExists":
+            if error.status != CONFLICT or error.reason != "AlreadyExists":
                 raise
             return None
 

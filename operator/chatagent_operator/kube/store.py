@@ -308,6 +308,15 @@ def record(body: Mapping[str, Any]) -> AgentRecord:
     )
 
 
+def live_record(body: Mapping[str, Any]) -> AgentRecord | None:
+    """A ChatAgent from its JSON; None: it is being deleted.
+
+    Then it is reconciled no more, whatever keeps it: its objects are deleted before it or lose
+    their owner, as the deletion asks for, and must not be recreated or adopted again meanwhile.
+    """
+    return None if body["metadata"].get("deletionTimestamp") else record(body)
+
+
 def labelled(kind: str, body: Mapping[str, Any]) -> Labelled:
     """An object with the operator's label from its JSON, which need not say its kind."""
     metadata = body["metadata"]

@@ -21,7 +21,7 @@ from chatagent_operator.kube.store import (
     Store,
     failed_create,
     labelled,
-    record,
+    live_record,
 )
 from chatagent_operator.kube.store import source as project_source
 
@@ -94,7 +94,7 @@ class Watches:
         return [*self._agents, *self._labelled.values(), *self._others.values()]
 
     def _watch_agents(self, place: str | None) -> Reflector[AgentRecord]:
-        return self._reflect(CHAT_AGENT, place, record, self.store.agent_changed)
+        return self._reflect(CHAT_AGENT, place, live_record, self.store.agent_changed)
 
     def _watch_refusals(self, place: str | None) -> Reflector[FailedCreate]:
         return self._reflect(

@@ -12,7 +12,7 @@ from chatagent_operator.execute import (
     REJECTED_RETRY_SECONDS,
     TERMINATING_RETRY_SECONDS,
 )
-from chatagent_operator.kube.errors import ApiError, RejectedError, from_response
+from chatagent_operator.kube.errors import ApiError, RejectedError, StaleError, from_response
 from chatagent_operator.kube.store import Identity
 from chatagent_operator.reverts import CALM_SECONDS
 from tests.unit.operator_shell.test_reconcile import World
@@ -89,6 +89,32 @@ async def test_an_object_that_was_given_up_is_adopted(world: World, key: Identit
     await world.settle()
     assert condition(world, "Degraded")[0] == "False"
     assert condition(world, "CacheReady")[0] == "True"
+
+
+@pytest.mark.parametrize("policy", ["orphan", "foregroundDeletion"])
+async def test_the_objects_of_an_agent_that_is_deleted_are_left_alone(
+    world: World, policy: str
+) -> None:
+    key = "Service", "shop"
+    deletion = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": [policy]}
+    world.kube.agent["metadata"] |= deletion
+    if policy == "orphan":
+        world.cluster.objects[key]["metadata"]["ownerReferences"] = []
+    else:
+        del world.cluster.objects[key]
+    before = str(world.cluster.objects)
+    await world.settle()
+    assert str(world.cluster.objects) == before
+
+
+async def test_an_orphan_is_not_adopted_by_an_agent_that_is_being_deleted(world: World) -> None:
+    key = "Service", "shop"
+    world.cluster.objects[key]["metadata"]["ownerReferences"] = []
+    world.report()
+    world.kube.agent["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    with pytest.raises(StaleError):
+        await world.reconcile()  # before a watch reports the deletion
+    assert world.cluster.objects[key]["metadata"]["ownerReferences"] == []
 
 
 async def test_what_was_left_of_a_deleted_agent_is_waited_for(world: World) -> None:
