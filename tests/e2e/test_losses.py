@@ -19,6 +19,10 @@ from tests.e2e.traffic import Traffic
 
 RETURNS = "# Returns\n\nYou can return a lamp within 30 days of delivery. Postage is 5 EUR.\n"
 QUESTIONS = ("How long do I have to return a lamp?", "What is the postage?")
+KINDS = (
+    "service,deployment,statefulset,configmap,secret,serviceaccount,role,rolebinding,"
+    "poddisruptionbudget,controllerrevision,job"
+)
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -33,6 +37,20 @@ def agent(operator: Kubectl, namespace: Kubectl) -> AgentUnderTest:
     agent.apply(SECOND_TAG)
     agent.await_weight(5)
     return agent
+
+
+def owned_by_others(agent: AgentUnderTest) -> list[str]:
+    """Objects with the agent's labels that would not be deleted with it, nor with one of them."""
+    uid = agent.body["metadata"]["uid"]
+    found = agent.kubectl.list(KINDS, f"chatagent.dev/agent={agent.name}")
+    return [
+        f"{body['kind']} {body['metadata']['name']}"
+        for body in found
+        if not any(
+            owner["uid"] == uid or owner["kind"] == "StatefulSet"
+            for owner in body["metadata"].get("ownerReferences", [])
+        )
+    ]
 
 
 def uid_of(kubectl: Kubectl, kind: str, name: str) -> str:
@@ -61,8 +79,8 @@ def test_losses_during_a_rollout(agent: AgentUnderTest, operator: Kubectl) -> No
         agent.await_condition("Degraded", "False", seconds=120)
     assert traffic.failed == [], f"of {len(traffic.turns)}"
     assert agent.status["rollout"]["weight"] == 5
-    agent.kubectl.plugin("promote", agent.name)
     revision = agent.status["canaryRevision"]
+    agent.kubectl.plugin("promote", agent.name)
     until(lambda: agent.status["stableRevision"] == revision, "promoted", 120)
 
 
@@ -77,8 +95,4 @@ def test_an_agent_deleted_without_its_objects_finds_them_again(agent: AgentUnder
     assert traffic.failed == [], f"of {len(traffic.turns)}"
     assert agent.restarts(stable) == pods
     assert agent.status["stableRevision"] == stable
-    uid = agent.body["metadata"]["uid"]
-    kinds = "service,deployment,statefulset,configmap,secret,serviceaccount,role,rolebinding"
-    for body in kubectl.list(f"{kinds},poddisruptionbudget", f"chatagent.dev/agent={agent.name}"):
-        (owner,) = body["metadata"]["ownerReferences"]
-        assert owner["uid"] == uid, body["metadata"]["name"]
+    until(lambda: owned_by_others(agent) == [], "no orphans", 60)

@@ -217,8 +217,11 @@ def test_a_copy_with_our_labels_is_not_deleted_and_an_orphan_is_adopted() -> Non
     copy["metadata"]["ownerReferences"] = []
     copy["metadata"]["labels"] = copy["metadata"]["labels"] | {"chatagent.dev/revision": "0000"}
     cluster.objects["Service", "copy"] = copy
+    left = copy | {"metadata": copy["metadata"] | {"name": "shop-0000"}}
+    cluster.objects["Service", "shop-0000"] = left
     cluster.objects[name]["metadata"]["ownerReferences"] = []
     cluster.settle()
+    assert ("Service", "shop-0000") not in cluster.objects
     assert ("Service", "copy") in cluster.objects
     assert cluster.objects[name]["metadata"]["ownerReferences"][0]["uid"] == "uid-1"
 
