@@ -371,6 +371,7 @@ def test_suspend_changes_nothing() -> None:
     made = cluster.look()
     assert (made.writes, made.deletions) == ((), ())
     assert cluster.status.phase == "Suspended"
+    assert cluster.status.rollout.message == cluster.message("Progressing")
     result = cluster.status.rollout.last_command_result
     assert result == "refused: spec.suspend is true; set it to false"
     cluster.spec = spec("runtime:2")
