@@ -184,11 +184,3 @@ class DesiredState:
         """Whether the canary is unschedulable and cannot replace a stable pod."""
         revisions = self.status.canary_revision, self.status.stable_revision
         return all(revisions) and self.view.lacks_capacity
-
-    @property
-    def has_moved(self) -> bool:
-        """Whether the desired vector store has the documents, and every pod uses it."""
-        deployments = [self.view.find_deployment(each.name) for each in self.live]
-        return all(self.view.is_complete(each) for each in self.ingestions) and all(
-            found and found.settled and found.available for found in deployments
-        )
