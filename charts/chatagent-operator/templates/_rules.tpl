@@ -16,7 +16,8 @@
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [list, watch, create, patch, delete]
-# Only in Events it is said that a StatefulSet or a Job cannot create its pods.
+# Only Events say that a StatefulSet or Job cannot create its pods, or that a volume of a pod
+# cannot be mounted.
 - apiGroups: [""]
   resources: [events]
   verbs: [list, watch, create]

@@ -109,7 +109,8 @@ CONFIG_MAP = Kind(
 )  # fmt: skip
 EVENT = Kind(
     "Event", "", "v1", "events", (*READ, "create"),
-    why="Only in Events it is said that a StatefulSet or a Job cannot create its pods.",
+    why="Only Events say that a StatefulSet or Job cannot create its pods, or that a volume of a "
+        "pod\ncannot be mounted.",
 )  # fmt: skip
 GATEWAY = Kind(
     "Gateway", _GATEWAY_API, "v1", "gateways", ("get",), scope=Scope.CLUSTER,

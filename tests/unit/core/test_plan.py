@@ -136,17 +136,47 @@ def test_a_crash_before_the_status_is_stored_loses_no_revision() -> None:
     assert cluster.weights() == {one: 95, name_of("runtime:3"): 5}
 
 
+EXTERNAL = {"external": {"url": "http://chroma.example.com"}}
+
+
 def test_another_store_is_filled_before_the_old_one_goes() -> None:
     cluster = serving()
     jobs = {key for key in cluster.objects if key[0] == "Job"}
-    external = {"external": {"url": "http://chroma.example.com"}}
-    cluster.spec = spec("runtime:1", vectorStore=external)
+    cluster.spec = spec("runtime:1", vectorStore=EXTERNAL)
     cluster.look()
     assert ("StatefulSet", "shop-chroma") in cluster.objects
     cluster.settle()
     assert ("StatefulSet", "shop-chroma") not in cluster.objects
     assert {key for key in cluster.objects if key[0] == "Job"} != jobs
     assert cluster.status.phase == "Ready"
+
+
+def test_the_old_store_stays_until_every_pod_uses_the_other_one() -> None:
+    cluster = serving()
+    cluster.spec = spec("runtime:1", vectorStore=EXTERNAL)
+    cluster.look()
+    (deployment,) = (body for key, body in cluster.objects.items() if key[0] == "Deployment")
+    written = deployment["metadata"]["annotations"].pop(names.APPLIED_ANNOTATION)
+    cluster.controllers()
+    made = cluster.plan()
+    assert [write.kind for write in made.writes] == ["Deployment"], "as before it was written"
+    assert made.deletions == ()
+    deployment["metadata"]["annotations"][names.APPLIED_ANNOTATION] = written
+    cluster.settle()
+    assert ("StatefulSet", "shop-chroma") not in cluster.objects
+
+
+def test_the_old_store_stays_while_documents_are_missing() -> None:
+    cluster = serving()
+    cluster.sources = {}
+    cluster.spec = spec("runtime:1", vectorStore=EXTERNAL)
+    for _ in range(3):
+        cluster.look()
+        cluster.controllers()
+        assert ("StatefulSet", "shop-chroma") in cluster.objects
+    cluster.sources = {"help": "c0ffee"}
+    cluster.settle()
+    assert ("StatefulSet", "shop-chroma") not in cluster.objects
 
 
 def test_a_stable_service_that_is_deleted_sends_nobody_to_the_canary() -> None:
@@ -374,6 +404,7 @@ def test_suspend_changes_nothing() -> None:
     made = cluster.look()
     assert (made.writes, made.deletions) == ((), ())
     assert cluster.status.phase == "Suspended"
+    assert cluster.status.rollout.message == cluster.message("Progressing")
     result = cluster.status.rollout.last_command_result
     assert result == "refused: spec.suspend is true; set it to false"
     cluster.spec = spec("runtime:2")

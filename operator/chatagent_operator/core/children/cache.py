@@ -17,8 +17,9 @@ from chatagent_operator.core.children.component import (
     desire_all,
     find_workload_condition,
 )
-from chatagent_operator.core.children.resources import fill_resources, parse_quantity
+from chatagent_operator.core.children.resources import fill_resources
 from chatagent_operator.core.desired import DesiredState
+from chatagent_operator.core.quantities import parse_quantity
 from chatagent_operator.core.servers import PASSWORD_KEY, REDIS_PORT, find_managed_redis
 from chatagent_operator.core.writes import Create, DesiredObject
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from chatagent_operator.api.conditions import ConditionType, Finding
 from chatagent_operator.core import names
@@ -22,7 +23,7 @@ def find_conditions(state: DesiredState) -> list[Finding]:
     """Return the conditions, in the order in which they are listed."""
     found = [condition for each in COMPONENTS if (condition := _find_condition(each, state))]
     of = {condition.type: condition for condition in found}
-    progressing = find_progressing(state.decision)
+    progressing = _add_unreadable(find_progressing(state.decision), state)
     degraded = find_degraded(state, of[ConditionType.VECTOR_STORE_READY])
     ready = _find_ready(
         state,
@@ -126,7 +127,13 @@ def _find_faults(state: DesiredState, store: Finding) -> Iterator[tuple[str, str
             f"can be replaced by one; add a node, or {other}",
         )
     for name in state.unreadable:
-        yield "RevisionUnreadable", _describe_unreadable(state, name)
+        if name in state.decision.routed:
+            cause, action = _explain_unreadable(state, name)
+            message = (
+                f"revision {name}: {cause}; its pods are kept as they are, and only their number "
+                f"is changed; {action}, or roll out another revision"
+            )
+            yield "RevisionUnreadable", message
     yield from _find_faults_of_revisions(state)
     for component in COMPONENTS:
         if component.reports_trouble and (trouble := component.find_trouble(state)):
@@ -143,18 +150,28 @@ def _find_faults(state: DesiredState, store: Finding) -> Iterator[tuple[str, str
     yield from _find_faults_of_rollout(state)
 
 
-def _describe_unreadable(state: DesiredState, revision: str) -> str:
+def _add_unreadable(progressing: Finding, state: DesiredState) -> Finding:
+    """Say of a revision that cannot be read, and is only kept for a rollback, what a rollback to it
+    needs. Nothing that serves lacks anything."""
+    message = progressing.message
+    for name in state.unreadable:
+        if name not in state.decision.routed:
+            cause, action = _explain_unreadable(state, name)
+            message += (
+                f"; revision {name}, whose pods are kept for a rollback: {cause}; to roll back to "
+                f"it, {action}, or apply its manifest"
+            )
+    return replace(progressing, message=message)
+
+
+def _explain_unreadable(state: DesiredState, revision: str) -> tuple[str, str]:
+    """Return why a revision cannot be read, and what to do."""
     name = names.revision(state.agent.name, revision)
     if state.observed.get("ControllerRevision", name):
         cause = f"ControllerRevision {name} cannot be read, since a later operator wrote it"
-        action = "upgrade the operator"
-    else:
-        cause = f"ControllerRevision {name} was deleted and is not known any more"
-        action = "restore it from a backup"
-    return (
-        f"revision {revision}: {cause}; its pods are kept as they are, and only their number is "
-        f"changed; {action}, or roll out another revision"
-    )
+        return cause, "upgrade the operator"
+    cause = f"ControllerRevision {name} was deleted and is not known any more"
+    return cause, "restore it from a backup"
 
 
 def _find_faults_of_revisions(state: DesiredState) -> Iterator[tuple[str, str]]:
