@@ -8,7 +8,7 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 
 from chatagent_operator.core import names
@@ -43,8 +43,6 @@ TERMINATING_RETRY_SECONDS = 2.0
 """The same of one whose predecessor is being deleted."""
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.5, 60.0
 """The same after other failures, with exponential back-off."""
-MESSAGE_CHARACTERS = 1024
-"""Most that is quoted of what the API server answered."""
 
 _log = logging.getLogger(__name__)
 
@@ -210,7 +208,6 @@ class Executor:
                 act = "deleted" if verb else "written"
                 message = f"{what} cannot be {act}, and is tried again: {problem}"
                 refusal = Refusal("WriteFailed", message, role, revision, True)
-        refusal = _cut(refusal)
         uid = self._find_uid(key, write)
         due = self._clock() + wait
         self._failed[key][identity] = _Failed(_describe(write), uid, attempts, due, refusal)
@@ -285,10 +282,3 @@ def _find_role(write: Write) -> tuple[str, str | None]:
         case Delete():
             return "", None
     return labels[names.ROLE_LABEL], labels.get(names.REVISION_LABEL)
-
-
-def _cut(refusal: Refusal) -> Refusal:
-    message = refusal.message
-    if len(message) <= MESSAGE_CHARACTERS:
-        return refusal
-    return replace(refusal, message=message[: MESSAGE_CHARACTERS - 1] + "…")

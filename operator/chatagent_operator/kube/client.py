@@ -17,6 +17,7 @@ from chatagent_operator.core.agent import Manifest
 from chatagent_operator.core.kinds import CHAT_AGENT, REGISTRY, Kind
 from chatagent_operator.core.managed_fields import join_entries
 from chatagent_operator.core.rollout.decision import EventRecord
+from chatagent_operator.core.untrusted import clean_message
 from chatagent_operator.kube.connection import TIMEOUT_SECONDS, Connection
 from chatagent_operator.kube.errors import ApiError, NotFoundError, RejectedError, StaleError
 
@@ -237,7 +238,7 @@ class Kube(Connection):
             },
             "type": record.type,
             "reason": record.reason,
-            "message": record.message[:1024],
+            "message": clean_message(record.message),
             "source": {"component": FIELD_MANAGER},
             "firstTimestamp": stamp,
             "lastTimestamp": stamp,

@@ -111,7 +111,7 @@ class Queries:
             token = await self._token()
         except Exception as error:
             raise NoResponseError(
-                f"analysis.prometheus.tokenSecretRef: {where} cannot be read: {error}"[:500]
+                f"analysis.prometheus.tokenSecretRef: {where} cannot be read: {error}"
             ) from error
         if not token or not token.strip():
             raise NoResponseError(

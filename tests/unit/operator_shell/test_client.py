@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from chatagent_operator.core import names
+from chatagent_operator.core.rollout.decision import EventRecord
+from chatagent_operator.core.untrusted import MESSAGE_BYTES
 from chatagent_operator.kube.client import FIELD_MANAGER, Kube
 from chatagent_operator.kube.errors import ApiError, RejectedError, from_response
 
@@ -80,6 +82,15 @@ async def test_only_an_object_that_exists_is_no_error() -> None:
     assert await kube.create(MANIFEST, "d") is None
     with pytest.raises(RejectedError):
         await kube.create(MANIFEST, "d")
+
+
+async def test_the_message_of_an_event_is_cut() -> None:
+    kube = Scripted({})
+    await kube.create_event("n", "a", "u", EventRecord("Warning", "Failed", "模" * 5000))
+    ((_, path, event),) = kube.sent
+    assert path == "/api/v1/namespaces/n/events"
+    assert event["involvedObject"]["uid"] == "u"
+    assert len(event["message"].encode()) <= MESSAGE_BYTES
 
 
 async def test_the_metadata_of_one_object_is_listed() -> None:

@@ -7,11 +7,8 @@ from typing import Any
 import pytest
 
 from chatagent_operator.core import names
-from chatagent_operator.execute import (
-    MESSAGE_CHARACTERS,
-    REJECTED_RETRY_SECONDS,
-    TERMINATING_RETRY_SECONDS,
-)
+from chatagent_operator.core.untrusted import MESSAGE_BYTES
+from chatagent_operator.execute import REJECTED_RETRY_SECONDS, TERMINATING_RETRY_SECONDS
 from chatagent_operator.kube.errors import ApiError, RejectedError, from_response
 from tests.unit.operator_shell.test_reconcile import World
 
@@ -205,12 +202,13 @@ async def test_a_write_without_an_answer_is_told_if_the_status_can_be_written(
 
 
 async def test_a_long_answer_is_cut(world: World) -> None:
-    error = RejectedError(403, "no " * 10_000)
+    error = RejectedError(403, "不行\n" * 10_000)
     world.kube.refuse = lambda verb, kind: error if (verb, kind) == ("apply", "Service") else None
     await world.change(image="runtime:2")
-    message = condition(world, "Degraded")[2]
-    assert len(message) == MESSAGE_CHARACTERS
-    assert message.endswith("…")
+    _, _, quoted = condition(world, "Degraded")[2].partition(": ")
+    assert quoted.startswith("不行 不行 ")
+    assert quoted.endswith(" …")
+    assert MESSAGE_BYTES - 3 < len(quoted.encode()) <= MESSAGE_BYTES
 
 
 async def test_a_status_that_is_rejected_is_told_in_the_previous_one(world: World) -> None:
