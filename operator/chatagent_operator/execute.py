@@ -13,6 +13,7 @@ from itertools import groupby
 
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Manifest
+from chatagent_operator.core.backoff import find_wait
 from chatagent_operator.core.kinds import SECRET, Wave
 from chatagent_operator.core.names import Key
 from chatagent_operator.core.observed.refusals import Refusal
@@ -188,7 +189,7 @@ class Executor:
         identity = write.kind, write.name
         previous = self._failed[key].get(identity)
         attempts = previous.attempts + 1 if previous else 1
-        wait = min(FIRST_RETRY_SECONDS * 2 ** min(attempts - 1, 10), LAST_RETRY_SECONDS)
+        wait = find_wait(attempts, FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS)
         role, revision = _find_role(write)
         what = f"{write.kind} {write.name}"
         verb = "the deletion of " if isinstance(write, Delete) else ""

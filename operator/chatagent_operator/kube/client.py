@@ -9,7 +9,6 @@ import base64
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
-from urllib.parse import urlencode
 
 from chatagent_operator.api.group import API_VERSION, KIND
 from chatagent_operator.core import names
@@ -20,6 +19,8 @@ from chatagent_operator.core.rollout.decision import EventRecord
 from chatagent_operator.core.untrusted import clean_message
 from chatagent_operator.kube.connection import TIMEOUT_SECONDS, Connection
 from chatagent_operator.kube.errors import ApiError, NotFoundError, RejectedError, StaleError
+from chatagent_operator.kube.events import Body
+from chatagent_operator.kube.paging import list_pages
 
 FIELD_MANAGER = names.MANAGED_BY
 ALREADY_EXISTS = CONFLICT = 409
@@ -34,8 +35,6 @@ _TEST_FAILED = "the server rejected our request due to an error in our request"
 _ONLY_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 MAX_APPLIES = 4
 """Of one object, while others change it between an apply and the next request."""
-PAGE = 500
-"""Most objects in one answer of a list, as kubectl asks for."""
 
 
 class Kube(Connection):
@@ -164,7 +163,7 @@ class Kube(Connection):
             return {}
         return {key: item["metadata"].get("labels") or {} for key, item in found.items()}
 
-    async def list_agents(self, namespaces: Sequence[str]) -> dict[names.Key, Manifest]:
+    async def list_agents(self, namespaces: Sequence[str]) -> dict[names.Key, Body]:
         """List the ChatAgents as they are now, by namespace and name.
 
         Args:
@@ -178,19 +177,11 @@ class Kube(Connection):
         namespaces: Sequence[str],
         accept: str = "application/json",
         **selectors: str,
-    ) -> dict[names.Key, Manifest]:
-        found: dict[names.Key, Manifest] = {}
+    ) -> dict[names.Key, Body]:
+        found: dict[names.Key, Body] = {}
         for namespace in namespaces or (None,):
-            query = {"limit": str(PAGE), **selectors}
-            while True:
-                path = f"{kind.path(namespace)}?{urlencode(query)}"
-                page = await self.request("GET", path, accept=accept)
-                for item in page["items"] or []:
-                    metadata = item["metadata"]
-                    found[metadata["namespace"], metadata["name"]] = item
-                if not (following := page["metadata"].get("continue")):
-                    break
-                query["continue"] = following
+            async for items, _ in list_pages(self, kind.path(namespace), selectors, accept):
+                found |= {item.key: item.body for item in items}
         return found
 
     async def write_status(

@@ -11,6 +11,7 @@ from chatagent_operator.core.rollout.decision import EventRecord
 from chatagent_operator.core.untrusted import MESSAGE_BYTES
 from chatagent_operator.kube.client import FIELD_MANAGER, Kube
 from chatagent_operator.kube.errors import ApiError, RejectedError, from_response
+from chatagent_operator.kube.events import GarbledError
 
 MANIFEST = {
     "apiVersion": "v1",
@@ -94,8 +95,26 @@ async def test_the_message_of_an_event_is_cut() -> None:
 
 
 async def test_the_metadata_of_one_object_is_listed() -> None:
-    item = {"metadata": {"namespace": "n", "name": "a", "uid": "u"}}
-    kube = Scripted({"items": [item], "metadata": {}}, {"items": None, "metadata": {}})
+    item = {"metadata": {"namespace": "n", "name": "a", "uid": "u", "resourceVersion": "7"}}
+    page = {"metadata": {"resourceVersion": "9"}}
+    kube = Scripted(page | {"items": [item]}, page | {"items": None})
     assert await kube.find_metadata("Secret", "n", "a") == item["metadata"]
     assert "fieldSelector=metadata.name%3Da" in kube.sent[0][1]
     assert await kube.find_metadata("Secret", "n", "a") is None
+
+
+async def test_a_list_of_several_pages_is_read_to_its_end() -> None:
+    agents = [
+        {"metadata": {"namespace": "n", "name": name, "resourceVersion": "7"}} for name in "abc"
+    ]
+    first = {"items": agents[:2], "metadata": {"resourceVersion": "9", "continue": "more"}}
+    kube = Scripted(first, {"items": agents[2:], "metadata": {"resourceVersion": "9"}})
+    assert await kube.list_agents(["n"]) == {
+        ("n", each["metadata"]["name"]): each for each in agents
+    }
+    assert ["continue=more" in path for _, path, _ in kube.sent] == [False, True]
+
+
+async def test_an_answer_that_is_no_list_is_an_error() -> None:
+    with pytest.raises(GarbledError):
+        await Scripted({"metadata": {}}).list_agents([])

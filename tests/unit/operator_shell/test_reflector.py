@@ -14,7 +14,7 @@ import pytest
 
 from chatagent_operator.core.kinds import REGISTRY
 from chatagent_operator.core.names import Key
-from chatagent_operator.kube import reflector as reflector_module
+from chatagent_operator.kube import paging
 from chatagent_operator.kube.errors import ApiError, UnknownKindError
 from chatagent_operator.kube.events import Body
 from chatagent_operator.kube.reflector import Reflector, Timing
@@ -241,7 +241,7 @@ async def test_metadata_only_in_one_namespace() -> None:
 
 
 async def test_a_server_without_streams_is_listed_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reflector_module, "PAGE", 2)
+    monkeypatch.setattr(paging, "PAGE", 2)
     world = World(ApiServer(has_streams=False))
     for name in "abcde":
         world.put(name)
@@ -259,7 +259,7 @@ async def test_a_server_without_streams_is_listed_in_pages(monkeypatch: pytest.M
 
 
 async def test_a_list_that_breaks_off_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reflector_module, "PAGE", 1)
+    monkeypatch.setattr(paging, "PAGE", 1)
     world = World(ApiServer(has_streams=False))
     for name in "abc":
         world.put(name)
