@@ -136,7 +136,7 @@ def abort(agent: AgentUnderTest) -> tuple[Traffic, float, str]:
         began = time.time()
         agent.kubectl.run(*words)
         until(lambda: agent.status.get("failedRevision") == canary, "the abort", 30)
-        until(agent.in_force, "it in force", 30)
+        until(agent.is_applied, "it to be applied", 30)
         time.sleep(1)  # what would come late is seen
     return traffic, began, canary
 

@@ -119,7 +119,7 @@ async def test_a_route_that_nobody_takes_says_why(
     assert report.trouble
     assert report.trouble.reason == reason
     assert words in report.trouble.message
-    assert report.in_force is None
+    assert report.accepted_generation is None
 
 
 async def test_a_service_that_is_not_there_is_named(front: ContourFront, stable: Revision) -> None:

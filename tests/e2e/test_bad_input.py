@@ -177,7 +177,7 @@ def test_spec_that_cannot_be_read_in_mid_rollout(shop: AgentUnderTest) -> None:
     aborted = shop.kubectl.plugin("abort", shop.name)
     assert aborted.returncode == 0, aborted.stderr
     assert shop.status["failedRevision"] == canary
-    until(shop.in_force, "the abort in force", SECONDS)
+    until(shop.is_applied, "the abort to be applied", SECONDS)
     assert shop.ask("Can I return a lamp?").revision == stable
     shop.apply(rollout=rollout)
     shop.await_condition("Accepted")

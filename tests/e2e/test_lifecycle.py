@@ -137,7 +137,7 @@ def promote(agent: AgentUnderTest, canary: str, disturb: Disturb) -> None:
     command(agent, disturb, "promote", "--full")
     until(lambda: agent.status.get("stableRevision") == canary, "the promotion")
     agent.await_condition("Progressing", "False", "Completed")
-    until(agent.in_force, "the weights in force", 30)
+    until(agent.is_applied, "the weights to be applied", 30)
     assert {agent.ask("Can I return a lamp?").revision for _ in range(50)} == {canary}
     assert agent.restarts(canary) == before, "promotion restarts nothing"
 
@@ -147,7 +147,7 @@ def abort(agent: AgentUnderTest, stable: str, canary: str, disturb: Disturb) -> 
     command(agent, disturb, "abort")
     until(lambda: agent.status.get("failedRevision") == canary, "the abort")
     agent.await_condition("Progressing", "False", "Aborted")
-    until(agent.in_force, "the weights in force", 30)
+    until(agent.is_applied, "the weights to be applied", 30)
     assert {agent.ask("Can I return a lamp?").revision for _ in range(50)} == {stable}
     assert agent.restarts(stable) == before
     until(lambda: not agent.pods(canary), "the canary's pods are gone")

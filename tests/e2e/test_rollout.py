@@ -105,7 +105,7 @@ def test_a_good_revision_goes_out_by_itself_and_nobody_notices(namespace: Kubect
         until(lambda: agent.status.get("canaryRevision"), "the canary", 60)
         assert agent.restarts(first) == before, "no stable pod restarts"
         past = ended(agent)
-        until(agent.in_force, "the weights in force", 30)
+        until(agent.is_applied, "the weights to be applied", 30)
         promoted_at = time.time()
         time.sleep(3)  # the traffic goes on for a moment: what comes too late is seen
     assert past["outcome"] == "Promoted"

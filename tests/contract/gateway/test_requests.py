@@ -43,7 +43,7 @@ async def test_who_leaves_frees_the_agent(gateway: Gateway, chats: Chats, stable
 
 
 async def test_no_revision(gateway: Gateway, chats: Chats, stable: Agent) -> None:
-    await until(lambda: gateway.sidecar.synchroniser.in_force is not None)
+    await until(lambda: gateway.sidecar.synchroniser.state is not None)
     async with chats.http.post(f"{gateway.url}/chat", headers={"X-Request-ID": "r-1"}) as answer:
         assert answer.status == 503
         assert answer.headers["Retry-After"] == "2"

@@ -137,7 +137,7 @@ def condition(kind: str, status: str = "True", generation: int = 3, **said: str)
 TAKEN = (condition("Accepted"), condition("ResolvedRefs"))
 
 
-def test_a_route_that_is_taken_is_in_force() -> None:
+def test_an_accepted_route_is_applied() -> None:
     assert find_applied_generation(stored(*TAKEN)) == 7
     assert find_trouble(stored(*TAKEN), GATEWAYS) is None
     assert list_gateways(stored()) == (("infra", "public"),)

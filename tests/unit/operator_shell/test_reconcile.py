@@ -16,7 +16,7 @@ from chatagent_operator.core import names
 from chatagent_operator.core.agent import Manifest
 from chatagent_operator.core.kinds import CHILDREN, Kind
 from chatagent_operator.core.names import Key
-from chatagent_operator.core.observed.routes_in_force import Applied
+from chatagent_operator.core.observed.applied_routes import Applied
 from chatagent_operator.core.requeue import ROUTE_SECONDS
 from chatagent_operator.core.rollout.decision import EventRecord
 from chatagent_operator.core.writes import Apply, Create, Delete, DesiredObject, Scale
@@ -135,7 +135,7 @@ class Pods:
     async def ask(self, key: Key, observed: object) -> Mapping[str, Any]:
         return {}
 
-    async def in_force(self, key: Key, pods: object, newest: int) -> Applied:
+    async def find_applied(self, key: Key, pods: object, newest: int) -> Applied:
         return self._cluster.observed().applied
 
     def forget(self, key: Key) -> None:

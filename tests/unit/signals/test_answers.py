@@ -235,7 +235,7 @@ async def test_a_message_is_cut_and_has_no_control_characters() -> None:
 )
 async def test_a_gateway_that_says_something_else_lags(body: Any) -> None:
     async with pod(saying(body)) as port, Client() as client:
-        told = await Gateways(client, port).in_force(KEY, {"g-0": "127.0.0.1"}, 7)
+        told = await Gateways(client, port).find_applied(KEY, {"g-0": "127.0.0.1"}, 7)
     assert (told.generation, set(told.behind)) == (None, {"g-0"})
 
 
@@ -258,7 +258,7 @@ async def test_pods_that_hang_do_not_make_a_gateway_lag(monkeypatch: pytest.Monk
         asked = asyncio.create_task(Readiness(one, port).ask(KEY, observed(*ips)))
         async with asyncio.timeout(SECONDS):
             await hanging.wait()
-            told = await Gateways(other, port).in_force(KEY, {"g-0": "127.0.0.1"}, 7)
+            told = await Gateways(other, port).find_applied(KEY, {"g-0": "127.0.0.1"}, 7)
             assert not asked.done()
             assert (told.generation, told.behind) == (7, {})
             assert await asked == {}
