@@ -15,7 +15,7 @@ from chatagent_operator.core.observed.applied_routes import (
     read_answer,
 )
 from chatagent_operator.core.untrusted import parse_object
-from chatagent_operator.signals.answers import Client, NoResponseError, build_url
+from chatagent_operator.signals.http_client import Client, NoResponseError, build_url
 
 TIMEOUT_SECONDS = 1.0
 

@@ -9,7 +9,7 @@ from chatagent_operator.core.names import ROLE_AGENT
 from chatagent_operator.core.observed.facts import PodFacts
 from chatagent_operator.core.observed.objects import Child, Observed
 from chatagent_operator.core.observed.trouble import Trouble
-from chatagent_operator.signals.answers import Client
+from chatagent_operator.signals.http_client import Client
 from chatagent_operator.signals.readiness import GOOD_SECONDS, Readiness
 
 KEY = ("demo", "shop")

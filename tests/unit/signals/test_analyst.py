@@ -19,7 +19,7 @@ from chatagent_operator.api.rollout import Analysis, Prometheus
 from chatagent_operator.core.judging.analysis import Reading
 from chatagent_operator.core.names import Key
 from chatagent_operator.signals.analyst import Analyst, Wanted
-from chatagent_operator.signals.answers import Client
+from chatagent_operator.signals.http_client import Client
 from chatagent_operator.signals.scrape import Scrape
 
 KEY: Key = ("shop", "help")

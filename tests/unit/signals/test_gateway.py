@@ -12,8 +12,8 @@ from aiohttp import web
 
 from chatagent_operator.core.observed.applied_routes import Applied
 from chatagent_operator.signals import gateway
-from chatagent_operator.signals.answers import Client
 from chatagent_operator.signals.gateway import Gateways
+from chatagent_operator.signals.http_client import Client
 
 KEY = ("demo", "shop")
 

@@ -20,7 +20,7 @@ from chatagent_operator.api.rollout import Analysis, Metric, Prometheus
 from chatagent_operator.api.status import MetricStatus
 from chatagent_operator.core.judging.analysis import Reading, judge
 from chatagent_operator.signals import prometheus
-from chatagent_operator.signals.answers import Client
+from chatagent_operator.signals.http_client import Client
 from chatagent_operator.signals.prometheus import Queries, fill_placeholders
 from chatagent_operator.signals.wanted import Wanted
 

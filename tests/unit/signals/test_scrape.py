@@ -12,7 +12,7 @@ from aiohttp import web
 from agent_runtime.telemetry.metrics import Metrics
 from chatagent_operator.api.rollout import Analysis
 from chatagent_operator.signals import scrape
-from chatagent_operator.signals.answers import Client
+from chatagent_operator.signals.http_client import Client
 from chatagent_operator.signals.scrape import Scrape, parse_metrics
 from chatagent_operator.signals.wanted import Wanted
 

@@ -17,9 +17,9 @@ from chatagent_operator.core.observed.facts import PodFacts
 from chatagent_operator.core.observed.objects import Child, Observed
 from chatagent_operator.core.observed.trouble import Trouble
 from chatagent_operator.core.untrusted import MAX_DEPTH, MESSAGE_BYTES
-from chatagent_operator.signals import answers, readiness
-from chatagent_operator.signals.answers import MAX_BYTES, Client, NoResponseError, build_url
+from chatagent_operator.signals import http_client, readiness
 from chatagent_operator.signals.gateway import Gateways
+from chatagent_operator.signals.http_client import MAX_BYTES, Client, NoResponseError, build_url
 from chatagent_operator.signals.readiness import Readiness
 
 SECONDS = 20.0
@@ -273,7 +273,7 @@ async def test_a_pod_that_hangs_takes_few_connections(monkeypatch: pytest.Monkey
         if request.host.startswith("127.0.0.2"):
             return web.Response()
         count += 1
-        if count == answers.CONNECTIONS_PER_SERVER:
+        if count == http_client.CONNECTIONS_PER_SERVER:
             hanging.set()
         return await hang(request)
 
@@ -286,4 +286,4 @@ async def test_a_pod_that_hangs_takes_few_connections(monkeypatch: pytest.Monkey
         asked.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asked
-    assert count == answers.CONNECTIONS_PER_SERVER
+    assert count == http_client.CONNECTIONS_PER_SERVER
