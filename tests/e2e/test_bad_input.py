@@ -192,7 +192,7 @@ def test_object_that_the_api_server_refuses(shop: AgentUnderTest) -> None:
     shop.await_condition("Ready")
 
 
-def test_somebody_elses_service_of_that_name_is_left_alone(shop: AgentUnderTest) -> None:
+def test_a_service_of_another_owner_is_not_changed(shop: AgentUnderTest) -> None:
     theirs = {
         "apiVersion": "v1",
         "kind": "Service",

@@ -96,7 +96,7 @@ def ended(
 
 
 @pytest.mark.timeout(600)
-def test_a_good_revision_goes_out_by_itself_and_nobody_notices(namespace: Kubectl) -> None:
+def test_a_good_revision_is_promoted_without_a_failed_request(namespace: Kubectl) -> None:
     agent = serving(namespace, "good")
     first = agent.status["stableRevision"]
     before = agent.restarts(first)
@@ -119,7 +119,7 @@ def test_a_good_revision_goes_out_by_itself_and_nobody_notices(namespace: Kubect
 
 
 @pytest.mark.timeout(600)
-def test_one_that_answers_a_fifth_with_errors_comes_back_by_itself(namespace: Kubectl) -> None:
+def test_a_revision_that_answers_a_fifth_with_errors_is_rolled_back(namespace: Kubectl) -> None:
     namespace.apply(*model_server("works", bad=False), *model_server("breaks", bad=True))
     for name in ("works", "breaks"):
         namespace.run("rollout", "status", f"deployment/{name}", "--timeout=120s")
@@ -219,7 +219,7 @@ def test_no_spare_gpu(namespace: Kubectl) -> None:
 
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("two_gpus")
-def test_a_single_pod_without_room_stays(namespace: Kubectl) -> None:
+def test_a_single_pod_without_capacity_for_another_stays(namespace: Kubectl) -> None:
     gpu = {"resources": {"limits": {"nvidia.com/gpu": 2}}}
     rollout = QUICK | {"progressDeadlineSeconds": 20}
     agent = serving(namespace, "single", rollout=rollout, **gpu)

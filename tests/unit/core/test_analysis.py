@@ -68,7 +68,7 @@ def test_error_rate_beside_the_stable_one(turns: int, errors: int, verdict: str)
     assert one(ERRORS, reading(Tally(turns=turns, errors=errors), STABLE))[0] == verdict
 
 
-def test_a_stable_revision_without_traffic_says_nothing() -> None:
+def test_a_stable_revision_without_traffic_is_inconclusive() -> None:
     found = one(ERRORS, reading(Tally(turns=100), Tally(turns=10)))
     assert found == ("Inconclusive", "only 10 of 50 turns of the stable revision")
 
@@ -168,7 +168,7 @@ def test_of_turns_above_the_end_of_a_histogram_nothing_is_proved(
         ),
     ],
 )
-def test_it_is_said_where_a_histogram_ends(
+def test_the_end_of_a_histogram_is_in_the_message(
     limit: dict[str, float], stable: Tally, said: str
 ) -> None:
     found = reading(ended(300, 120), stable)
@@ -217,12 +217,12 @@ def test_a_query_of_ones_own(
     assert says in message
 
 
-def test_a_source_that_is_down_says_nothing() -> None:
+def test_a_source_that_is_down_is_inconclusive() -> None:
     found = reading(Tally(turns=500, errors=500), STABLE, trouble="http://prometheus: refused")
     assert one(ERRORS, found) == ("Inconclusive", "http://prometheus: refused")
 
 
-def test_what_decided_is_told_once() -> None:
+def test_the_deciding_value_is_reported_once() -> None:
     few, many = took((0.1, 3)), took((0.1, 1000))
     stable = Tally(turns=1000, latency=many)
     found = judge(Analysis(), reading(Tally(turns=3, latency=few), stable), 1)
@@ -231,7 +231,7 @@ def test_what_decided_is_told_once() -> None:
     )
 
 
-def test_an_equal_revision_is_seldom_taken_back_however_often_it_is_asked() -> None:
+def test_an_equal_revision_is_seldom_rolled_back_however_often_it_is_measured() -> None:
     """Twenty looks at growing counts: all together stay within what one look may err."""
     chance = random.Random(1)  # noqa: S311
     rollouts, taken_back = 1000, 0

@@ -45,7 +45,7 @@ def test_fewer_steps_approve_nothing() -> None:
     assert cluster.status.canary_revision is None, "after the last step all is approved"
 
 
-def test_other_steps_begin_anew_where_nobody_is_on_it_yet() -> None:
+def test_other_steps_restart_a_rollout_without_conversations() -> None:
     cluster = going([WAIT, WAIT, at(5), WAIT])
     cluster.command = Command("1", "promote")
     cluster.settle()
@@ -71,7 +71,7 @@ def test_steps_that_change_while_it_is_held_keep_their_place(how: str) -> None:
     assert cluster.status.rollout.step == 3, "25 % was approved before"
 
 
-def test_lower_steps_take_nobody_back() -> None:
+def test_lower_steps_do_not_lower_the_weight() -> None:
     cluster = going([at(60), WAIT], replicas=3)
     bump(cluster, "runtime:2", [at(1), at(5), WAIT], replicas=3)
     assert sorted(cluster.weights().values()) == [40, 60]
@@ -87,7 +87,7 @@ def test_a_strategy_without_steps_waits_for_a_person() -> None:
     assert cluster.status.canary_revision is None
 
 
-def test_a_broken_first_revision_makes_way_though_no_gateway_runs() -> None:
+def test_a_broken_first_revision_is_replaced_without_a_gateway() -> None:
     cluster = Cluster(spec=spec("broken:1"), broken_images={"broken:1"}, gateway_follows=False)
     cluster.settle()
     cluster.spec = spec("runtime:1")
@@ -115,7 +115,7 @@ def test_old_conversations_need_no_more_pods_than_they_have() -> None:
     assert cluster.pods()["runtime:1"] == 1
 
 
-def test_a_revision_that_comes_back_while_it_drains_keeps_its_pods_and_its_time() -> None:
+def test_a_draining_revision_that_is_desired_again_keeps_its_pods_and_its_time() -> None:
     drain = {"affinity": {"onPromote": "drain", "drain": "30m"}}
     cluster = Cluster(spec=spec(replicas=4, rollout=drain | {"steps": []}))
     cluster.settle()
@@ -131,7 +131,7 @@ def test_a_revision_that_comes_back_while_it_drains_keeps_its_pods_and_its_time(
     assert cluster.pods() == {"runtime:2": 4}
 
 
-def test_a_revision_that_fails_while_it_drains_keeps_nobody() -> None:
+def test_a_draining_revision_that_fails_keeps_no_conversation() -> None:
     drain = {"affinity": {"onPromote": "drain"}}
     cluster = Cluster(spec=spec(rollout=drain | {"steps": []}))
     cluster.settle()
@@ -143,7 +143,7 @@ def test_a_revision_that_fails_while_it_drains_keeps_nobody() -> None:
     assert not cluster.status.draining
 
 
-def test_stable_pods_make_way_one_by_one() -> None:
+def test_stable_pods_are_replaced_one_by_one() -> None:
     rollout = {"capacity": {"mode": "replace"}, "steps": [at(50), WAIT]}
     cluster = Cluster(spec=spec(replicas=10, rollout=rollout))
     cluster.settle()
@@ -154,7 +154,7 @@ def test_stable_pods_make_way_one_by_one() -> None:
     assert cluster.pods() == {"runtime:1": 5, "runtime:2": 5}
 
 
-def test_no_number_is_waited_for_where_nobody_talks_to_it() -> None:
+def test_no_measurement_is_waited_for_without_conversations() -> None:
     with pytest.raises(ValidationError, match="requires a setWeight step before it"):
         Rollout.model_validate({"steps": [{"analysis": {}}, {"setWeight": 50}]})
     cluster = Cluster()
@@ -236,7 +236,7 @@ def test_an_autoscaler_changes_no_steps(replicas: int) -> None:
 
 @pytest.mark.parametrize("mode", ["surge", "replace", "auto"])
 @pytest.mark.parametrize("how", ["step", "command", "spec", "not"])
-def test_a_larger_agent_without_room_fails_no_canary(how: str, mode: str) -> None:
+def test_a_scale_up_without_capacity_fails_no_canary(how: str, mode: str) -> None:
     rollout = {"capacity": {"mode": mode}}
     steps = [at(50), WAIT if how == "step" else {"analysis": {}}, at(60), WAIT]
     cluster = going(steps, replicas=2, rollout=rollout)
@@ -269,7 +269,7 @@ def test_added_pods_are_no_excuse_for_lost_ones() -> None:
     assert cluster.status.failed_reason == "InsufficientCapacity"
 
 
-def test_a_next_weight_without_room_has_a_deadline() -> None:
+def test_a_next_weight_without_capacity_has_a_deadline() -> None:
     steps = [at(50), at(60), WAIT]
     surge = {"capacity": {"mode": "surge"}}
     cluster = Cluster(spec=spec(replicas=2, rollout=surge | {"steps": steps}), room=3)

@@ -59,7 +59,7 @@ OURS = FOUND | {"labels": DESIRED["labels"]}
         ),
     ],
 )
-def test_an_object_is_the_agents_or_an_orphan_or_somebody_elses(
+def test_an_object_is_owned_by_the_agent_orphaned_or_owned_by_another(
     found: dict[str, Any], reason: str | None, told: str
 ) -> None:
     obstacle = find_obstacle("ServiceAccount", DESIRED, found)

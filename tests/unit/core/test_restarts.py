@@ -95,7 +95,7 @@ def test_every_end_of_a_container_counts_while_it_is_paused(code: int) -> None:
     assert cluster.status.failed_reason == "TooManyRestarts"
 
 
-def test_what_a_pod_says_is_cut() -> None:
+def test_a_termination_message_is_cut() -> None:
     cluster = going(rollout={"analysis": {"restartLimit": 0}})
     crash(cluster, said="x" * 100_000)
     assert 1000 < len(cluster.status.failed_message or "") < 1300

@@ -90,7 +90,7 @@ def test_what_is_not_ready_or_is_paused_by_a_person_takes_nothing_over() -> None
 
 
 @pytest.mark.parametrize("replicas", [1, 3])
-def test_a_fix_gets_the_room_of_what_serves_nothing(replicas: int) -> None:
+def test_a_fix_gets_the_capacity_of_a_revision_without_ready_pods(replicas: int) -> None:
     cluster = Cluster(spec(replicas=replicas), room=replicas)
     cluster.settle()
     stable = cluster.objects["Deployment", f"shop-{cluster.status.stable_revision}"]

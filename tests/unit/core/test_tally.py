@@ -71,7 +71,7 @@ def test_one_counter_that_fell_is_enough() -> None:
     assert (window.tally().turns, window.tally().errors) == (11, 1)
 
 
-def test_a_pod_that_is_gone_keeps_what_it_had_added() -> None:
+def test_a_deleted_pod_keeps_what_it_had_added() -> None:
     window = Window(BEGAN)
     window.add("gone", Sample(counted(0), OLD))
     window.add("stays", Sample(counted(0), OLD))
@@ -223,7 +223,7 @@ def test_a_bound_without_turns_outlives_the_processes_that_have_it() -> None:
     assert handed_over(window, {}).tally().latency == counted(2).latency
 
 
-def test_turns_are_counted_that_nobody_saw() -> None:
+def test_turns_while_no_operator_runs_are_counted() -> None:
     pods = {"a": Sample(counted(100, 3), OLD)}
     window = Window(BEGAN)
     window.add("a", pods["a"])
@@ -237,7 +237,7 @@ def test_turns_are_counted_that_nobody_saw() -> None:
     assert (after.tally().turns, after.tally().errors) == (35, 10)
 
 
-def test_a_window_whose_processes_are_gone_cannot_be_continued() -> None:
+def test_a_window_whose_processes_have_ended_cannot_be_continued() -> None:
     window = Window(BEGAN)
     window.add("a", Sample(counted(100), OLD))
     kept = window.keep(["a"])

@@ -136,7 +136,9 @@ END = ("Error", "ContainerCannotRun", "StartError", "DeadlineExceeded", "Contain
     + [(waiting(why), "ContainerFailed", why) for why in CREATE]
     + [(pod(state=ended(code=128, reason=why)), "ContainerFailed", f"128 ({why})") for why in END],
 )
-def test_every_reason_of_the_kubelet_is_told(body: dict[str, Any], reason: str, words: str) -> None:
+def test_every_reason_of_the_kubelet_is_reported(
+    body: dict[str, Any], reason: str, words: str
+) -> None:
     found = find_pod_trouble(body)
     assert found is not None
     assert found.reason == reason
@@ -228,7 +230,7 @@ def test_a_message_is_cut_whoever_reports_it() -> None:
     assert len(found.message.encode()) <= 1024
 
 
-def test_what_a_container_that_restarted_says_has_no_control_characters() -> None:
+def test_the_message_of_a_restarted_container_has_no_control_characters() -> None:
     last = {"finishedAt": "2026-01-01T00:00:00Z", "exitCode": 1, "message": "a\x1b[31mb\n" * 999}
     container = {"name": "agent", "state": {}, "lastState": {"terminated": last}}
     (found,) = find_interruptions({"status": {"containerStatuses": [container]}})

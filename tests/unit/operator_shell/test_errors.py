@@ -49,12 +49,12 @@ def test_a_long_answer_is_cut_to_one_line_of_one_kibibyte() -> None:
         assert str(error) == f"502: {error.message}"
 
 
-def test_a_namespace_that_goes_is_no_fault_of_the_object() -> None:
+def test_a_terminating_namespace_is_no_fault_of_the_object() -> None:
     causes = [{"reason": "NamespaceTerminating", "field": "metadata.namespace"}]
     body = {"kind": "Status", "message": "is being terminated", "details": {"causes": causes}}
     assert type(from_response(403, json.dumps(body).encode())) is NamespaceTerminatingError
 
 
 @pytest.mark.parametrize("body", [b"[1]", b'{"message": null}', b'{"details": null}'])
-def test_an_answer_of_another_shape_is_an_error_all_the_same(body: bytes) -> None:
+def test_an_answer_of_another_shape_is_still_an_error(body: bytes) -> None:
     assert type(from_response(500, body)) is ApiError

@@ -69,7 +69,7 @@ async def test_one_object_is_deleted_and_none_of_its_name() -> None:
     assert body["preconditions"] == {"uid": "uid-7"}
 
 
-async def test_an_agent_made_anew_does_not_get_the_status_of_the_one_before() -> None:
+async def test_a_recreated_agent_does_not_get_the_status_of_its_predecessor() -> None:
     """As after a restore from a backup, which counts the versions of objects again."""
     world = World(rollout={"steps": []})
     await world.settle()

@@ -380,7 +380,7 @@ async def test_a_cluster_restored_from_a_backup() -> None:
         assert dict(world.reflector) == world.expected(), "it follows the new history"
 
 
-async def test_an_api_server_that_is_away_for_five_minutes(
+async def test_an_api_server_that_is_unavailable_for_five_minutes(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -408,7 +408,7 @@ async def test_an_api_server_that_is_away_for_five_minutes(
     assert "are watched again" in caplog.records[-1].getMessage()
 
 
-async def test_back_off_begins_anew_after_an_outage() -> None:
+async def test_back_off_is_reset_after_an_outage() -> None:
     world = World()
     async with running(world):
         await world.settle()
@@ -423,7 +423,7 @@ async def test_back_off_begins_anew_after_an_outage() -> None:
 
 
 @pytest.mark.parametrize("ends", ["list", "watch"])
-async def test_a_server_that_ends_everything_at_once_is_not_asked_all_the_time(ends: str) -> None:
+async def test_a_server_that_ends_every_watch_at_once_is_retried_with_back_off(ends: str) -> None:
     world = World()
 
     async def watch(request: Request) -> AsyncGenerator[bytes]:
@@ -530,7 +530,7 @@ async def test_a_server_that_streams_no_end_of_the_list_is_listed_in_pages() -> 
     assert [request.is_watch for request in world.server.requests] == [True, False, True]
 
 
-async def test_garbage_that_is_sent_again_and_again_is_gone_past_by_a_list() -> None:
+async def test_garbage_that_is_sent_again_and_again_is_skipped_by_a_list() -> None:
     world = World()
     async with running(world):
         await world.settle()

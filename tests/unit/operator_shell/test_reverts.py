@@ -56,7 +56,7 @@ async def test_an_edit_is_reverted_at_once(world: World, change: Callable[[World
 
 
 @pytest.mark.parametrize("change", [edit, apply_another_way, delete])
-async def test_another_client_that_goes_on_is_told_and_not_fought(
+async def test_another_client_that_continues_is_reported_and_not_fought(
     world: World, change: Callable[[World], None]
 ) -> None:
     writes = count(world)

@@ -58,7 +58,7 @@ async def test_a_strangers_object_is_never_written(kind: str, name: str, part: s
     assert condition(world, part)[0] == "True"
 
 
-async def test_no_pod_runs_under_an_account_of_somebody_else() -> None:
+async def test_no_pod_runs_under_an_account_of_another_owner() -> None:
     world = World()
     world.cluster.objects["ServiceAccount", "shop"] = stranger("ServiceAccount", "shop")
     await world.settle()
@@ -68,7 +68,7 @@ async def test_no_pod_runs_under_an_account_of_somebody_else() -> None:
     assert "StatefulSet" in kinds, "others do not wait"
 
 
-async def test_an_object_that_was_given_up_is_adopted(world: World) -> None:
+async def test_an_object_that_is_orphaned_later_is_adopted(world: World) -> None:
     key = "Service", "shop"
     metadata = world.cluster.objects[key]["metadata"]
     owner = metadata["ownerReferences"]
@@ -92,7 +92,7 @@ async def test_what_was_left_of_a_deleted_agent_is_waited_for(world: World) -> N
     assert key in world.cluster.objects, "its deletion is an event: nothing waits 30 s for it"
 
 
-async def test_an_object_that_is_being_deleted_is_made_again(world: World) -> None:
+async def test_an_object_that_is_being_deleted_is_recreated(world: World) -> None:
     key = "Service", "shop"
     world.cluster.objects[key]["metadata"] |= {
         "deletionTimestamp": "2026-01-01T00:00:00Z",
@@ -107,7 +107,7 @@ async def test_an_object_that_is_being_deleted_is_made_again(world: World) -> No
     assert key in world.cluster.objects
 
 
-async def test_a_removed_label_comes_back(world: World) -> None:
+async def test_a_removed_label_is_restored(world: World) -> None:
     key = "Service", "shop"
     labels = dict(world.cluster.objects[key]["metadata"]["labels"])
     del world.cluster.objects[key]["metadata"]["labels"][names.MANAGED_BY_LABEL]
@@ -149,7 +149,7 @@ async def test_what_pods_that_were_refused_still_use_is_kept(world: World) -> No
 
 
 @pytest.mark.parametrize("status", [429, 500, 503, 504])
-async def test_a_write_that_fails_is_told(world: World, status: int) -> None:
+async def test_a_write_that_fails_is_reported(world: World, status: int) -> None:
     error = from_response(status, WEBHOOK)
     world.kube.refuse = lambda verb, kind: (
         error if (verb, kind) == ("apply", "Deployment") else None
@@ -171,7 +171,9 @@ async def test_a_write_that_fails_is_told(world: World, status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [403, 500])
-async def test_a_deletion_that_fails_is_told_until_it_succeeds(world: World, status: int) -> None:
+async def test_a_deletion_that_fails_is_reported_until_it_succeeds(
+    world: World, status: int
+) -> None:
     one = world.kube.agent["status"]["stableRevision"]
     error = from_response(status, WEBHOOK)
     world.kube.refuse = lambda verb, kind: (
@@ -189,7 +191,7 @@ async def test_a_deletion_that_fails_is_told_until_it_succeeds(world: World, sta
     assert condition(world, "Degraded")[0] == "False"
 
 
-async def test_a_write_without_an_answer_is_told_if_the_status_can_be_written(
+async def test_a_write_without_a_response_is_reported_if_the_status_can_be_written(
     world: World,
 ) -> None:
     error = ApiError(0, "no answer within 15 s")
@@ -211,7 +213,7 @@ async def test_a_long_answer_is_cut(world: World) -> None:
     assert MESSAGE_BYTES - 3 < len(quoted.encode()) <= MESSAGE_BYTES
 
 
-async def test_a_status_that_is_rejected_is_told_in_the_previous_one(world: World) -> None:
+async def test_a_rejected_status_is_reported_in_the_previous_one(world: World) -> None:
     write = world.kube.write_status
 
     async def write_status(

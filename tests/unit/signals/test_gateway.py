@@ -59,12 +59,12 @@ async def test_the_least_generation_and_what_all_reach() -> None:
     "answer",
     [503, {"generation": None}, {"generation": -1}, {"reached": []}, [1], {"generation": "7"}],
 )
-async def test_a_pod_that_does_not_say_counts_for_all(answer: Any) -> None:
+async def test_a_pod_without_a_valid_response_counts_for_all(answer: Any) -> None:
     async with asking({"generation": 7, "reached": ["a"]}, answer) as (gateways, pods):
         assert await gateways.find_applied(KEY, pods, 7) == Applied(behind={"g-1": 0})
 
 
-async def test_nobody_is_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_pod_that_hangs_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway, "TIMEOUT_SECONDS", 0.05)
     async with asking({"generation": 7}, None, None) as (gateways, pods):
         pods |= {"g-3": "127.0.1.9", "g-4": None}
@@ -99,6 +99,6 @@ async def test_no_pod_is_no_generation() -> None:
         assert await gateways.find_applied(KEY, pods, 7) == Applied()
 
 
-async def test_a_gateway_from_before_reaches_nobody() -> None:
+async def test_a_gateway_of_an_earlier_version_reaches_no_revision() -> None:
     async with asking({"generation": 3}) as (gateways, pods):
         assert await gateways.find_applied(KEY, pods, 3) == Applied(3)

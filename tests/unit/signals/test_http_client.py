@@ -233,7 +233,7 @@ async def test_a_message_is_cut_and_has_no_control_characters() -> None:
         b'{"generation": 7}' + b" " * MAX_BYTES,
     ],
 )
-async def test_a_gateway_that_says_something_else_lags(body: Any) -> None:
+async def test_a_gateway_with_an_invalid_response_lags(body: Any) -> None:
     async with pod(saying(body)) as port, Client() as client:
         told = await Gateways(client, port).find_applied(KEY, {"g-0": "127.0.0.1"}, 7)
     assert (told.generation, set(told.behind)) == (None, {"g-0"})

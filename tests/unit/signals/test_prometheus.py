@@ -128,7 +128,7 @@ QUERIED = Metric(name="mine", query="up{r='{{revision}}'}", max=1)
 COMPARED = Metric(name="mine", query="up{r='{{revision}}'}", max_ratio=1.5)
 
 
-async def test_a_users_query_is_asked_for_both_where_it_compares(server: StandIn) -> None:
+async def test_a_users_query_is_sent_for_both_where_it_compares(server: StandIn) -> None:
     server.gives(C, ({}, 7))
     server.gives(S, ({}, 5))
     assert (await server.reading(COMPARED)).answers == {"mine": (7.0, 5.0)}
@@ -208,7 +208,7 @@ def matrix() -> web.StreamResponse:
         ),
     ],
 )
-async def test_what_is_no_number_is_said_of_the_metric_alone(
+async def test_a_value_that_is_no_number_is_reported_for_its_metric_alone(
     server: StandIn, answer: Callable[[], web.StreamResponse], said: str
 ) -> None:
     server.has_counted()
@@ -259,7 +259,7 @@ async def with_token(server: StandIn, value: str | Exception | None) -> Reading:
     return await source.read(wanted, AT)
 
 
-async def test_the_token_goes_with_every_query(server: StandIn) -> None:
+async def test_the_token_is_sent_with_every_query(server: StandIn) -> None:
     server.gives(C, ({}, 7))
     assert (await with_token(server, "secret\n")).answers["mine"][0] == 7.0
     assert server.tokens == {"Bearer secret"}
@@ -273,7 +273,7 @@ async def test_the_token_goes_with_every_query(server: StandIn) -> None:
         (RuntimeError("forbidden"), "Secret prometheus, key token cannot be read: forbidden"),
     ],
 )
-async def test_without_the_token_nothing_is_asked(
+async def test_without_the_token_no_query_is_sent(
     server: StandIn, value: str | Exception | None, said: str
 ) -> None:
     reading = await with_token(server, value)

@@ -178,7 +178,7 @@ async def test_the_pods_of_a_revision_are_added_up(pods: Pods) -> None:
     assert (reading.at, reading.window) == (AT, "w1")
 
 
-async def test_an_ipv6_address_is_asked(pods: Pods) -> None:
+async def test_an_ipv6_address_is_scraped(pods: Pods) -> None:
     source = await begun(pods, at=0.0)
     pods.metrics["::1"] = Metrics("canary")
     pods.metrics["::1"].request(200, 0.1)
