@@ -23,7 +23,7 @@ from chatagent_operator.kube.events import Body
 from chatagent_operator.kube.paging import list_pages
 
 FIELD_MANAGER = names.MANAGED_BY
-ALREADY_EXISTS = CONFLICT = 409
+CONFLICT = 409
 LOG_BYTES = 8 * 1024 * 1024
 """Most that is read of a pod's log: eight times what a report stores of it."""
 
@@ -82,7 +82,7 @@ class Kube(Connection):
         try:
             return await self.request("POST", path, body)
         except RejectedError as error:
-            if error.status != ALREADY_EXISTS or error.reason != "AlreadyExists":
+            if error.reason != "AlreadyExists":
                 raise
             return None
 

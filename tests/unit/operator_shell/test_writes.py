@@ -82,6 +82,35 @@ async def test_an_object_that_is_orphaned_later_is_adopted(world: World) -> None
     assert condition(world, "Degraded")[0] == "False"
 
 
+async def test_an_adopted_object_becomes_as_desired(world: World) -> None:
+    key = "ConfigMap", "shop-gateway"
+    body = world.cluster.objects[key]
+    desired = dict(body["data"])
+    world.cluster.objects[key] = body | {
+        "metadata": body["metadata"] | {"ownerReferences": []},
+        "data": {"theirs": "1"},
+    }
+    await world.settle()
+    assert world.cluster.objects[key]["metadata"]["ownerReferences"]
+    assert world.cluster.objects[key]["data"] == desired
+
+
+async def test_an_orphaned_secret_is_not_patched(world: World) -> None:
+    """The operator has no permission to do so, and its password is used anyway."""
+    patched: list[str] = []
+
+    def refuse(verb: str, kind: str) -> None:
+        if verb == "patch":
+            patched.append(kind)
+
+    world.kube.refuse = refuse
+    for key in (("Secret", "shop-redis"), ("Service", "shop")):
+        world.cluster.objects[key]["metadata"]["ownerReferences"] = []
+    await world.settle()
+    assert patched == ["Service"]
+    assert condition(world, "Degraded")[0] == "False"
+
+
 async def test_what_was_left_of_a_deleted_agent_is_waited_for(world: World) -> None:
     key = "Service", "shop"
     world.cluster.objects[key]["metadata"]["ownerReferences"][0]["uid"] = "uid-0"
@@ -201,6 +230,19 @@ async def test_a_write_without_a_response_is_reported_if_the_status_can_be_writt
     with pytest.raises(ApiError):
         await world.reconcile_changed(image="runtime:2")
     assert "no answer within 15 s" in condition(world, "Degraded")[2]
+
+
+async def test_another_version_of_a_rejected_object_is_written_at_once(world: World) -> None:
+    error = RejectedError(403, "no")
+    world.kube.refuse = lambda verb, kind: error if kind == "StatefulSet" else None
+    await world.reconcile_changed(gateway={"replicas": 3})
+    assert condition(world, "Degraded")[1] == "Rejected"
+    world.kube.refuse = lambda verb, kind: None
+    await world.reconcile_changed()
+    key = "StatefulSet", "shop-gateway"
+    assert world.cluster.objects[key]["spec"]["replicas"] != 3, "the same waits"
+    await world.reconcile_changed(gateway={"replicas": 1})
+    assert world.cluster.objects[key]["spec"]["replicas"] == 1
 
 
 async def test_a_long_answer_is_cut(world: World) -> None:
