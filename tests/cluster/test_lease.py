@@ -91,7 +91,7 @@ async def test_a_lease_whose_holder_has_ended_expires(
         await second.leads.wait()
 
 
-async def test_a_lease_that_is_deleted_is_made_again(
+async def test_a_deleted_lease_is_recreated(
     namespace: Kubectl, candidates: tuple[Candidate, Candidate]
 ) -> None:
     _, second = candidates

@@ -160,20 +160,20 @@ def command(agent: AgentUnderTest, disturb: Disturb, action: str, *flags: str) -
 
 
 def rest(agent: AgentUnderTest, operator: Kubectl) -> None:
-    """A ConfigMap that nobody reads wakes nobody; a touched agent is looked at without a write."""
+    """A touched agent is reconciled, without a write."""
     agent.await_condition("Ready")
     until(lambda: len(agent.pods(agent.status["stableRevision"])) == 1, "one pod is left")
     # HAProxy spins on a peer that refuses, and the third gateway is never there.
     until(lambda: idle(agent) > 80, "gateways at rest", 30)
     version = agent.body["metadata"]["resourceVersion"]
     before = writes(operator)
-    looked = looks(operator)
+    reconciled = count_reconciliations(operator)
     agent.kubectl.run("annotate", "chatagent", agent.name, "touched=yes", "--overwrite")
-    until(lambda: looks(operator) > looked, "a look")
-    looked = looks(operator)
+    until(lambda: count_reconciliations(operator) > reconciled, "a reconciliation")
+    reconciled = count_reconciliations(operator)
     agent.kubectl.run("annotate", "chatagent", agent.name, "touched=again", "--overwrite")
-    until(lambda: looks(operator) > looked, "another look")
-    assert writes(operator) == before, "a second look writes nothing"
+    until(lambda: count_reconciliations(operator) > reconciled, "another reconciliation")
+    assert writes(operator) == before, "a second reconciliation writes nothing"
     assert version != agent.body["metadata"]["resourceVersion"], "the annotation was written"
     words = ("get", "chatagent", agent.name, "--show-managed-fields", "-o", "json")
     fields = json.loads(agent.kubectl.run(*words))["metadata"]["managedFields"]
@@ -193,7 +193,7 @@ def idle(agent: AgentUnderTest) -> float:
     return min(found)
 
 
-def looks(operator: Kubectl) -> float:
+def count_reconciliations(operator: Kubectl) -> float:
     return metric(operator, "chatagent_operator_reconcile_seconds_count")
 
 

@@ -79,7 +79,7 @@ def test_a_limit_of_its_own_needs_no_stable_revision() -> None:
     assert one(metric, reading(Tally(turns=100, errors=20), Tally()))[0] == "Failed"
 
 
-def test_rates_of_what_seldom_happens_pass_without_it() -> None:
+def test_rates_without_any_event_succeed() -> None:
     """No tool called and no rating given is no reason to wait for ever."""
     for measure in ("toolFailureRate", "negativeFeedbackRate"):
         metric = {"measure": measure, "maxIncrease": 0.05}
@@ -300,7 +300,7 @@ def test_more_bad_turns_than_turns_are_all_of_them(share: float) -> None:
     assert verdict == "Failed"
 
 
-def test_what_is_known_of_accidents() -> None:
+def test_the_binomial_tail_as_published() -> None:
     assert binomial_tail(3, 20, 0.05) == pytest.approx(0.0755, abs=5e-5)
     assert binomial_tail(4, 20, 0.05) == pytest.approx(0.0159, abs=5e-5)
     assert binomial_tail(5_200, 100_000, 0.05) == pytest.approx(0.0020, abs=2e-4)
@@ -316,7 +316,7 @@ def test_wilson_as_published() -> None:
 
 
 @given(counts=st.lists(st.integers(0, 100), min_size=3, max_size=3), bound=st.floats(0, 3))
-def test_a_histogram_counts_everybody_once(counts: list[int], bound: float) -> None:
+def test_a_histogram_counts_each_turn_once(counts: list[int], bound: float) -> None:
     histogram = took(*zip((0.1, 1.0, 2.0), counts, strict=True))
     assert 0 <= histogram.above(bound) <= histogram.count == sum(counts)
     assert histogram.above(2.0) == 0

@@ -136,7 +136,9 @@ def test_a_share_that_falls_is_distinguished_from_noise(measure: Any, verdict: s
     ("allowed", "lost", "verdict"),
     [(0.0, 3, "Failed"), (0.29, 29, "Succeeded"), (0.29, 30, "Failed"), (1.0, 100, "Succeeded")],
 )
-def test_max_decrease_is_what_may_be_lost(allowed: float, lost: int, verdict: str) -> None:
+def test_max_decrease_is_the_share_that_may_be_lost(
+    allowed: float, lost: int, verdict: str
+) -> None:
     read = quality.Summary.model_validate(report(facts=counts(100, lost=lost)))
     assert quality.judge(read.measures, asked(agent(maxDecrease=allowed)).settings)[0] == verdict
 
@@ -264,7 +266,7 @@ def test_no_evaluation_is_desired_where_none_is_configured() -> None:
     assert find_missing_questions(plain, {}) is None
 
 
-def test_a_configmap_that_is_not_there_is_named_and_waited_for() -> None:
+def test_a_configmap_that_does_not_exist_is_named_and_waited_for() -> None:
     of = asked(agent(), {})
     assert of.missing == find_missing_questions(agent(), {})
     found = read_result(of, Observed())

@@ -96,7 +96,7 @@ def test_a_label_is_restored_without_a_change_of_the_owners() -> None:
     assert claim == {"uid": "u", "resourceVersion": "7", "labels": DESIRED["labels"]}
 
 
-def test_what_pods_use_is_found() -> None:
+def test_references_of_pods_are_found() -> None:
     cluster = Cluster()
     cluster.settle()
     (deployment,) = [body for (kind, _), body in cluster.objects.items() if kind == "Deployment"]

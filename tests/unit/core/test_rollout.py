@@ -244,7 +244,7 @@ def test_every_rollout_ends(rollout: Rollout, pods: int, looks: list[dict[str, A
     pods=st.integers(1, 4),
     start=looks,
 )
-def test_a_bad_measurement_takes_every_weight_back(
+def test_a_failed_measurement_sets_every_weight_to_0(
     rollout: Rollout, pods: int, start: list[dict[str, Any]]
 ) -> None:
     status = ChatAgentStatus()

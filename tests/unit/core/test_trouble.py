@@ -174,14 +174,16 @@ def test_trouble_of_a_task_lasts_until_it_runs_for_longer_than_before() -> None:
     assert child is not None
     observed = Observed({("Pod", child.name): child})
 
-    def told(now: str) -> str | None:
+    def find_reason(now: str) -> str | None:
         facts = observed.without_transient_troubles(now).children["Pod", child.name].facts
         assert isinstance(facts, PodFacts)
         return facts.trouble and facts.trouble.reason
 
-    assert told("2026-01-01T10:01:01Z") == "ModelNotFound", "starting again makes nothing better"
-    assert told("2026-01-01T10:01:45Z") == "ModelNotFound"
-    assert told("2026-01-01T10:01:46Z") is None, "twice as long as before, and a margin"
+    assert find_reason("2026-01-01T10:01:01Z") == "ModelNotFound", (
+        "starting again makes nothing better"
+    )
+    assert find_reason("2026-01-01T10:01:45Z") == "ModelNotFound"
+    assert find_reason("2026-01-01T10:01:46Z") is None, "twice as long as before, and a margin"
 
 
 @pytest.mark.parametrize(

@@ -312,7 +312,7 @@ def test_a_lease_without_a_spec_is_acquired_at_once(world: World) -> None:
     world.until(lambda: process.leads, 0.1)
 
 
-def test_a_lease_that_is_deleted_is_made_again_by_its_holder(world: World) -> None:
+def test_a_deleted_lease_is_recreated_by_its_holder(world: World) -> None:
     first, second = compete(world, "a", "b")
     version = world.server.version
     world.until(lambda: world.server.version > version, TIMING.retry + 0.1)
@@ -324,7 +324,7 @@ def test_a_lease_that_is_deleted_is_made_again_by_its_holder(world: World) -> No
     assert not second.led_at, "a standby waits: the holder may not know yet"
 
 
-def test_a_lease_that_is_deleted_with_its_holder_is_made_again_by_the_standby(world: World) -> None:
+def test_a_lease_that_is_deleted_with_its_holder_is_recreated_by_the_standby(world: World) -> None:
     first, second = compete(world, "a", "b")
     world.pass_time(5)
     first.kill()

@@ -219,7 +219,7 @@ async def test_a_single_replica_leads_without_a_lease() -> None:
     assert not replica.leads
 
 
-async def test_an_error_of_the_operators_own_ends_the_process() -> None:
+async def test_an_internal_error_ends_the_process() -> None:
     replica = Replica(None, Fence(), "a")
     broken: Any = replica.queue
     broken.start = None

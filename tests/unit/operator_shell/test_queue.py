@@ -100,7 +100,7 @@ async def test_close_waits_for_work_in_progress() -> None:
     assert finished
 
 
-async def test_a_paused_queue_keeps_what_is_marked() -> None:
+async def test_a_paused_queue_keeps_marked_keys() -> None:
     looked: list[str] = []
     done = asyncio.Event()
 
@@ -274,7 +274,7 @@ async def test_changes_that_come_together_are_worked_on_together(
     assert looked == ["a", "a", "b", "last"]
 
 
-async def test_what_may_wait_is_kept_by_a_paused_queue() -> None:
+async def test_marks_that_may_wait_are_kept_by_a_paused_queue() -> None:
     done = asyncio.Event()
 
     async def work(_: str) -> None:

@@ -294,7 +294,7 @@ async def test_a_stream_that_breaks_off_before_it_is_complete_deletes_nothing() 
         assert set(world.reflector) == {("demo", "b")}
 
 
-async def test_what_was_deleted_while_the_watch_had_lost_its_place_is_reported_once() -> None:
+async def test_a_deletion_during_an_expired_watch_is_reported_once() -> None:
     world = World()
     world.put("a")
     world.put("b")

@@ -125,7 +125,7 @@ async def test_an_agent_that_is_recreated_begins_again() -> None:
     assert reverts.retry_after(KEY) is None
 
 
-async def test_what_a_webhook_changes_in_each_write_is_written_once(world: World) -> None:
+async def test_an_object_that_a_webhook_changes_in_each_write_is_written_once(world: World) -> None:
     apply, applied = world.kube.apply, 0
 
     async def mutate(manifest: dict[str, Any], digest: str) -> dict[str, Any]:

@@ -236,7 +236,7 @@ def test_nothing_that_was_written_counts_in_a_cluster_restored_from_a_backup(
     assert cluster.stable() is None
 
 
-def test_who_reads_a_config_map_is_marked(cluster: Cluster) -> None:
+def test_the_agents_that_read_a_config_map_are_marked(cluster: Cluster) -> None:
     evaluation = {"analysis": {"evaluation": {"configMap": {"name": "questions"}}}}
     cluster.report_agent(agent(2, rollout=evaluation))
     cluster.report_agent(agent(2, uid="v"), ("other", "shop"))

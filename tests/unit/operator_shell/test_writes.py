@@ -111,7 +111,7 @@ async def test_an_orphaned_secret_is_not_patched(world: World) -> None:
     assert condition(world, "Degraded")[0] == "False"
 
 
-async def test_what_was_left_of_a_deleted_agent_is_waited_for(world: World) -> None:
+async def test_an_object_of_a_deleted_agent_is_waited_for(world: World) -> None:
     key = "Service", "shop"
     world.cluster.objects[key]["metadata"]["ownerReferences"][0]["uid"] = "uid-0"
     await world.settle()
@@ -164,7 +164,7 @@ async def test_a_refused_object_keeps_no_old_pods_and_slows_nothing(world: World
     assert len(tries) <= 1 + world.seconds / REJECTED_RETRY_SECONDS, "it is not asked each time"
 
 
-async def test_what_pods_that_were_refused_still_use_is_kept(world: World) -> None:
+async def test_objects_that_the_previous_pods_use_are_kept_after_a_refusal(world: World) -> None:
     error = RejectedError(403, "this image is not allowed")
     world.kube.refuse = lambda verb, kind: (
         error if (verb, kind) == ("apply", "Deployment") else None

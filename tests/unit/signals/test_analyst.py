@@ -174,7 +174,7 @@ async def test_a_new_window_starts_from_0(bench: Bench) -> None:
     assert (reading.canary.turns, reading.window) == (0, later.window)
 
 
-async def test_what_is_wanted_no_more_ends(bench: Bench) -> None:
+async def test_a_window_that_is_no_longer_wanted_ends(bench: Bench) -> None:
     bench.analyst.want(KEY, WANTED)
     await bench.next()
     bench.analyst.want(KEY, None)

@@ -205,7 +205,7 @@ async def test_no_cookie_is_kept_and_no_proxy_is_used(monkeypatch: pytest.Monkey
         b"\xff\xfe",
     ],
 )
-async def test_what_is_no_report_is_no_trouble(body: Any) -> None:
+async def test_an_invalid_report_is_no_problem(body: Any) -> None:
     assert await ask(saying(body)) == {}
 
 

@@ -226,7 +226,7 @@ def judge_all(reading: Reading, *metrics: Metric) -> tuple[MetricStatus, ...]:
     return judge(analysis, reading, 1).metrics
 
 
-async def test_a_prometheus_that_is_not_there_is_trouble(server: StandIn) -> None:
+async def test_an_unavailable_prometheus_is_reported(server: StandIn) -> None:
     server.url = "http://127.0.0.1:1"
     reading = await server.reading()
     assert str(reading.trouble).startswith("Prometheus did not respond: Cannot connect to host")
