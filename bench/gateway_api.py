@@ -79,7 +79,7 @@ async def change(
     following = asyncio.create_task(follow())
     await front.writes(*backends, stable=STABLE)
     into.written.append(time.monotonic() - began)
-    await front.until(lambda report: report.in_force == front.generation)
+    await front.until(lambda report: report.accepted_generation == front.generation)
     into.said.append(time.monotonic() - began)
     into.followed.append(await following - began)
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from tests.cluster.installation import install_operator
 from tests.cluster.kubectl import FIRST_TAG, SECOND_TAG, AgentUnderTest, Kubectl, documents, until
-from tests.e2e.test_rollout import QUESTIONS, RETURNS, ended, model_server, url_of
+from tests.e2e.test_rollout import QUESTIONS, RETURNS, await_end, model_server, url_of
 from tests.e2e.traffic import Traffic
 
 RESULTS = Path(__file__).with_name("results")
@@ -87,7 +87,7 @@ def good(kubectl: Kubectl, requests: int) -> list[str]:
         began = time.time()
         until(lambda: agent.status.get("canaryRevision"), "the canary", 60)
         unmoved = agent.restarts(first) == before
-        past = ended(agent, seconds=600)
+        past = await_end(agent, seconds=600)
         took = time.time() - began
         until(lambda: len(traffic.turns) >= requests, f"{requests} requests", 600)
     moved = datetime.fromisoformat(past["endedAt"]).timestamp()
@@ -136,7 +136,7 @@ def abort(agent: AgentUnderTest) -> tuple[Traffic, float, str]:
         began = time.time()
         agent.kubectl.run(*words)
         until(lambda: agent.status.get("failedRevision") == canary, "the abort", 30)
-        until(agent.in_force, "it in force", 30)
+        until(agent.is_applied, "it to be applied", 30)
         time.sleep(1)  # what would come late is seen
     return traffic, began, canary
 
@@ -155,7 +155,7 @@ def a_fifth(kubectl: Kubectl, system: Kubectl) -> list[str]:
     questions = [f"How long do I have to return lamp {number}?" for number in range(50)]
     with Traffic(agent.url, questions) as traffic:
         agent.apply(FIRST_TAG, rollout=QUICK, pipeline=pipelines[1])
-        past = ended(agent, seconds=300)
+        past = await_end(agent, seconds=300)
         time.sleep(2)
     bad = past["revision"]
     served = list(traffic.openings().values())

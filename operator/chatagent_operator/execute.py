@@ -8,12 +8,13 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Manifest
+from chatagent_operator.core.backoff import find_wait
 from chatagent_operator.core.kinds import Wave
 from chatagent_operator.core.names import Key
 from chatagent_operator.core.observed.refusals import Refusal
@@ -45,8 +46,6 @@ TERMINATING_RETRY_SECONDS = 2.0
 """The same of one whose predecessor is being deleted."""
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.5, 60.0
 """The same after other failures, with exponential back-off."""
-MESSAGE_CHARACTERS = 1024
-"""Most that is quoted of what the API server answered."""
 
 _log = logging.getLogger(__name__)
 
@@ -193,7 +192,7 @@ class Executor:
         identity = write.kind, write.name
         previous = self._failed[key].get(identity)
         attempts = previous.attempts + 1 if previous else 1
-        wait = min(FIRST_RETRY_SECONDS * 2 ** min(attempts - 1, 10), LAST_RETRY_SECONDS)
+        wait = find_wait(attempts, FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS)
         role, revision = _find_role(write)
         what = f"{write.kind} {write.name}"
         verb = "the deletion of " if isinstance(write, Delete) else ""
@@ -213,7 +212,6 @@ class Executor:
                 act = "deleted" if verb else "written"
                 message = f"{what} cannot be {act}, and is tried again: {problem}"
                 refusal = Refusal("WriteFailed", message, role, revision, True)
-        refusal = _cut(refusal)
         found, due = self._find(key, write), self._clock() + wait
         self._failed[key][identity] = _Failed(_describe(write), found, attempts, due, refusal)
         is_new = previous is None or previous.refusal != refusal
@@ -302,10 +300,3 @@ def _find_role(write: Write) -> tuple[str, str | None]:
         case Delete():
             return "", None
     return labels[names.ROLE_LABEL], labels.get(names.REVISION_LABEL)
-
-
-def _cut(refusal: Refusal) -> Refusal:
-    message = refusal.message
-    if len(message) <= MESSAGE_CHARACTERS:
-        return refusal
-    return replace(refusal, message=message[: MESSAGE_CHARACTERS - 1] + "…")

@@ -28,8 +28,8 @@ from chatagent_operator.queue import KeyedQueue
 from chatagent_operator.reconcile import Reconciler
 from chatagent_operator.settings import Settings
 from chatagent_operator.signals.analyst import Analyst
-from chatagent_operator.signals.answers import CONNECTIONS, Client
 from chatagent_operator.signals.gateway import Gateways
+from chatagent_operator.signals.http_client import CONNECTIONS, Client
 from chatagent_operator.signals.readiness import Readiness
 
 _log = logging.getLogger(__name__)

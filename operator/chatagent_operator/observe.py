@@ -12,9 +12,9 @@ from chatagent_operator.core import names
 from chatagent_operator.core.agent import Agent
 from chatagent_operator.core.kinds import HTTP_ROUTE
 from chatagent_operator.core.names import Key
+from chatagent_operator.core.observed.applied_routes import Applied
 from chatagent_operator.core.observed.http_route import NOT_INSTALLED
 from chatagent_operator.core.observed.objects import Child, Observed, project
-from chatagent_operator.core.observed.routes_in_force import Applied
 from chatagent_operator.core.observed.trouble import Trouble
 from chatagent_operator.core.requeue import ROUTE_SECONDS
 from chatagent_operator.core.view.view import read_routes
@@ -112,7 +112,7 @@ class Observer:
         gateways = known.pods(names.ROLE_GATEWAY)
         pods = {child.name: pod.ip for child, pod in gateways if pod.ready}
         newest = read_routes(agent.name, known).generation
-        applied = await self._gateways.in_force(key, pods, newest)
+        applied = await self._gateways.find_applied(key, pods, newest)
         return replace(applied, trouble=trouble), None
 
     async def _find_routed(self) -> set[Key]:
@@ -142,4 +142,6 @@ class Observer:
             return Applied(trouble=Trouble("RouteUnreadable", error.message)), None
         route = project(HTTP_ROUTE.name, report.route) if report.route else None
         reached = frozenset(known.revisions())
-        return Applied(report.in_force, reached, trouble=report.trouble, url=report.url), route
+        return Applied(
+            report.accepted_generation, reached, trouble=report.trouble, url=report.url
+        ), route

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
+from chatagent_operator.core.backoff import find_wait
 from chatagent_operator.kube.errors import NotLeaderError, StaleError
 
 K = TypeVar("K", bound=Hashable)
@@ -124,7 +125,7 @@ class KeyedQueue(Generic[K]):
             again = FIRST_RETRY_SECONDS  # the queue is about to be paused, or the watch to report
         except Exception as error:
             count = self._failures[key] = self._failures.get(key, 0) + 1
-            again = min(FIRST_RETRY_SECONDS * 2 ** (count - 1), LAST_RETRY_SECONDS)
+            again = find_wait(count, FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS)
             _log.warning(
                 "%s failed, attempt %d, next in %.1f s: %s",
                 key,

@@ -254,7 +254,7 @@ class Reconciler:
         canary, stable = made.status.canary_revision, made.status.stable_revision
         if made.window is None or not canary or not stable:
             self._analyst.want(key, None)
-        elif made.is_in_force:
+        elif made.is_applied:
             analysis = agent.spec.rollout.analysis
             addresses = {
                 name: tuple(pod.ip for _, pod in observed.pods(names.ROLE_AGENT, name) if pod.ip)

@@ -6,14 +6,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from chatagent_operator.core.backoff import find_wait
 from chatagent_operator.core.names import Key
 from chatagent_operator.core.observed.refusals import Refusal
 from chatagent_operator.kube.store import Identity
 
 FREE_REVERTS = 3
 """So many are done at once, as after a few edits by hand."""
-LONGEST_SECONDS = 300.0
-"""Most between two of them."""
+FIRST_SECONDS, LONGEST_SECONDS = 1.0, 300.0
+"""Between two of the others, with exponential back-off."""
 CALM_SECONDS = 60.0
 """After so long without one, or twice the interval between two, the other client has stopped."""
 
@@ -34,7 +35,7 @@ class _Written:
     def interval(self) -> float:
         """Seconds until it may be written again."""
         over = self.reverts - FREE_REVERTS
-        return 0.0 if over < 0 else min(2.0 ** min(over, 10), LONGEST_SECONDS)
+        return 0.0 if over < 0 else find_wait(over + 1, FIRST_SECONDS, LONGEST_SECONDS)
 
     @property
     def calm_at(self) -> float:

@@ -57,7 +57,7 @@ class ContourFront:
         return await ask(self.kube, self.agent.namespace, self.agent.name)
 
     async def intends(self, *backends: Backend, stable: str = "aaaaaaaa") -> None:
-        """Write an intent and wait until it is in force."""
+        """Write an intent and wait until it is applied."""
         if new := self._serve(backends):
             # As the operator does: a revision is known in the gateway before it has a weight.
             await self._reaches(without_weight(backends, new), stable)
@@ -65,7 +65,7 @@ class ContourFront:
 
     async def _reaches(self, backends: Sequence[Backend], stable: str) -> None:
         await self.writes(*backends, stable=stable)
-        report = await self.until(lambda report: report.in_force == self.generation)
+        report = await self.until(lambda report: report.accepted_generation == self.generation)
         assert report.trouble is None
         # Contour says so of itself; Envoy, which does it, follows some milliseconds later.
         wanted = self._witness()["filters"][0]["requestRedirect"]["hostname"]

@@ -150,20 +150,20 @@ class AgentUnderTest:
             raise AssertionError(f"{error}\n{json.dumps(self.status, indent=1)}") from None
 
     def await_weight(self, weight: int, seconds: float = 120) -> None:
-        """Wait for the canary's weight to be in force in the gateway itself."""
+        """Wait for the canary's weight to be applied by the gateway itself."""
 
         def met() -> bool:
             body = self.body
             status = body.get("status", {})
             seen = status.get("observedGeneration") == body["metadata"]["generation"]
-            return seen and status["rollout"]["weight"] == weight and self.in_force()
+            return seen and status["rollout"]["weight"] == weight and self.is_applied()
 
         try:
             until(met, f"weight {weight}", seconds)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{json.dumps(self.status, indent=1)}") from None
 
-    def in_force(self) -> bool:
+    def is_applied(self) -> bool:
         """The gateway has applied the latest intent."""
         routes = self.kubectl.get("configmap", f"{self.name}-routes")
         wanted = json.loads(routes["data"]["routes.json"])["generation"]

@@ -110,7 +110,7 @@ async def test_the_operator_knows_where_the_agent_is(front: ContourFront, stable
         ),
     ],
 )
-async def test_a_route_that_nobody_takes_says_why(
+async def test_a_route_that_no_gateway_accepts_has_a_reason(
     front: ContourFront, stable: Revision, gateway: Any, reason: str, words: str
 ) -> None:
     front.agent = agent(front.agent.namespace, **gateway)
@@ -119,10 +119,12 @@ async def test_a_route_that_nobody_takes_says_why(
     assert report.trouble
     assert report.trouble.reason == reason
     assert words in report.trouble.message
-    assert report.in_force is None
+    assert report.accepted_generation is None
 
 
-async def test_a_service_that_is_not_there_is_named(front: ContourFront, stable: Revision) -> None:
+async def test_a_service_that_does_not_exist_is_named(
+    front: ContourFront, stable: Revision
+) -> None:
     await front.writes(stable.takes("s1", 100), stable=STABLE)
     report = await front.until(is_refused)
     assert report.trouble

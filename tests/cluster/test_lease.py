@@ -63,7 +63,7 @@ async def spec(namespace: Kubectl) -> dict[str, Any]:
     return (await get(namespace))["spec"]
 
 
-async def test_a_lease_is_taken_renewed_released_and_taken_again(
+async def test_a_lease_is_acquired_renewed_released_and_acquired_again(
     namespace: Kubectl, candidates: tuple[Candidate, Candidate]
 ) -> None:
     first, second = candidates
@@ -82,7 +82,7 @@ async def test_a_lease_is_taken_renewed_released_and_taken_again(
     assert (found["holderIdentity"], found["leaseTransitions"]) == ("b", 1)
 
 
-async def test_a_lease_whose_holder_is_gone_expires(
+async def test_a_lease_whose_holder_has_ended_expires(
     namespace: Kubectl, candidates: tuple[Candidate, Candidate]
 ) -> None:
     first, second = candidates
@@ -91,7 +91,7 @@ async def test_a_lease_whose_holder_is_gone_expires(
         await second.leads.wait()
 
 
-async def test_a_lease_that_is_deleted_is_made_again(
+async def test_a_deleted_lease_is_recreated(
     namespace: Kubectl, candidates: tuple[Candidate, Candidate]
 ) -> None:
     _, second = candidates
@@ -125,7 +125,7 @@ async def test_a_status_made_from_an_older_version_is_refused(namespace: Kubectl
     await kube.close()
 
 
-async def test_an_object_made_anew_under_a_name_is_not_deleted(namespace: Kubectl) -> None:
+async def test_a_recreated_object_is_not_deleted(namespace: Kubectl) -> None:
     namespace.run("create", "configmap", "remade")
     kube = await Kube.connect(namespace.kubeconfig)
     other = "00000000-0000-0000-0000-000000000000"

@@ -54,7 +54,7 @@ def orphaned(body: Manifest) -> Manifest:
 
 
 @pytest.mark.parametrize("storage", [None, VolumeSettings(size="100Mi")])
-def test_it_starts_asks_for_its_password_and_comes_again(
+def test_it_starts_requires_its_password_and_restarts(
     restricted: Kubectl, storage: VolumeSettings | None
 ) -> None:
     name = "kept" if storage else "shop"

@@ -13,7 +13,7 @@ import pytest
 
 from chatagent_operator.core.kinds import CHILDREN, CONFIG_MAP, Kind
 from chatagent_operator.core.names import Key
-from chatagent_operator.kube import reflector as reflector_module
+from chatagent_operator.kube import paging
 from chatagent_operator.kube.connection import Connection
 from chatagent_operator.kube.errors import from_response
 from chatagent_operator.kube.reflector import Reflector
@@ -129,7 +129,7 @@ class World:
 async def test_the_cache_equals_what_kubectl_lists(
     plain_namespace: Kubectl, server: Server, has_streams: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reflector_module, "PAGE", 2)
+    monkeypatch.setattr(paging, "PAGE", 2)
     server.has_streams = has_streams
     world = World(plain_namespace, server)
     world.apply(*NAMES)

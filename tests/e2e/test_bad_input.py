@@ -38,7 +38,7 @@ def with_documents(agent: AgentUnderTest) -> AgentUnderTest:
     return agent
 
 
-def breaks(agent: AgentUnderTest) -> None:
+def await_failure(agent: AgentUnderTest) -> None:
     """Wait until a container has failed, or cannot begin."""
 
     def broken() -> bool:
@@ -58,8 +58,8 @@ def breaks(agent: AgentUnderTest) -> None:
     until(broken, "a container that fails")
 
 
-def told(agent: AgentUnderTest, reason: str) -> str:
-    """The message of the Event with this reason."""
+def await_event(agent: AgentUnderTest, reason: str) -> str:
+    """Wait for an Event with this reason; returns its message."""
     found = until(
         lambda: [message for why, message in agent.events() if why == reason], reason, SECONDS
     )
@@ -70,7 +70,7 @@ def test_missing_documents(shop: AgentUnderTest) -> None:
     shop.apply()
     found = shop.await_condition("ResolvedRefs", "False", "ConfigMapNotFound", SECONDS)
     assert "spec.knowledge.sources[0].configMap" in found["message"]
-    assert shop.name in told(shop, "ConfigMapNotFound")
+    assert shop.name in await_event(shop, "ConfigMapNotFound")
     with_documents(shop)
     shop.await_condition("ResolvedRefs")
     shop.await_condition("Ready")
@@ -80,10 +80,10 @@ def test_missing_documents(shop: AgentUnderTest) -> None:
 
 def test_missing_secret(shop: AgentUnderTest) -> None:
     with_documents(shop).apply(pod={"envFrom": [{"secretRef": {"name": "keys"}}]})
-    breaks(shop)
+    await_failure(shop)
     found = shop.await_condition("ResolvedRefs", "False", "SecretNotFound", SECONDS)
     assert "keys" in found["message"]
-    assert "keys" in told(shop, "SecretNotFound")
+    assert "keys" in await_event(shop, "SecretNotFound")
     shop.kubectl.run("create", "secret", "generic", "keys", "--from-literal=KEY=value")
     shop.await_condition("ResolvedRefs")
     shop.await_condition("Ready")
@@ -94,10 +94,10 @@ def test_image_that_cannot_be_pulled_takes_no_traffic(shop: AgentUnderTest) -> N
     shop.await_condition("Ready")
     stable = shop.status["stableRevision"]
     shop.apply("does-not-exist")
-    breaks(shop)
+    await_failure(shop)
     found = shop.await_condition("Degraded", "True", "ImagePullFailed", SECONDS)
     assert "does-not-exist" in found["message"]
-    assert "does-not-exist" in told(shop, "ImagePullFailed")
+    assert "does-not-exist" in await_event(shop, "ImagePullFailed")
     assert shop.status["rollout"]["weight"] == 0
     assert {shop.ask("Can I return a lamp?").revision for _ in range(40)} == {stable}
     refused = shop.kubectl.plugin("promote", shop.name)
@@ -110,7 +110,7 @@ def test_image_that_cannot_be_pulled_takes_no_traffic(shop: AgentUnderTest) -> N
 
 def test_first_image_that_cannot_be_pulled(shop: AgentUnderTest) -> None:
     with_documents(shop).apply("does-not-exist")
-    breaks(shop)
+    await_failure(shop)
     shop.await_condition("Degraded", "True", "ImagePullFailed", SECONDS)
     shop.apply()
     shop.await_condition("Ready")
@@ -126,7 +126,7 @@ def test_store_that_does_not_answer(shop: AgentUnderTest) -> None:
     # Whoever waits for the store has to start first.
     found = shop.await_condition("VectorStoreReady", "False", "VectorStoreUnavailable")
     assert "alias" in found["message"]
-    assert "alias" in told(shop, "VectorStoreUnavailable")
+    assert "alias" in await_event(shop, "VectorStoreUnavailable")
     alias = {
         "apiVersion": "v1",
         "kind": "Service",
@@ -149,11 +149,11 @@ def test_model_that_is_not_in_the_image(shop: AgentUnderTest) -> None:
     shop.await_condition("Ready")
     stable = shop.status["stableRevision"]
     shop.apply(pipeline={"retrieval": {"embeddingModel": "acme/other"}})
-    breaks(shop)
+    await_failure(shop)
     found = shop.await_condition("Degraded", "True", "ModelNotFound", SECONDS)
     assert "pipeline.retrieval.embeddingModel" in found["message"]
     assert "sentence-transformers/all-MiniLM-L6-v2" in found["message"], "it says what there is"
-    assert "acme/other" in told(shop, "ModelNotFound")
+    assert "acme/other" in await_event(shop, "ModelNotFound")
     assert shop.ask("Can I return a lamp?").revision == stable
     shop.apply()
     shop.await_condition("Degraded", "False")
@@ -177,7 +177,7 @@ def test_spec_that_cannot_be_read_in_mid_rollout(shop: AgentUnderTest) -> None:
     aborted = shop.kubectl.plugin("abort", shop.name)
     assert aborted.returncode == 0, aborted.stderr
     assert shop.status["failedRevision"] == canary
-    until(shop.in_force, "the abort in force", SECONDS)
+    until(shop.is_applied, "the abort to be applied", SECONDS)
     assert shop.ask("Can I return a lamp?").revision == stable
     shop.apply(rollout=rollout)
     shop.await_condition("Accepted")
@@ -192,7 +192,7 @@ def test_object_that_the_api_server_refuses(shop: AgentUnderTest) -> None:
     shop.await_condition("Ready")
 
 
-def test_somebody_elses_service_of_that_name_is_left_alone(shop: AgentUnderTest) -> None:
+def test_a_service_of_another_owner_is_not_changed(shop: AgentUnderTest) -> None:
     theirs = {
         "apiVersion": "v1",
         "kind": "Service",

@@ -17,7 +17,7 @@ def shop(namespace: Kubectl) -> AgentUnderTest:
     return AgentUnderTest(namespace, "remembers")
 
 
-def test_redis_goes_and_comes(shop: AgentUnderTest) -> None:
+def test_redis_is_deleted_and_recreated(shop: AgentUnderTest) -> None:
     text = "# Returns\n\nYou can return a lamp within 30 days of delivery.\n"
     shop.kubectl.apply(documents(shop.name, returns_md=text))
     shop.apply()

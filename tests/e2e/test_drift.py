@@ -101,7 +101,7 @@ def named(edit: Edit, agent: AgentUnderTest) -> str:
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("edited", EDITS)
-def test_what_is_edited_by_hand_is_reverted(agent: AgentUnderTest, edited: str) -> None:
+def test_an_edit_of_a_child_is_reverted(agent: AgentUnderTest, edited: str) -> None:
     edit, kubectl = EDITS[edited], agent.kubectl
     name = named(edit, agent)
     before = substance(kubectl.get(edit.kind, name))
@@ -111,7 +111,7 @@ def test_what_is_edited_by_hand_is_reverted(agent: AgentUnderTest, edited: str) 
 
 
 @pytest.mark.timeout(900)
-def test_what_is_deleted_by_hand_is_made_again(agent: AgentUnderTest) -> None:
+def test_every_deleted_child_is_recreated(agent: AgentUnderTest) -> None:
     with Traffic(agent.url, QUESTIONS, clients=2, pause=0.1) as traffic:
         recreate_all(agent, QUIET_KINDS)
         agent.await_condition("CacheReady", seconds=120)

@@ -158,7 +158,7 @@ def test_from_git(copy: WorkingCopy) -> None:
 
 
 @pytest.mark.timeout(900)
-def test_what_a_person_writes_is_put_back_and_they_are_told(copy: WorkingCopy) -> None:
+def test_an_edit_by_hand_is_reverted_and_reported(copy: WorkingCopy) -> None:
     agent = copy.agent
     copy.commit(FIRST_TAG)
     agent.await_condition("Ready", seconds=180)

@@ -14,7 +14,7 @@ ONE_GPU = {"limits": {"nvidia.com/gpu": 1}}
 
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("two_gpus")
-def test_gpu_pods_are_scheduled_by_what_they_ask_for(namespace: Kubectl) -> None:
+def test_gpu_pods_are_scheduled_by_their_requests(namespace: Kubectl) -> None:
     agent = AgentUnderTest(namespace, "gpu")
     namespace.apply(documents(agent.name, returns_md="# Returns\n\nThirty days.\n"))
     agent.apply(resources=ONE_GPU, replicas=2)

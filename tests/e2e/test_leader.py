@@ -198,7 +198,7 @@ def test_a_leader_that_is_killed_in_a_rollout(
         kill(operator, leader(operator))
         took = await_other(operator, before, KILLED_SECONDS)
         past = await_end(agent, first)
-        until(agent.in_force, "the weights in force", 30)
+        until(agent.is_applied, "the weights to be applied", 30)
         time.sleep(3)  # the traffic goes on for a moment: what comes too late is seen
     assert took <= KILLED_SECONDS, f"{took:.1f} s"
     assert past["outcome"] == "Promoted", past

@@ -137,7 +137,7 @@ def promote(agent: AgentUnderTest, canary: str, disturb: Disturb) -> None:
     command(agent, disturb, "promote", "--full")
     until(lambda: agent.status.get("stableRevision") == canary, "the promotion")
     agent.await_condition("Progressing", "False", "Completed")
-    until(agent.in_force, "the weights in force", 30)
+    until(agent.is_applied, "the weights to be applied", 30)
     assert {agent.ask("Can I return a lamp?").revision for _ in range(50)} == {canary}
     assert agent.restarts(canary) == before, "promotion restarts nothing"
 
@@ -147,7 +147,7 @@ def abort(agent: AgentUnderTest, stable: str, canary: str, disturb: Disturb) -> 
     command(agent, disturb, "abort")
     until(lambda: agent.status.get("failedRevision") == canary, "the abort")
     agent.await_condition("Progressing", "False", "Aborted")
-    until(agent.in_force, "the weights in force", 30)
+    until(agent.is_applied, "the weights to be applied", 30)
     assert {agent.ask("Can I return a lamp?").revision for _ in range(50)} == {stable}
     assert agent.restarts(stable) == before
     until(lambda: not agent.pods(canary), "the canary's pods are gone")
@@ -160,20 +160,20 @@ def command(agent: AgentUnderTest, disturb: Disturb, action: str, *flags: str) -
 
 
 def rest(agent: AgentUnderTest, operator: Kubectl) -> None:
-    """A ConfigMap that nobody reads wakes nobody; a touched agent is looked at without a write."""
+    """A touched agent is reconciled, without a write."""
     agent.await_condition("Ready")
     until(lambda: len(agent.pods(agent.status["stableRevision"])) == 1, "one pod is left")
     # HAProxy spins on a peer that refuses, and the third gateway is never there.
     until(lambda: idle(agent) > 80, "gateways at rest", 30)
     version = agent.body["metadata"]["resourceVersion"]
     before = writes(operator)
-    looked = looks(operator)
+    reconciled = count_reconciliations(operator)
     agent.kubectl.run("annotate", "chatagent", agent.name, "touched=yes", "--overwrite")
-    until(lambda: looks(operator) > looked, "a look")
-    looked = looks(operator)
+    until(lambda: count_reconciliations(operator) > reconciled, "a reconciliation")
+    reconciled = count_reconciliations(operator)
     agent.kubectl.run("annotate", "chatagent", agent.name, "touched=again", "--overwrite")
-    until(lambda: looks(operator) > looked, "another look")
-    assert writes(operator) == before, "a second look writes nothing"
+    until(lambda: count_reconciliations(operator) > reconciled, "another reconciliation")
+    assert writes(operator) == before, "a second reconciliation writes nothing"
     assert version != agent.body["metadata"]["resourceVersion"], "the annotation was written"
     words = ("get", "chatagent", agent.name, "--show-managed-fields", "-o", "json")
     fields = json.loads(agent.kubectl.run(*words))["metadata"]["managedFields"]
@@ -193,7 +193,7 @@ def idle(agent: AgentUnderTest) -> float:
     return min(found)
 
 
-def looks(operator: Kubectl) -> float:
+def count_reconciliations(operator: Kubectl) -> float:
     return metric(operator, "chatagent_operator_reconcile_seconds_count")
 
 

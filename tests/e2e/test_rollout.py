@@ -69,12 +69,12 @@ def serving(namespace: Kubectl, name: str, **spec: Any) -> AgentUnderTest:
     return agent
 
 
-def ends(agent: AgentUnderTest) -> int:
+def count_rollouts(agent: AgentUnderTest) -> int:
     """How many rollouts have ended."""
     return len(agent.status.get("history", []))
 
 
-def ended(
+def await_end(
     agent: AgentUnderTest, before: int | None = None, *, seconds: float = 240
 ) -> dict[str, Any]:
     """Wait for the end of a rollout; returns what the history says of it.
@@ -82,7 +82,7 @@ def ended(
     Args:
         before: how many had ended; absent: as many as now.
     """
-    before = ends(agent) if before is None else before
+    before = count_rollouts(agent) if before is None else before
 
     def over() -> dict[str, Any] | None:
         status = agent.status
@@ -96,7 +96,7 @@ def ended(
 
 
 @pytest.mark.timeout(600)
-def test_a_good_revision_goes_out_by_itself_and_nobody_notices(namespace: Kubectl) -> None:
+def test_a_good_revision_is_promoted_without_a_failed_request(namespace: Kubectl) -> None:
     agent = serving(namespace, "good")
     first = agent.status["stableRevision"]
     before = agent.restarts(first)
@@ -104,8 +104,8 @@ def test_a_good_revision_goes_out_by_itself_and_nobody_notices(namespace: Kubect
         agent.apply(SECOND_TAG, rollout=QUICK)
         until(lambda: agent.status.get("canaryRevision"), "the canary", 60)
         assert agent.restarts(first) == before, "no stable pod restarts"
-        past = ended(agent)
-        until(agent.in_force, "the weights in force", 30)
+        past = await_end(agent)
+        until(agent.is_applied, "the weights to be applied", 30)
         promoted_at = time.time()
         time.sleep(3)  # the traffic goes on for a moment: what comes too late is seen
     assert past["outcome"] == "Promoted"
@@ -119,7 +119,7 @@ def test_a_good_revision_goes_out_by_itself_and_nobody_notices(namespace: Kubect
 
 
 @pytest.mark.timeout(600)
-def test_one_that_answers_a_fifth_with_errors_comes_back_by_itself(namespace: Kubectl) -> None:
+def test_a_revision_that_answers_a_fifth_with_errors_is_rolled_back(namespace: Kubectl) -> None:
     namespace.apply(*model_server("works", bad=False), *model_server("breaks", bad=True))
     for name in ("works", "breaks"):
         namespace.run("rollout", "status", f"deployment/{name}", "--timeout=120s")
@@ -133,7 +133,7 @@ def test_one_that_answers_a_fifth_with_errors_comes_back_by_itself(namespace: Ku
     questions = [f"How long do I have to return lamp {number}?" for number in range(50)]
     with Traffic(agent.url, questions, clients=4, pause=0.02) as traffic:
         agent.apply(rollout=rollout, pipeline=bad | {"cache": {"mode": "off"}})
-        past = ended(agent)
+        past = await_end(agent)
         time.sleep(2)  # it stays away while the traffic goes on
     status = agent.status
     told = past, len(traffic.failed), len(traffic.turns), status["analysis"]
@@ -160,7 +160,7 @@ def test_one_that_answers_a_fifth_with_errors_comes_back_by_itself(namespace: Ku
     namespace.run("rollout", "status", "deployment/breaks", "--timeout=120s")
     with Traffic(agent.url, questions, clients=3, pause=0.02) as traffic:
         assert agent.kubectl.plugin("retry", agent.name).returncode == 0
-        past = ended(agent)
+        past = await_end(agent)
     assert past["outcome"] == "Promoted", past
 
 
@@ -180,7 +180,7 @@ def test_worse_answers_never_meet_a_user(namespace: Kubectl) -> None:
     gated = {"analysis": QUICK["analysis"] | {"evaluation": {"configMap": {"name": "questions"}}}}
     with Traffic(agent.url, QUESTIONS, clients=2, pause=0.1) as traffic:
         agent.apply(rollout=gated, pipeline={"retrieval": {"when": "never"}})
-        past = ended(agent)
+        past = await_end(agent)
     assert (past["outcome"], past["reason"]) == ("Failed", "EvaluationFailed"), past
     assert past["revision"] not in {turn.revision for turn in traffic.turns}
     assert traffic.failed == []
@@ -195,7 +195,7 @@ def test_worse_answers_never_meet_a_user(namespace: Kubectl) -> None:
     assert "q0" in kept[0]["data"]["report.json"]
     namespace.apply(documents("questions") | {"data": {"questions.jsonl": '{"question": 3}'}})
     agent.apply(rollout=gated, pipeline={"retrieval": {"topK": 4}})
-    past = ended(agent)
+    past = await_end(agent)
     assert past["reason"] == "EvaluationFailed"
     assert "questions.jsonl:1" in past["message"]
 
@@ -209,7 +209,7 @@ def test_no_spare_gpu(namespace: Kubectl) -> None:
     agent.await_condition("WorkloadsReady", seconds=120)
     with Traffic(agent.url, QUESTIONS, clients=2, pause=0.05) as traffic:
         agent.apply(SECOND_TAG, rollout=QUICK, **gpu)
-        past = ended(agent)
+        past = await_end(agent)
         stable = agent.status["stableRevision"]
         until(lambda: len(agent.pods(stable)) == 2, "the pods of the new one")
         agent.await_condition("WorkloadsReady", seconds=120)
@@ -219,16 +219,16 @@ def test_no_spare_gpu(namespace: Kubectl) -> None:
 
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("two_gpus")
-def test_a_single_pod_without_room_stays(namespace: Kubectl) -> None:
+def test_a_single_pod_without_capacity_for_another_stays(namespace: Kubectl) -> None:
     gpu = {"resources": {"limits": {"nvidia.com/gpu": 2}}}
     rollout = QUICK | {"progressDeadlineSeconds": 20}
     agent = serving(namespace, "single", rollout=rollout, **gpu)
     first = agent.status["stableRevision"]
-    before = ends(agent)
+    before = count_rollouts(agent)
     with Traffic(agent.url, QUESTIONS, clients=1, pause=0.1) as traffic:
         agent.apply(SECOND_TAG, rollout=rollout, **gpu)
         agent.await_condition("Degraded", "True", "InsufficientCapacity")
-        past = ended(agent, before)
+        past = await_end(agent, before)
     assert (past["outcome"], past["reason"]) == ("Failed", "InsufficientCapacity")
     assert traffic.failed == []
     assert {turn.revision for turn in traffic.turns} == {first}

@@ -142,7 +142,7 @@ class DesiredState:
         return self.view.find_routes(self.status)
 
     @property
-    def is_in_force(self) -> bool:
+    def is_applied(self) -> bool:
         """Whether the gateway has applied these routes."""
         return self.routes.generation == self.observed.applied.generation
 

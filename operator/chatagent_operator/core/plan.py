@@ -45,7 +45,7 @@ class Plan:
     window: str | None = None
     """When the canary got its current weight. It is measured since then. None: it has none."""
 
-    is_in_force: bool = False
+    is_applied: bool = False
     """Whether the gateway has applied the routes of this plan."""
 
     unstored_report: UnstoredReport | None = None
@@ -89,7 +89,7 @@ def plan(
         status,
         _join_events(decision.events, reporting.find_events(previous, status)),
         window=_find_window(state),
-        is_in_force=state.is_in_force,
+        is_applied=state.is_applied,
         unstored_report=state.unstored_report,
         requeue_after=requeue.find_delay(state, is_gateway_awaited=is_awaited),
     )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from chatagent_operator.core.routing.haproxy import BACKEND, CHECKS, NO_REVISION
 from chatagent_operator.core.routing.routes import SLOTS, Backend, Routes, Slot
-from chatagent_operator.gateway.in_force import InForce, SlotInForce
+from chatagent_operator.gateway.haproxy_state import HAProxyState, SlotState
 
 
 def build_synced_command(slots_map: str) -> str:
@@ -18,7 +18,7 @@ def build_synced_command(slots_map: str) -> str:
     return f"set map {slots_map} synced 1"
 
 
-def plan_commands(intent: Routes, now: InForce, slots_map: str) -> list[str]:
+def plan_commands(intent: Routes, now: HAProxyState, slots_map: str) -> list[str]:
     """Plan the commands that bring `now` to `intent`; none if they are equal.
 
     A slot in maint may contain pins again: a request that was in progress when they were cleared
@@ -83,25 +83,25 @@ def _is_open(intent: Routes, slot: Slot) -> bool:
     return backend is not None and backend.state != "maint"
 
 
-def _takes_requests(now: InForce, slot: Slot) -> bool:
+def _takes_requests(now: HAProxyState, slot: Slot) -> bool:
     return now.slots[slot].state != "maint"
 
 
-def _takes_new_conversations(now: InForce, slot: Slot) -> bool:
+def _takes_new_conversations(now: HAProxyState, slot: Slot) -> bool:
     return now.slots[slot].state == "ready" and now.slots[slot].weight > 0
 
 
-def _is_opening(backend: Backend, slot: SlotInForce) -> bool:
+def _is_opening(backend: Backend, slot: SlotState) -> bool:
     """Return whether the slot starts to serve this revision at this address."""
     return slot.state == "maint" or not _serves_revision(backend, slot)
 
 
-def _serves_revision(backend: Backend, slot: SlotInForce) -> bool:
+def _serves_revision(backend: Backend, slot: SlotState) -> bool:
     there = (slot.revision, slot.address, slot.port)
     return there == (backend.revision, backend.address, backend.port)
 
 
-def _raise_weight(backend: Backend, slot: SlotInForce) -> Iterator[str]:
+def _raise_weight(backend: Backend, slot: SlotState) -> Iterator[str]:
     if backend.state == "ready" and backend.weight > slot.weight:
         yield _set_weight(backend)
     if backend.state == "ready" and slot.state == "drain":
@@ -111,7 +111,7 @@ def _raise_weight(backend: Backend, slot: SlotInForce) -> Iterator[str]:
         yield f"set server {BACKEND}/{backend.slot} state ready"
 
 
-def _lower_weight(backend: Backend, slot: SlotInForce) -> Iterator[str]:
+def _lower_weight(backend: Backend, slot: SlotState) -> Iterator[str]:
     if backend.state == "ready" and slot.state == "ready" and backend.weight < slot.weight:
         yield _set_weight(backend)
     if backend.state == "drain" and slot.weight > 0:
@@ -120,7 +120,7 @@ def _lower_weight(backend: Backend, slot: SlotInForce) -> Iterator[str]:
         yield f"set server {BACKEND}/{backend.slot} state drain"
 
 
-def _open_slot(backend: Backend, now: InForce, slots_map: str) -> Iterator[str]:
+def _open_slot(backend: Backend, now: HAProxyState, slots_map: str) -> Iterator[str]:
     name = f"{BACKEND}/{backend.slot}"
     if not _serves_revision(backend, now.slots[backend.slot]):
         # Responses in progress continue: they neither pin nor are named after the new revision.

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chatagent_operator.core.routing.haproxy import FRONTEND
-from chatagent_operator.gateway.in_force import (
-    InForce,
+from chatagent_operator.gateway.haproxy_state import (
+    HAProxyState,
     UnreadableAnswerError,
     parse_requests,
     parse_resync,
@@ -32,7 +32,7 @@ class RuntimeSocket:
     path: str
     slots_map: str
 
-    async def read_state(self) -> InForce:
+    async def read_state(self) -> HAProxyState:
         """Read the state of HAProxy. Raises HAProxyError."""
         try:
             return parse_state(await self._send(state_queries(self.slots_map)))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from chatagent_operator.core.routing.routes import Routes, RoutesError, parse_routes
 from chatagent_operator.gateway.commands import build_synced_command, plan_commands
-from chatagent_operator.gateway.in_force import InForce
+from chatagent_operator.gateway.haproxy_state import HAProxyState
 from chatagent_operator.gateway.measures import Measures
 from chatagent_operator.gateway.runtime_socket import HAProxyError, RuntimeSocket
 
@@ -32,7 +32,7 @@ class Synchroniser:
     intent: Routes | None = None
     rejected: str | None = None
     """Why the newest routes.json is rejected."""
-    in_force: InForce | None = None
+    state: HAProxyState | None = None
     """State of HAProxy at the last reconciliation; None while it is not reachable."""
     error: str | None = None
     """Why the intent is not applied."""
@@ -66,9 +66,9 @@ class Synchroniser:
         """Whether the last valid intent is applied in the current process."""
         return (
             self.intent is not None
-            and self.in_force is not None
+            and self.state is not None
             and self.error is None
-            and self.in_force.generation == self.intent.generation
+            and self.state.generation == self.intent.generation
         )
 
     @property
@@ -87,7 +87,7 @@ class Synchroniser:
         while True:
             self._changed.clear()
             await self.reconcile()
-            is_settled = self.in_force is not None and self.in_force.synced
+            is_settled = self.state is not None and self.state.synced
             pause = _RESYNC_SECONDS if is_settled else _RETRY_SECONDS
             try:
                 async with asyncio.timeout(pause):
@@ -103,14 +103,14 @@ class Synchroniser:
             if self.error != str(error):
                 log.error("%s", error)
                 self.measures.errors.labels("haproxy").inc()
-            self.error, self.in_force = str(error), None
+            self.error, self.state = str(error), None
             self.measures.applied_generation.set(-1)
         else:
-            self.error, self.in_force = None, now
+            self.error, self.state = None, now
             self.measures.applied_generation.set(-1 if now.generation is None else now.generation)
         self.reconciled_at = time.monotonic()
 
-    async def _reconcile_once(self) -> InForce:
+    async def _reconcile_once(self) -> HAProxyState:
         now = await self.socket.read_state()
         if not now.synced and await self.socket.is_resynced():
             await self.socket.execute([build_synced_command(self.socket.slots_map)])

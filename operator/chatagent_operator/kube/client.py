@@ -9,7 +9,6 @@ import base64
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
-from urllib.parse import urlencode
 
 from chatagent_operator.api.group import API_VERSION, KIND
 from chatagent_operator.core import names
@@ -17,6 +16,7 @@ from chatagent_operator.core.agent import Manifest
 from chatagent_operator.core.kinds import CHAT_AGENT, REGISTRY, Kind
 from chatagent_operator.core.managed_fields import join_entries
 from chatagent_operator.core.rollout.decision import EventRecord
+from chatagent_operator.core.untrusted import clean_message
 from chatagent_operator.kube.connection import TIMEOUT_SECONDS, Connection
 from chatagent_operator.kube.errors import (
     CONFLICT,
@@ -25,6 +25,8 @@ from chatagent_operator.kube.errors import (
     RejectedError,
     StaleError,
 )
+from chatagent_operator.kube.events import Body
+from chatagent_operator.kube.paging import list_pages
 
 FIELD_MANAGER = names.MANAGED_BY
 METADATA_MANAGER = f"{FIELD_MANAGER}-metadata"
@@ -41,8 +43,6 @@ _TEST_FAILED = "the server rejected our request due to an error in our request"
 _ONLY_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 MAX_APPLIES = 4
 """Of one object, while others change it between an apply and the next request."""
-PAGE = 500
-"""Most objects in one answer of a list, as kubectl asks for."""
 
 
 class Kube(Connection):
@@ -90,7 +90,7 @@ class Kube(Connection):
         try:
             return await self.request("POST", path, body)
         except RejectedError as error:
-            if error.status != CONFLICT or error.reason != "AlreadyExists":
+            if error.reason != "AlreadyExists":
                 raise
             return None
 
@@ -171,7 +171,7 @@ class Kube(Connection):
             return {}
         return {key: item["metadata"].get("labels") or {} for key, item in found.items()}
 
-    async def list_agents(self, namespaces: Sequence[str]) -> dict[names.Key, Manifest]:
+    async def list_agents(self, namespaces: Sequence[str]) -> dict[names.Key, Body]:
         """List the ChatAgents as they are now, by namespace and name.
 
         Args:
@@ -185,19 +185,11 @@ class Kube(Connection):
         namespaces: Sequence[str],
         accept: str = "application/json",
         **selectors: str,
-    ) -> dict[names.Key, Manifest]:
-        found: dict[names.Key, Manifest] = {}
+    ) -> dict[names.Key, Body]:
+        found: dict[names.Key, Body] = {}
         for namespace in namespaces or (None,):
-            query = {"limit": str(PAGE), **selectors}
-            while True:
-                path = f"{kind.path(namespace)}?{urlencode(query)}"
-                page = await self.request("GET", path, accept=accept)
-                for item in page["items"] or []:
-                    metadata = item["metadata"]
-                    found[metadata["namespace"], metadata["name"]] = item
-                if not (following := page["metadata"].get("continue")):
-                    break
-                query["continue"] = following
+            async for items, _ in list_pages(self, kind.path(namespace), selectors, accept):
+                found |= {item.key: item.body for item in items}
         return found
 
     async def write_status(
@@ -245,7 +237,7 @@ class Kube(Connection):
             },
             "type": record.type,
             "reason": record.reason,
-            "message": record.message[:1024],
+            "message": clean_message(record.message),
             "source": {"component": FIELD_MANAGER},
             "firstTimestamp": stamp,
             "lastTimestamp": stamp,

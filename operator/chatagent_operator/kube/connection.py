@@ -21,6 +21,8 @@ from chatagent_operator.kube.errors import ApiError, NotLeaderError, SilentError
 from chatagent_operator.kube.fence import Fence, finish
 
 TIMEOUT_SECONDS = 15.0
+MAX_LINE_BYTES = 16 * 1024 * 1024
+"""Twice the longest log, of one line; an object of a watch has at most a few MiB."""
 USER_AGENT = "chatagent-operator"
 """By which audit logs name it."""
 
@@ -126,19 +128,23 @@ class Connection:
 
         Raises:
             SilentError: it was silent for too long.
-            ApiError: the server refused, did not answer, or broke off.
+            ApiError: the server refused, did not answer or broke off, or a line is too long.
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_SECONDS, sock_read=silence)
         response = await self._send(method, path, body, "application/json", timeout, headers)
-        rest = b""
+        rest = bytearray()
         try:
             if response.status >= 400:
                 text = await response.read()
                 raise from_response(response.status, text, response.headers.get("Retry-After"))
             async for piece in response.content.iter_any():
-                *whole, rest = (rest + piece).split(b"\n")
-                for line in whole:
-                    yield line
+                *ends, more = piece.split(b"\n")
+                for end in ends:
+                    yield bytes(rest + end)
+                    rest.clear()
+                rest += more
+                if len(rest) > MAX_LINE_BYTES:
+                    raise ApiError(0, f"{method} {path}: a line exceeds {MAX_LINE_BYTES} bytes")
         except aiohttp.SocketTimeoutError as error:
             raise SilentError(0, f"{method} {path}: silent for {silence:g} s") from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
@@ -149,7 +155,7 @@ class Connection:
                 response.connection.transport.abort()
             response.close()
         if rest:
-            yield rest
+            yield bytes(rest)
 
     async def _send(
         self,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
+from chatagent_operator.core.untrusted import clean_message
+
 CONFLICT = 409
 """There is an object of that name, or it has been changed since it was read."""
 
@@ -18,13 +20,14 @@ class ApiError(Exception):
         """
         Args:
             status: of HTTP; 0: there was no answer.
-            message: what is wrong.
+            message: what is wrong. It is cut to 1 KiB, since a webhook, or a proxy before the API
+                server, may answer anything, and it goes into the status.
             retry_after: seconds that the server asks to wait before the next try.
             reason: the API server's word for it, such as AlreadyExists.
         """
-        super().__init__(f"{status}: {message}")
         self.status = status
-        self.message = message
+        self.message = clean_message(message)
+        super().__init__(f"{status}: {self.message}")
         self.retry_after = retry_after
         self.reason = reason
 
@@ -71,7 +74,7 @@ _WRONG_TYPE = "failed to create typed patch object"
 def from_response(status: int, body: bytes, retry_after: str | None = None) -> ApiError:
     """The error of a response with a status of 400 or above."""
     said = _status(body)
-    message = str(said.get("message") or body[:500].decode(errors="replace"))
+    message = str(said.get("message") or body.decode(errors="replace"))
     # The header may also be a date, which the API server never sends.
     pause = float(retry_after) if retry_after and retry_after.isdecimal() else 0.0
     if status == 404:

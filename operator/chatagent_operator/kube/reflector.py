@@ -27,13 +27,12 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 from urllib.parse import urlencode
 
+from chatagent_operator.core.backoff import find_wait
 from chatagent_operator.core.kinds import Kind
 from chatagent_operator.core.names import Key
 from chatagent_operator.kube.errors import ApiError, SilentError, UnknownKindError
 from chatagent_operator.kube.events import Body, Event, GarbledError, parse_event, parse_page
-
-PAGE = 500
-"""Most objects in one answer of a list, as kubectl asks for."""
+from chatagent_operator.kube.paging import Requests, list_pages
 
 _ACCEPT = "application/json"
 _ACCEPT_METADATA = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1,application/json"
@@ -61,14 +60,8 @@ class Versioned(Protocol):
         ...
 
 
-class Transport(Protocol):
+class Transport(Requests, Protocol):
     """What a reflector needs of a connection to the API server."""
-
-    async def request(
-        self, method: str, path: str, *, accept: str = "application/json"
-    ) -> dict[str, Any]:
-        """One request; returns the answer's JSON."""
-        ...
 
     def lines(
         self, method: str, path: str, body: Any, headers: Mapping[str, str], silence: float
@@ -213,17 +206,13 @@ class Reflector(Mapping[Key, T]):
     async def _list(self) -> None:
         """List in pages."""
         listing: _Listing[T] = _Listing()
-        query = self._selectors | {"limit": str(PAGE)}
-        while True:
-            path = f"{self._path}?{urlencode(query)}"
-            page = await self._transport.request("GET", path, accept=self._accept_list)
-            items, version, following = parse_page(page)
+        version = 0
+        pages = list_pages(self._transport, self._path, self._selectors, self._accept_list)
+        async for items, latest in pages:
+            version = latest
             for item in items:
                 self._collect(listing, item)
-            if not following:
-                self._replace(listing.objects, version)
-                return
-            query["continue"] = following
+        self._replace(listing.objects, version)
 
     async def _watch(self, listing: _Listing[T] | None) -> None:
         """Watch until the server ends it, from the last version or from the beginning."""
@@ -327,7 +316,7 @@ class Reflector(Mapping[Key, T]):
             level = logging.INFO if error.status == 410 else logging.WARNING
             _log.log(level, "%s cannot be watched, trying again: %s", self.name, error)
         timing = self._timing
-        pause = min(timing.last_pause, timing.first_pause * 2 ** min(self._failures - 1, 16))
+        pause = find_wait(self._failures, timing.first_pause, timing.last_pause)
         asked = min(error.retry_after, _LONGEST_RETRY_AFTER)
         return max(asked, pause * random.uniform(0.5, 1.0))  # noqa: S311
 

@@ -21,7 +21,7 @@ from chatagent_operator.core.agent import PORT
 from chatagent_operator.core.judging.analysis import Reading
 from chatagent_operator.core.names import Key
 from chatagent_operator.core.rollout.times import elapsed
-from chatagent_operator.signals.answers import Client
+from chatagent_operator.signals.http_client import Client
 from chatagent_operator.signals.prometheus import Queries
 from chatagent_operator.signals.scrape import Scrape
 from chatagent_operator.signals.wanted import Source, Wanted

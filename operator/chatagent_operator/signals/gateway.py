@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping
 
 from chatagent_operator.core.children.gateway_pods import SYNC_PORT
 from chatagent_operator.core.names import Key
-from chatagent_operator.core.observed.routes_in_force import (
+from chatagent_operator.core.observed.applied_routes import (
     Applied,
     PodAnswer,
     combine_answers,
     read_answer,
 )
 from chatagent_operator.core.untrusted import parse_object
-from chatagent_operator.signals.answers import Client, NoResponseError, build_url
+from chatagent_operator.signals.http_client import Client, NoResponseError, build_url
 
 TIMEOUT_SECONDS = 1.0
 
@@ -35,7 +35,7 @@ class Gateways:
         self._behind: dict[Key, dict[str, float]] = {}
         """Time since which each pod lags."""
 
-    async def in_force(self, key: Key, pods: Mapping[str, str | None], newest: int) -> Applied:
+    async def find_applied(self, key: Key, pods: Mapping[str, str | None], newest: int) -> Applied:
         """Return what all gateway pods of an agent have applied and can connect to, within 1 s.
 
         Args:

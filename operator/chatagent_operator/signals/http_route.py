@@ -38,7 +38,7 @@ class RouteReport:
     route: Manifest | None
     """The HTTPRoute; None if it does not exist."""
 
-    in_force: int | None = None
+    accepted_generation: int | None = None
     """Generation of the intent that every Gateway has accepted."""
 
     trouble: Trouble | None = None

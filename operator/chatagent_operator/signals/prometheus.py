@@ -20,7 +20,7 @@ from chatagent_operator.api.status import WindowStatus
 from chatagent_operator.core import names
 from chatagent_operator.core.judging.analysis import Histogram, Reading, Tally
 from chatagent_operator.core.untrusted import clean_message, parse_object
-from chatagent_operator.signals.answers import Client, NoResponseError
+from chatagent_operator.signals.http_client import Client, NoResponseError
 from chatagent_operator.signals.wanted import Wanted
 
 TIMEOUT_SECONDS = 10.0
@@ -114,7 +114,7 @@ class Queries:
             token = await self._token()
         except Exception as error:
             raise NoResponseError(
-                f"analysis.prometheus.tokenSecretRef: {where} cannot be read: {error}"[:500]
+                f"analysis.prometheus.tokenSecretRef: {where} cannot be read: {error}"
             ) from error
         if not token or not token.strip():
             raise NoResponseError(

@@ -12,7 +12,7 @@ from chatagent_operator.core.names import Key
 from chatagent_operator.core.observed.objects import Observed
 from chatagent_operator.core.observed.trouble import Trouble, parse_readiness
 from chatagent_operator.core.untrusted import parse_object
-from chatagent_operator.signals.answers import Client, NoResponseError, build_url
+from chatagent_operator.signals.http_client import Client, NoResponseError, build_url
 
 TIMEOUT_SECONDS = 0.5
 """An abort waits for the reconciliation in progress, and so for this."""

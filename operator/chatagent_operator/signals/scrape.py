@@ -19,7 +19,7 @@ from chatagent_operator.core.agent import PORT
 from chatagent_operator.core.judging.analysis import Histogram, Reading, Tally
 from chatagent_operator.core.judging.tally import Sample, Window
 from chatagent_operator.core.untrusted import clean_message, is_counter
-from chatagent_operator.signals.answers import Client, NoResponseError, build_url
+from chatagent_operator.signals.http_client import Client, NoResponseError, build_url
 from chatagent_operator.signals.wanted import Wanted
 
 TIMEOUT_SECONDS = 2.0

@@ -96,7 +96,7 @@ class Front(Protocol):
         ...
 
     async def intends(self, *backends: Backend, stable: str = STABLE) -> None:
-        """Write an intent and wait until the gateway says that it is in force."""
+        """Write an intent and wait until the gateway reports that it is applied."""
         ...
 
 

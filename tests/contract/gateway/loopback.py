@@ -21,7 +21,7 @@ from chatagent_operator.core.routing.haproxy import (
     render_config_files,
 )
 from chatagent_operator.core.routing.routes import Backend, BackendState, Routes, Slot
-from chatagent_operator.gateway.in_force import InForce
+from chatagent_operator.gateway.haproxy_state import HAProxyState
 from chatagent_operator.gateway.measures import Measures
 from chatagent_operator.gateway.runtime_socket import RuntimeSocket
 from chatagent_operator.gateway.synchroniser import Synchroniser
@@ -190,12 +190,12 @@ class Gateway:
         await self.process.wait()
 
     async def intends(self, *backends: Backend, stable: str | None = None) -> None:
-        """Apply an intent and wait until it is in force."""
+        """Apply an intent and wait until it is applied."""
         self._generation += 1
         intent = Routes(generation=self._generation, backends=backends, stable=stable)
         await self.sidecar.applies(intent)
 
-    async def read_state(self) -> InForce:
+    async def read_state(self) -> HAProxyState:
         return await self.sidecar.socket.read_state()
 
     async def is_ready(self, http: aiohttp.ClientSession) -> bool:
@@ -258,7 +258,7 @@ class Gateways:
         self.running.remove(gateway)
 
     async def intends(self, *backends: Backend, stable: str | None = None) -> None:
-        """Apply an intent everywhere and wait until it is in force."""
+        """Apply an intent everywhere and wait until it is applied."""
         self._generation += 1
         intent = Routes(generation=self._generation, backends=backends, stable=stable)
         self._intent = intent

@@ -7,7 +7,7 @@ import contextlib
 import json
 import signal
 import socket
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Generator
 
 import aiohttp
 import pytest
@@ -44,7 +44,7 @@ async def test_who_leaves_frees_the_agent(gateway: Gateway, chats: Chats, stable
 
 
 async def test_no_revision(gateway: Gateway, chats: Chats, stable: Agent) -> None:
-    await until(lambda: gateway.sidecar.synchroniser.in_force is not None)
+    await until(lambda: gateway.sidecar.synchroniser.state is not None)
     async with chats.http.post(f"{gateway.url}/chat", headers={"X-Request-ID": "r-1"}) as answer:
         assert answer.status == 503
         assert answer.headers["Retry-After"] == "2"
@@ -59,7 +59,7 @@ async def test_no_revision(gateway: Gateway, chats: Chats, stable: Agent) -> Non
 
 
 @contextlib.contextmanager
-def dropping_connections(host: str) -> Iterator[int]:
+def dropping_connections(host: str) -> Generator[int]:
     """Yield a port that answers no attempt to connect: its queue is full. So do nodes with most of
     those to a Service without a pod, as they send few ICMP messages a second."""
     with contextlib.ExitStack() as stack:

@@ -178,7 +178,7 @@ async def test_pages(gateway: Gateway, stable: Agent, canary: Agent) -> None:
         assert "chatagent_gateway_applied_generation 1.0" in metrics
         assert "chatagent_gateway_apply_seconds_count 1.0" in metrics
 
-        # What is in force, not what should be.
+        # What is applied, not what is desired.
         await gateway.sidecar.stop()
         await gateway.sidecar.socket.execute(["set server agent/s1 weight 7"])
         applied = await (await pages.get("/applied")).json()

@@ -117,7 +117,7 @@ def test_a_store_that_is_not_there_yet_is_waited_for(models: Path, tmp_path: Pat
     ingestion = Ingestion(tmp_path, models, late.url("late"), some(tmp_path))
     ingestion.start()
     try:
-        until(lambda: "waiting: " in ingestion.log.read_text() or None, "it does not wait")
+        until(lambda: "waiting: the vector store" in ingestion.log.read_text() or None, "it waits")
         late.start()
         assert ingestion.wait() == 0
     finally:

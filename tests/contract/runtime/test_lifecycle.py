@@ -102,17 +102,6 @@ def test_a_collection_that_is_lost_is_missing_until_it_is_indexed_again(
     agent.becomes(code=200, degraded=[], indexVersion=version)
 
 
-def test_an_ingestion_waits_for_a_store_that_starts_later(
-    own_chroma: Chroma, models: Path, knowledge: Path, tmp_path: Path
-) -> None:
-    own_chroma.stop()
-    ingestion = Ingestion(tmp_path, models, own_chroma.url("late"), knowledge)
-    ingestion.start()
-    until(lambda: "waiting: the vector store" in ingestion.log.read_text() or None, "it waits")
-    own_chroma.start()
-    assert ingestion.wait() == 0
-
-
 class Held(BaseHTTPRequestHandler):
     """A model that answers when it is let."""
 

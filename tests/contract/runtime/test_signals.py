@@ -16,7 +16,7 @@ from chatagent_operator.api.rollout import Analysis
 from chatagent_operator.core.judging.analysis import Reading, judge
 from chatagent_operator.core.names import Key
 from chatagent_operator.signals.analyst import Analyst, Wanted
-from chatagent_operator.signals.answers import Client
+from chatagent_operator.signals.http_client import Client
 from tests.contract.runtime.processes import DEADLINE, Agent
 from tests.ports import free_port
 

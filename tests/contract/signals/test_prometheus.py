@@ -18,7 +18,7 @@ from aiohttp import web
 from agent_runtime.telemetry.metrics import Metrics
 from chatagent_operator.api.rollout import Analysis, Metric, Prometheus
 from chatagent_operator.core.judging.analysis import Reading, judge
-from chatagent_operator.signals.answers import Client
+from chatagent_operator.signals.http_client import Client
 from chatagent_operator.signals.prometheus import Queries
 from chatagent_operator.signals.wanted import Wanted
 from tests.contract.runtime.processes import Program, built

@@ -17,8 +17,8 @@ from chatagent_operator.core import names
 from chatagent_operator.core.agent import Agent, Platform
 from chatagent_operator.core.children.evaluation import build_report
 from chatagent_operator.core.judging.analysis import Histogram, Reading, Tally
+from chatagent_operator.core.observed.applied_routes import Applied
 from chatagent_operator.core.observed.objects import Observed, project
-from chatagent_operator.core.observed.routes_in_force import Applied
 from chatagent_operator.core.observed.trouble import Trouble
 from chatagent_operator.core.ownership import build_claim, find_obstacle
 from chatagent_operator.core.plan import Plan, plan

@@ -68,7 +68,7 @@ def test_error_rate_beside_the_stable_one(turns: int, errors: int, verdict: str)
     assert one(ERRORS, reading(Tally(turns=turns, errors=errors), STABLE))[0] == verdict
 
 
-def test_a_stable_revision_without_traffic_says_nothing() -> None:
+def test_a_stable_revision_without_traffic_is_inconclusive() -> None:
     found = one(ERRORS, reading(Tally(turns=100), Tally(turns=10)))
     assert found == ("Inconclusive", "only 10 of 50 turns of the stable revision")
 
@@ -79,7 +79,7 @@ def test_a_limit_of_its_own_needs_no_stable_revision() -> None:
     assert one(metric, reading(Tally(turns=100, errors=20), Tally()))[0] == "Failed"
 
 
-def test_rates_of_what_seldom_happens_pass_without_it() -> None:
+def test_rates_without_any_event_succeed() -> None:
     """No tool called and no rating given is no reason to wait for ever."""
     for measure in ("toolFailureRate", "negativeFeedbackRate"):
         metric = {"measure": measure, "maxIncrease": 0.05}
@@ -168,7 +168,7 @@ def test_of_turns_above_the_end_of_a_histogram_nothing_is_proved(
         ),
     ],
 )
-def test_it_is_said_where_a_histogram_ends(
+def test_the_end_of_a_histogram_is_in_the_message(
     limit: dict[str, float], stable: Tally, said: str
 ) -> None:
     found = reading(ended(300, 120), stable)
@@ -217,12 +217,12 @@ def test_a_query_of_ones_own(
     assert says in message
 
 
-def test_a_source_that_is_down_says_nothing() -> None:
+def test_a_source_that_is_down_is_inconclusive() -> None:
     found = reading(Tally(turns=500, errors=500), STABLE, trouble="http://prometheus: refused")
     assert one(ERRORS, found) == ("Inconclusive", "http://prometheus: refused")
 
 
-def test_what_decided_is_told_once() -> None:
+def test_the_deciding_value_is_reported_once() -> None:
     few, many = took((0.1, 3)), took((0.1, 1000))
     stable = Tally(turns=1000, latency=many)
     found = judge(Analysis(), reading(Tally(turns=3, latency=few), stable), 1)
@@ -231,7 +231,7 @@ def test_what_decided_is_told_once() -> None:
     )
 
 
-def test_an_equal_revision_is_seldom_taken_back_however_often_it_is_asked() -> None:
+def test_an_equal_revision_is_seldom_rolled_back_however_often_it_is_measured() -> None:
     """Twenty looks at growing counts: all together stay within what one look may err."""
     chance = random.Random(1)  # noqa: S311
     rollouts, taken_back = 1000, 0
@@ -300,7 +300,7 @@ def test_more_bad_turns_than_turns_are_all_of_them(share: float) -> None:
     assert verdict == "Failed"
 
 
-def test_what_is_known_of_accidents() -> None:
+def test_the_binomial_tail_as_published() -> None:
     assert binomial_tail(3, 20, 0.05) == pytest.approx(0.0755, abs=5e-5)
     assert binomial_tail(4, 20, 0.05) == pytest.approx(0.0159, abs=5e-5)
     assert binomial_tail(5_200, 100_000, 0.05) == pytest.approx(0.0020, abs=2e-4)
@@ -316,7 +316,7 @@ def test_wilson_as_published() -> None:
 
 
 @given(counts=st.lists(st.integers(0, 100), min_size=3, max_size=3), bound=st.floats(0, 3))
-def test_a_histogram_counts_everybody_once(counts: list[int], bound: float) -> None:
+def test_a_histogram_counts_each_turn_once(counts: list[int], bound: float) -> None:
     histogram = took(*zip((0.1, 1.0, 2.0), counts, strict=True))
     assert 0 <= histogram.above(bound) <= histogram.count == sum(counts)
     assert histogram.above(2.0) == 0

@@ -62,7 +62,7 @@ def test_an_external_redis_brings_its_own_password() -> None:
     assert cluster.condition("Ready") == ("True", "Serving")
 
 
-def test_the_password_is_made_once_and_before_anybody_asks_for_it() -> None:
+def test_the_password_is_created_once_and_before_the_pods_that_use_it() -> None:
     cluster = Cluster()
     writes = cluster.plan().writes
     kinds = [type(each) for each in writes]
@@ -182,7 +182,7 @@ def test_nothing_waits_for_redis() -> None:
     assert len(cluster.weights()) == 2
 
 
-def test_moving_to_an_external_redis_takes_the_own_one_away_and_makes_no_revision() -> None:
+def test_moving_to_an_external_redis_deletes_the_managed_one_without_a_new_revision() -> None:
     cluster = serving()
     before = cluster.status.stable_revision
     cluster.spec = spec(redis=EXTERNAL)
@@ -194,7 +194,7 @@ def test_moving_to_an_external_redis_takes_the_own_one_away_and_makes_no_revisio
     assert cluster.status.canary_revision is None
 
 
-def test_settings_of_its_own_redis_restart_no_pod_of_the_agent() -> None:
+def test_settings_of_the_managed_redis_restart_no_pod_of_the_agent() -> None:
     cluster = serving()
     before = pod(cluster)
     cluster.spec = spec(redis={"managed": {"resources": {"limits": {"memory": "1Gi"}}}})

@@ -98,7 +98,7 @@ def test_an_annotation_that_is_desired_is_reverted() -> None:
     assert cluster.objects["Service", "shop"]["metadata"]["annotations"]["cloud"] == "internal"
 
 
-def test_what_others_add_is_not_drift() -> None:
+def test_additions_of_other_clients_are_not_drift() -> None:
     cluster = Cluster()
     cluster.settle()
     for (kind, _), body in cluster.objects.items():
@@ -119,7 +119,7 @@ def test_a_new_operator_writes_nothing_where_nothing_drifted() -> None:
         assert not cluster.plan().writes
 
 
-def test_what_the_api_server_writes_differently_is_applied_once() -> None:
+def test_a_value_that_the_api_server_normalises_is_applied_once() -> None:
     cluster = Cluster()
     cluster.settle()
     key = "StatefulSet", "shop-redis"
@@ -191,7 +191,7 @@ def test_the_size_of_what_is_kept_is_bounded() -> None:
     assert not covers(live, body | {"data": {"a": "x" * 999_999}}, is_whole=True)
 
 
-def test_what_is_not_versioned_is_compared() -> None:
+def test_objects_that_are_not_versioned_are_compared() -> None:
     versioned = {"ControllerRevision", "Deployment", "Job", "Pod"}
     assert {kind.name for kind in CHILDREN if not kind.is_compared} == versioned | {"Secret"}
 

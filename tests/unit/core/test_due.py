@@ -56,7 +56,7 @@ def start(cluster: Cluster, image: str = "runtime:1", **changes: Any) -> None:
     cluster.settle()
 
 
-def room_is_taken(cluster: Cluster) -> None:
+def lose_capacity(cluster: Cluster) -> None:
     """Somebody else takes the room of the stable pod that makes way for the canary."""
     cluster.room = 1
     start(cluster, rollout={"strategy": "recreate"})
@@ -64,7 +64,7 @@ def room_is_taken(cluster: Cluster) -> None:
     start(cluster, "runtime:2", rollout={"strategy": "recreate"})
 
 
-def room_is_taken_before_a_rollback(cluster: Cluster) -> None:
+def lose_capacity_before_a_rollback(cluster: Cluster) -> None:
     """The pods of the canary are deleted, and there is no room for those of the stable revision."""
     recreate = {"strategy": "recreate", "progressDeadlineSeconds": 60}
     start(cluster, rollout=recreate)
@@ -75,7 +75,7 @@ def room_is_taken_before_a_rollback(cluster: Cluster) -> None:
     assert cluster.status.failed_revision
 
 
-def room_is_taken_after_a_promotion(cluster: Cluster) -> None:
+def lose_capacity_after_a_promotion(cluster: Cluster) -> None:
     """The pods of the stable revision that are replaced terminate, and another takes their room."""
     start(cluster, replicas=2, rollout={"steps": []})
     start(cluster, "runtime:2", replicas=2, rollout={"steps": []})
@@ -123,7 +123,7 @@ def gateway_lags(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("name", STORIES)
-def test_no_chapter_of_a_story_is_told_late(name: str) -> None:
+def test_no_step_of_a_story_is_reported_late(name: str) -> None:
     changes, tell = STORIES[name]
     tell(Watched(**changes))
 
@@ -131,16 +131,16 @@ def test_no_chapter_of_a_story_is_told_late(name: str) -> None:
 @pytest.mark.parametrize(
     "happen",
     [
-        room_is_taken,
-        room_is_taken_before_a_rollback,
-        room_is_taken_after_a_promotion,
+        lose_capacity,
+        lose_capacity_before_a_rollback,
+        lose_capacity_after_a_promotion,
         store_is_lost,
         trouble_has_just_begun,
         pods_drain,
         gateway_lags,
     ],
 )
-def test_nothing_is_told_late(happen: Callable[[Cluster], None]) -> None:
+def test_no_change_is_reported_late(happen: Callable[[Cluster], None]) -> None:
     cluster = Cluster()
     happen(cluster)
     assert find_late_change(cluster) is None

@@ -127,7 +127,7 @@ def observed(
         (counts(0), "Succeeded"),  # a set without unanswerable questions
     ],
 )
-def test_a_share_that_falls_is_told_from_noise(measure: Any, verdict: str) -> None:
+def test_a_share_that_falls_is_distinguished_from_noise(measure: Any, verdict: str) -> None:
     read = quality.Summary.model_validate(report(refusals=measure))
     assert quality.judge(read.measures, asked(agent()).settings)[0] == verdict
 
@@ -136,7 +136,9 @@ def test_a_share_that_falls_is_told_from_noise(measure: Any, verdict: str) -> No
     ("allowed", "lost", "verdict"),
     [(0.0, 3, "Failed"), (0.29, 29, "Succeeded"), (0.29, 30, "Failed"), (1.0, 100, "Succeeded")],
 )
-def test_max_decrease_is_what_may_be_lost(allowed: float, lost: int, verdict: str) -> None:
+def test_max_decrease_is_the_share_that_may_be_lost(
+    allowed: float, lost: int, verdict: str
+) -> None:
     read = quality.Summary.model_validate(report(facts=counts(100, lost=lost)))
     assert quality.judge(read.measures, asked(agent(maxDecrease=allowed)).settings)[0] == verdict
 
@@ -185,7 +187,7 @@ def test_a_pass_gives_both_revisions_shares() -> None:
     assert "facts 0.95 (stable revision 0.9)" in found.message
 
 
-def test_a_failure_says_which_share_by_how_much_and_which_questions() -> None:
+def test_a_failure_names_the_share_the_difference_and_the_questions() -> None:
     of = asked(agent())
     bad = report(groundedness=counts(20, lost=8)) | {
         "failed": {"new": 3, "baseline": 1},
@@ -228,7 +230,7 @@ def test_whatever_is_no_report_is_no_pass(
     assert words in found.message
 
 
-def test_a_verdict_holds_when_the_pod_is_gone_and_only_for_its_own_job() -> None:
+def test_a_verdict_holds_after_the_pod_is_deleted_and_only_for_its_own_job() -> None:
     of = asked(agent())
     gone = observed(of, condition="Complete")
     before = EvaluationStatus(verdict="Succeeded", message="fine", report=of.job)
@@ -237,13 +239,13 @@ def test_a_verdict_holds_when_the_pod_is_gone_and_only_for_its_own_job() -> None
     assert read_result(of, gone, other).verdict == "Running"
 
 
-def test_another_jobs_pod_says_nothing() -> None:
+def test_a_pod_of_another_job_is_ignored() -> None:
     of, other = asked(agent()), asked(agent("runtime:3"))
     pods = observed(other, report(), condition="Complete")
     assert read_result(of, pods).verdict == "Running"
 
 
-def test_what_is_asked_names_the_job_and_how_it_is_judged_does_not() -> None:
+def test_a_job_is_named_by_its_questions_and_not_by_the_limits() -> None:
     first = asked(agent()).job
     assert asked(agent(maxDecrease=0.2, min={"facts": 0.5})).job == first
     others = [
@@ -257,14 +259,14 @@ def test_what_is_asked_names_the_job_and_how_it_is_judged_does_not() -> None:
     assert len({first, *others}) == 7
 
 
-def test_no_evaluation_is_wanted_where_none_is_asked_for() -> None:
+def test_no_evaluation_is_desired_where_none_is_configured() -> None:
     plain = Agent("demo", "shop", "uid-1", 1, ChatAgentSpec.model_validate(spec()))
     one = revision.build_revision(plain.spec.versioned())
     assert find_evaluation(plain, one, one, SOURCES) is None
     assert find_missing_questions(plain, {}) is None
 
 
-def test_a_configmap_that_is_not_there_is_named_and_waited_for() -> None:
+def test_a_configmap_that_does_not_exist_is_named_and_waited_for() -> None:
     of = asked(agent(), {})
     assert of.missing == find_missing_questions(agent(), {})
     found = read_result(of, Observed())
@@ -315,7 +317,7 @@ def test_a_report_has_what_changed_and_what_did_not_and_no_log() -> None:
     assert read["leftOut"] == 0
 
 
-def test_a_report_that_does_not_fit_is_cut_and_says_so() -> None:
+def test_a_report_that_is_too_long_is_marked_as_cut() -> None:
     of = agent()
     log = "\n".join([*(line(at, "问" * 100) for at in range(5000)), json.dumps(report())])
     text = build_report(of, UNREAD, log)["data"]["report.json"]
@@ -325,7 +327,7 @@ def test_a_report_that_does_not_fit_is_cut_and_says_so() -> None:
     assert read["leftOut"] == 5000 - len(read["same"]) > 0
 
 
-def test_a_log_with_lines_that_are_no_report_is_read_all_the_same() -> None:
+def test_a_log_with_lines_that_are_no_report_is_read_nevertheless() -> None:
     deep = '{"baseline": ' + "[" * 5000 + "]" * 5000 + "}"
     log = "\n".join((deep, "[1]", '"measures"', json.dumps({"measures": {}})))
     data = build_report(agent(), UNREAD, log)["data"]

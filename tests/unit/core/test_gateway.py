@@ -41,7 +41,7 @@ def test_every_pod_has_an_address(replicas: int) -> None:
         assert service["ports"] == [{"name": "peers", "port": 8406, "targetPort": "peers"}]
 
 
-def test_the_addresses_are_there_before_the_pods() -> None:
+def test_the_addresses_exist_before_the_pods() -> None:
     kinds = [kind for kind, _ in made()]
     last = max(
         n for n, (kind, name) in enumerate(made()) if (kind, name[-2:-1]) == ("Service", "-")
@@ -104,7 +104,7 @@ def test_the_start_waits_for_names_but_not_for_ever(
     assert not (tmp_path / "ending").exists()
 
 
-def test_nothing_is_left_of_a_gateway_of_another_provider() -> None:
+def test_the_objects_of_another_gateway_provider_are_deleted() -> None:
     cluster = Cluster()
     cluster.settle()
     before = set(cluster.objects)

@@ -59,7 +59,7 @@ CANARY = (backend("s1", "aaaaaaaa", 95), backend("s2", "bbbbbbbb", 5))
 ABORTED = (backend("s1", "aaaaaaaa", 100), backend("s2", "bbbbbbbb", 0, "maint"))
 
 
-def goes_to(body: dict[str, Any], conversation: str = "") -> dict[str, int]:
+def find_shares(body: dict[str, Any], conversation: str = "") -> dict[str, int]:
     """Backends of the rule that takes a conversation, as the API defines it."""
     headers_first = sorted(body["spec"]["rules"], key=lambda r: "headers" not in r["matches"][0])
     for rule in headers_first:
@@ -77,42 +77,42 @@ def test_a_canary(golden: Golden) -> None:
 
 def test_conversations_that_the_runtime_names_stay() -> None:
     body = route(*CANARY)
-    assert goes_to(body, issued_conversation("aaaaaaaa")) == {"shop-aaaaaaaa": 1}
-    assert goes_to(body, issued_conversation("bbbbbbbb")) == {"shop-bbbbbbbb": 1}
+    assert find_shares(body, issued_conversation("aaaaaaaa")) == {"shop-aaaaaaaa": 1}
+    assert find_shares(body, issued_conversation("bbbbbbbb")) == {"shop-bbbbbbbb": 1}
     for theirs in ("", "mine", "mine-bbbbbbbb", issued_conversation("local")):
-        assert goes_to(body, theirs) == {"shop-aaaaaaaa": 95, "shop-bbbbbbbb": 5}
+        assert find_shares(body, theirs) == {"shop-aaaaaaaa": 95, "shop-bbbbbbbb": 5}
 
 
-def test_those_of_a_revision_that_drains_stay_and_no_new_one_comes() -> None:
+def test_conversations_of_a_draining_revision_stay_and_it_gets_no_new_one() -> None:
     drain = (backend("s1", "aaaaaaaa", 100), backend("s2", "bbbbbbbb", 0, "drain"))
     body = route(*drain)
-    assert goes_to(body, issued_conversation("bbbbbbbb")) == {"shop-bbbbbbbb": 1}
-    assert goes_to(body) == {"shop-aaaaaaaa": 100, "shop-bbbbbbbb": 0}
+    assert find_shares(body, issued_conversation("bbbbbbbb")) == {"shop-bbbbbbbb": 1}
+    assert find_shares(body) == {"shop-aaaaaaaa": 100, "shop-bbbbbbbb": 0}
 
 
 def test_those_of_an_aborted_revision_go_to_the_stable_one_for_good() -> None:
     theirs = issued_conversation("bbbbbbbb")
-    assert goes_to(route(*ABORTED), theirs) == {"shop-aaaaaaaa": 1}
-    assert goes_to(route(*ABORTED)) == {"shop-aaaaaaaa": 100, "shop-bbbbbbbb": 0}
+    assert find_shares(route(*ABORTED), theirs) == {"shop-aaaaaaaa": 1}
+    assert find_shares(route(*ABORTED)) == {"shop-aaaaaaaa": 100, "shop-bbbbbbbb": 0}
     following = (backend("s1", "aaaaaaaa", 95), backend("s3", "cccccccc", 5))
-    assert goes_to(route(*following), theirs) == {"shop-aaaaaaaa": 1}
+    assert find_shares(route(*following), theirs) == {"shop-aaaaaaaa": 1}
     # without a stable revision there is nowhere for them to stay
-    assert goes_to(route(*following, stable=None), theirs) == {
+    assert find_shares(route(*following, stable=None), theirs) == {
         "shop-aaaaaaaa": 95,
         "shop-cccccccc": 5,
     }
 
 
-def test_a_revision_with_dots_and_dashes_is_taken_by_the_letter() -> None:
+def test_a_revision_with_dots_and_dashes_is_matched_literally() -> None:
     body = route(backend("s1", "v1.0-b", 100), stable=None)
-    assert goes_to(body, "conv_" + "0" * 32 + "-v1.0-b") == {"shop-v1.0-b": 1}
-    assert goes_to(body, "conv_" + "0" * 32 + "-v1x0-b") == {"shop-v1.0-b": 100}
+    assert find_shares(body, "conv_" + "0" * 32 + "-v1.0-b") == {"shop-v1.0-b": 1}
+    assert find_shares(body, "conv_" + "0" * 32 + "-v1x0-b") == {"shop-v1.0-b": 100}
 
 
-def test_where_nothing_is_ready_a_service_without_pods_says_so() -> None:
+def test_without_a_ready_revision_the_route_leads_to_a_service_without_pods() -> None:
     maint = backend("s1", "aaaaaaaa", 0, "maint")
-    assert goes_to(route(maint)) == {"shop-aaaaaaaa": 1}
-    assert goes_to(route(maint, backend("s2", "bbbbbbbb", 0, "drain"))) == {"shop-bbbbbbbb": 1}
+    assert find_shares(route(maint)) == {"shop-aaaaaaaa": 1}
+    assert find_shares(route(maint, backend("s2", "bbbbbbbb", 0, "drain"))) == {"shop-bbbbbbbb": 1}
 
 
 def test_a_route_keeps_no_session_and_cuts_no_stream() -> None:
@@ -137,7 +137,7 @@ def condition(kind: str, status: str = "True", generation: int = 3, **said: str)
 TAKEN = (condition("Accepted"), condition("ResolvedRefs"))
 
 
-def test_a_route_that_is_taken_is_in_force() -> None:
+def test_an_accepted_route_is_applied() -> None:
     assert find_applied_generation(stored(*TAKEN)) == 7
     assert find_trouble(stored(*TAKEN), GATEWAYS) is None
     assert list_gateways(stored()) == (("infra", "public"),)
@@ -166,7 +166,7 @@ def test_a_route_that_is_taken_is_in_force() -> None:
         ),
     ],
 )
-def test_a_route_that_is_not_taken_says_why(body: Any, reason: str, words: str) -> None:
+def test_a_route_that_is_not_accepted_has_a_reason(body: Any, reason: str, words: str) -> None:
     found = find_trouble(body, GATEWAYS)
     assert found is not None
     assert found.reason == reason
@@ -174,7 +174,7 @@ def test_a_route_that_is_not_taken_says_why(body: Any, reason: str, words: str) 
     assert find_applied_generation(body) is None
 
 
-def test_a_gateway_that_is_not_there_is_named() -> None:
+def test_a_gateway_that_does_not_exist_is_named() -> None:
     found = find_trouble(stored(), {("infra", "public"): None})
     assert found is not None
     assert (found.reason, found.message) == (
@@ -183,7 +183,7 @@ def test_a_gateway_that_is_not_there_is_named() -> None:
     )
 
 
-def test_a_gateway_of_nobody_is_told_apart() -> None:
+def test_a_gateway_without_a_controller_has_its_own_reason() -> None:
     lost = {"type": "Accepted", "status": "Unknown", "reason": "Pending", "message": "Waiting"}
     found = find_trouble(stored(), {("infra", "public"): {"status": {"conditions": [lost]}}})
     assert found is not None
@@ -240,7 +240,7 @@ def test_an_abort_moves_the_route_of_a_spec_that_cannot_be_read() -> None:
     cluster.spec = spec("runtime:2", gateway=settings, rollout=rollout)
     cluster.settle()
     canary = cluster.status.canary_revision
-    assert len(goes_to(cluster.objects["HTTPRoute", "shop"])) == 2
+    assert len(find_shares(cluster.objects["HTTPRoute", "shop"])) == 2
     raw = cluster.spec | {"image": {"later": 1}, "gateway": settings | {"later": 1}}
     readable = find_weights(raw)
     assert readable is not None
@@ -248,7 +248,7 @@ def test_an_abort_moves_the_route_of_a_spec_that_cannot_be_read() -> None:
     made = plan_abort(agent, cluster.status, cluster.observed(), command, PLATFORM, cluster.now())
     route = next(write for write in made.writes if write.kind == "HTTPRoute")
     assert isinstance(route, Apply)
-    assert set(goes_to(route.desired.render())) == {f"shop-{cluster.status.stable_revision}"}
+    assert set(find_shares(route.desired.render())) == {f"shop-{cluster.status.stable_revision}"}
     assert made.status.failed_revision == canary
     assert "was rolled back (aborted by a command)" in (made.status.rollout.message or "")
     assert made.deletions == ()

@@ -140,7 +140,7 @@ def test_a_canary_waits_for_the_index_that_its_stable_revision_lost() -> None:
     assert len(cluster.weights()) == 1
 
 
-def test_ready_pods_are_asked_now_and_then_and_not_all_agents_at_once() -> None:
+def test_ready_pods_are_polled_at_intervals_and_not_all_agents_at_once() -> None:
     cluster = serving()
     due = cluster.plan().requeue_after
     assert due is not None

@@ -14,7 +14,7 @@ from tests.unit.core.simulation import Cluster, counted, spec
 GOOD = counted(400, 1)
 
 
-def going(steps: list[dict[str, Any]], **changes: Any) -> Cluster:
+def start_rollout(steps: list[dict[str, Any]], **changes: Any) -> Cluster:
     """A cluster in which a second revision goes out by these steps."""
     cluster = Cluster()
     bump(cluster, "runtime:1", steps, **changes)
@@ -36,7 +36,7 @@ def at(weight: int) -> dict[str, Any]:
 
 
 def test_fewer_steps_approve_nothing() -> None:
-    cluster = going([at(5), at(10), WAIT, at(50), WAIT])
+    cluster = start_rollout([at(5), at(10), WAIT, at(50), WAIT])
     bump(cluster, "runtime:2", [at(5), WAIT, at(20)])
     assert cluster.status.phase == "Paused"
     assert sorted(cluster.weights().values()) == [10, 90]
@@ -45,8 +45,8 @@ def test_fewer_steps_approve_nothing() -> None:
     assert cluster.status.canary_revision is None, "after the last step all is approved"
 
 
-def test_other_steps_begin_anew_where_nobody_is_on_it_yet() -> None:
-    cluster = going([WAIT, WAIT, at(5), WAIT])
+def test_other_steps_restart_a_rollout_without_conversations() -> None:
+    cluster = start_rollout([WAIT, WAIT, at(5), WAIT])
     cluster.command = Command("1", "promote")
     cluster.settle()
     assert cluster.status.rollout.step == 1
@@ -58,7 +58,7 @@ def test_other_steps_begin_anew_where_nobody_is_on_it_yet() -> None:
 @pytest.mark.parametrize("how", ["spec", "command"])
 def test_steps_that_change_while_it_is_held_keep_their_place(how: str) -> None:
     steps = [at(5), WAIT, at(25), WAIT, at(50), WAIT]
-    cluster = going(steps)
+    cluster = start_rollout(steps)
     cluster.command = Command("1", "promote")
     cluster.settle()
     assert cluster.status.rollout.step == 3
@@ -71,15 +71,15 @@ def test_steps_that_change_while_it_is_held_keep_their_place(how: str) -> None:
     assert cluster.status.rollout.step == 3, "25 % was approved before"
 
 
-def test_lower_steps_take_nobody_back() -> None:
-    cluster = going([at(60), WAIT], replicas=3)
+def test_lower_steps_do_not_lower_the_weight() -> None:
+    cluster = start_rollout([at(60), WAIT], replicas=3)
     bump(cluster, "runtime:2", [at(1), at(5), WAIT], replicas=3)
     assert sorted(cluster.weights().values()) == [40, 60]
     assert cluster.pods() == {"runtime:1": 3, "runtime:2": 2}
 
 
-def test_a_strategy_without_steps_waits_for_a_person() -> None:
-    cluster = going([at(5), WAIT])
+def test_a_strategy_without_steps_waits_for_approval() -> None:
+    cluster = start_rollout([at(5), WAIT])
     bump(cluster, "runtime:2", None, rollout={"strategy": "blueGreen"})
     assert sorted(cluster.weights().values()) == [5, 95]
     cluster.command = Command("1", "resume")
@@ -87,7 +87,7 @@ def test_a_strategy_without_steps_waits_for_a_person() -> None:
     assert cluster.status.canary_revision is None
 
 
-def test_a_broken_first_revision_makes_way_though_no_gateway_runs() -> None:
+def test_a_broken_first_revision_is_replaced_without_a_gateway() -> None:
     cluster = Cluster(spec=spec("broken:1"), broken_images={"broken:1"}, gateway_follows=False)
     cluster.settle()
     cluster.spec = spec("runtime:1")
@@ -96,7 +96,7 @@ def test_a_broken_first_revision_makes_way_though_no_gateway_runs() -> None:
 
 
 def test_documents_that_go_while_they_are_indexed_are_no_index() -> None:
-    cluster = going([at(5), WAIT])
+    cluster = start_rollout([at(5), WAIT])
     cluster.command = Command("1", "abort")
     cluster.settle()
     cluster.sources.clear()
@@ -115,7 +115,7 @@ def test_old_conversations_need_no_more_pods_than_they_have() -> None:
     assert cluster.pods()["runtime:1"] == 1
 
 
-def test_a_revision_that_comes_back_while_it_drains_keeps_its_pods_and_its_time() -> None:
+def test_a_draining_revision_that_is_desired_again_keeps_its_pods_and_its_time() -> None:
     drain = {"affinity": {"onPromote": "drain", "drain": "30m"}}
     cluster = Cluster(spec=spec(replicas=4, rollout=drain | {"steps": []}))
     cluster.settle()
@@ -131,7 +131,7 @@ def test_a_revision_that_comes_back_while_it_drains_keeps_its_pods_and_its_time(
     assert cluster.pods() == {"runtime:2": 4}
 
 
-def test_a_revision_that_fails_while_it_drains_keeps_nobody() -> None:
+def test_a_draining_revision_that_fails_keeps_no_conversation() -> None:
     drain = {"affinity": {"onPromote": "drain"}}
     cluster = Cluster(spec=spec(rollout=drain | {"steps": []}))
     cluster.settle()
@@ -143,7 +143,7 @@ def test_a_revision_that_fails_while_it_drains_keeps_nobody() -> None:
     assert not cluster.status.draining
 
 
-def test_stable_pods_make_way_one_by_one() -> None:
+def test_stable_pods_are_replaced_one_by_one() -> None:
     rollout = {"capacity": {"mode": "replace"}, "steps": [at(50), WAIT]}
     cluster = Cluster(spec=spec(replicas=10, rollout=rollout))
     cluster.settle()
@@ -154,7 +154,7 @@ def test_stable_pods_make_way_one_by_one() -> None:
     assert cluster.pods() == {"runtime:1": 5, "runtime:2": 5}
 
 
-def test_no_number_is_waited_for_where_nobody_talks_to_it() -> None:
+def test_no_measurement_is_waited_for_without_conversations() -> None:
     with pytest.raises(ValidationError, match="requires a setWeight step before it"):
         Rollout.model_validate({"steps": [{"analysis": {}}, {"setWeight": 50}]})
     cluster = Cluster()
@@ -203,7 +203,7 @@ def test_a_report_that_cannot_be_read_yet_is_not_lost() -> None:
 
 
 def test_a_pause_that_is_resumed_does_not_start_again() -> None:
-    cluster = going([at(5), {"pause": {"duration": "10m"}}, at(50), WAIT])
+    cluster = start_rollout([at(5), {"pause": {"duration": "10m"}}, at(50), WAIT])
     cluster.wait(400)
     cluster.command = Command("1", "pause")
     cluster.wait(100)
@@ -236,10 +236,10 @@ def test_an_autoscaler_changes_no_steps(replicas: int) -> None:
 
 @pytest.mark.parametrize("mode", ["surge", "replace", "auto"])
 @pytest.mark.parametrize("how", ["step", "command", "spec", "not"])
-def test_a_larger_agent_without_room_fails_no_canary(how: str, mode: str) -> None:
+def test_a_scale_up_without_capacity_fails_no_canary(how: str, mode: str) -> None:
     rollout = {"capacity": {"mode": mode}}
     steps = [at(50), WAIT if how == "step" else {"analysis": {}}, at(60), WAIT]
-    cluster = going(steps, replicas=2, rollout=rollout)
+    cluster = start_rollout(steps, replicas=2, rollout=rollout)
     assert cluster.status.rollout.weight == 50
     cluster.room = sum(cluster.pods().values())
     if how == "command":
@@ -258,7 +258,7 @@ def test_a_larger_agent_without_room_fails_no_canary(how: str, mode: str) -> Non
 def test_added_pods_are_no_excuse_for_lost_ones() -> None:
     steps = [at(50), WAIT]
     surge = {"capacity": {"mode": "surge"}}
-    cluster = going(steps, replicas=2, rollout=surge)
+    cluster = start_rollout(steps, replicas=2, rollout=surge)
     cluster.room = 3
     bump(cluster, "runtime:2", steps, replicas=9, rollout=surge)
     canary = cluster.status.canary_revision
@@ -269,7 +269,7 @@ def test_added_pods_are_no_excuse_for_lost_ones() -> None:
     assert cluster.status.failed_reason == "InsufficientCapacity"
 
 
-def test_a_next_weight_without_room_has_a_deadline() -> None:
+def test_a_next_weight_without_capacity_has_a_deadline() -> None:
     steps = [at(50), at(60), WAIT]
     surge = {"capacity": {"mode": "surge"}}
     cluster = Cluster(spec=spec(replicas=2, rollout=surge | {"steps": steps}), room=3)

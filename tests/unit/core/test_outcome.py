@@ -13,7 +13,7 @@ from tests.unit.core.simulation import Cluster, spec
 WAIT: dict[str, Any] = {"steps": [{"setWeight": 5}, {"pause": {}}]}
 
 
-def going(**changes: Any) -> Cluster:
+def start_rollout(**changes: Any) -> Cluster:
     """A cluster with a canary that waits for approval."""
     cluster = Cluster(spec(rollout=WAIT, **changes))
     cluster.settle()

@@ -13,6 +13,7 @@ from tests.unit.core.simulation import Cluster
 
 FOUND = {"name": "shop", "uid": "u", "resourceVersion": "7"}
 OWNER = {"apiVersion": "v1", "kind": "ChatAgent", "name": "shop", "uid": "uid-1"}
+X = {"uid": "x"}
 CONTROLLER = OWNER | {"controller": True}
 
 
@@ -31,7 +32,11 @@ OURS = FOUND | {"labels": DESIRED["labels"]}
         (FOUND | {"ownerReferences": [OWNER]}, None, ""),
         (OURS, None, ""),
         (FOUND, "NameTaken", "has no owner; delete it, or rename the agent"),
-        (OURS | {"labels": {"app.kubernetes.io/managed-by": "Helm"}}, "NameTaken", "by Helm"),
+        (
+            OURS | {"labels": DESIRED["labels"] | {"app.kubernetes.io/managed-by": "Helm"}},
+            "NameTaken",
+            "by Helm",
+        ),
         (
             OURS | {"labels": DESIRED["labels"] | {"chatagent.dev/agent": "other"}},
             "NameTaken",
@@ -39,6 +44,11 @@ OURS = FOUND | {"labels": DESIRED["labels"]}
         ),
         (
             OURS | {"ownerReferences": [CONTROLLER | {"kind": "App", "uid": "x"}]},
+            "NameTaken",
+            "is owned by App shop",
+        ),
+        (
+            OURS | {"ownerReferences": [OWNER | {"uid": "y"}, CONTROLLER | {"kind": "App"} | X]},
             "NameTaken",
             "is owned by App shop",
         ),
@@ -59,7 +69,7 @@ OURS = FOUND | {"labels": DESIRED["labels"]}
         ),
     ],
 )
-def test_an_object_is_the_agents_or_an_orphan_or_somebody_elses(
+def test_an_object_is_owned_by_the_agent_orphaned_or_owned_by_another(
     found: dict[str, Any], reason: str | None, told: str
 ) -> None:
     obstacle = find_obstacle("ServiceAccount", DESIRED, found)
@@ -81,7 +91,12 @@ def test_an_orphan_is_claimed_as_it_was_judged() -> None:
     assert build_claim(DESIRED, OURS | {"ownerReferences": [CONTROLLER]}) is None
 
 
-def test_what_pods_use_is_found() -> None:
+def test_a_label_is_restored_without_a_change_of_the_owners() -> None:
+    claim = build_claim(DESIRED, FOUND | {"ownerReferences": [CONTROLLER]})
+    assert claim == {"uid": "u", "resourceVersion": "7", "labels": DESIRED["labels"]}
+
+
+def test_references_of_pods_are_found() -> None:
     cluster = Cluster()
     cluster.settle()
     (deployment,) = [body for (kind, _), body in cluster.objects.items() if kind == "Deployment"]
@@ -90,6 +105,33 @@ def test_what_pods_use_is_found() -> None:
     assert ("ConfigMap", deployment["metadata"]["name"]) in used
     assert ("Secret", "shop-redis") in used
     assert not find_references(cluster.objects["Service", "shop"])
+
+
+@pytest.mark.parametrize(
+    ("pod", "used"),
+    [
+        ({"serviceAccountName": "a"}, ("ServiceAccount", "a")),
+        ({"volumes": [{"configMap": {"name": "a"}}]}, ("ConfigMap", "a")),
+        ({"volumes": [{"secret": {"secretName": "a"}}]}, ("Secret", "a")),
+        ({"volumes": [{"projected": {"sources": [{"secret": {"name": "a"}}]}}]}, ("Secret", "a")),
+        ({"containers": [{"envFrom": [{"configMapRef": {"name": "a"}}]}]}, ("ConfigMap", "a")),
+        ({"containers": [{"envFrom": [{"secretRef": {"name": "a"}}]}]}, ("Secret", "a")),
+        (
+            {"containers": [{"env": [{"valueFrom": {"configMapKeyRef": {"name": "a"}}}]}]},
+            ("ConfigMap", "a"),
+        ),
+        (
+            {"initContainers": [{"env": [{"valueFrom": {"secretKeyRef": {"name": "a"}}}]}]},
+            ("Secret", "a"),
+        ),
+        ({"volumes": [{"emptyDir": {}, "name": "a"}]}, None),
+    ],
+)
+def test_each_form_of_a_reference_is_found(
+    pod: dict[str, Any], used: tuple[str, str] | None
+) -> None:
+    found = find_references({"spec": {"template": {"spec": pod}}})
+    assert found == ({used} if used else set())
 
 
 def entry(operation: str, fields: dict[str, Any], **more: str) -> dict[str, Any]:
@@ -105,6 +147,7 @@ def test_fields_of_a_create_are_removed_by_an_apply() -> None:
     everything = {"f:data": {".": {}, "f:a": {}, "f:b": {}, "f:c": {}}}
     assert joined == [status, other, entry("Apply", everything)]
     assert join_entries({"managedFields": joined}, "us") is None
+    assert join_entries({"managedFields": [created]}, "us") is None, "it has not been applied"
     claimed = entry("Update", {"f:metadata": {"f:labels": {"f:x": {}}}}, manager="us-metadata")
     joined = join_entries({"managedFields": [claimed, applied]}, "us", "us-metadata")
     assert joined == [entry("Apply", applied["fieldsV1"] | claimed["fieldsV1"])]

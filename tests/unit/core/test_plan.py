@@ -51,7 +51,7 @@ def test_first_revision_becomes_stable_once_it_is_ready() -> None:
     assert cluster.status.phase == "Ready"
 
 
-def test_a_second_look_writes_nothing() -> None:
+def test_a_second_reconciliation_writes_nothing() -> None:
     for cluster in (serving(), with_canary()):
         before = cluster.status
         made = cluster.plan()
@@ -139,7 +139,7 @@ def test_a_crash_before_the_status_is_stored_loses_no_revision() -> None:
 EXTERNAL = {"external": {"url": "http://chroma.example.com"}}
 
 
-def test_another_store_is_filled_before_the_old_one_goes() -> None:
+def test_another_store_is_filled_before_the_old_one_is_deleted() -> None:
     cluster = serving()
     jobs = {key for key in cluster.objects if key[0] == "Job"}
     cluster.spec = spec("runtime:1", vectorStore=EXTERNAL)
@@ -179,7 +179,7 @@ def test_the_old_store_stays_while_documents_are_missing() -> None:
     assert ("StatefulSet", "shop-chroma") not in cluster.objects
 
 
-def test_a_stable_service_that_is_deleted_sends_nobody_to_the_canary() -> None:
+def test_a_deleted_service_of_the_stable_revision_sends_no_conversation_to_the_canary() -> None:
     cluster = with_canary()
     one, two = name_of("runtime:1"), name_of("runtime:2")
     del cluster.objects["Service", f"shop-{one}"]
@@ -189,7 +189,7 @@ def test_a_stable_service_that_is_deleted_sends_nobody_to_the_canary() -> None:
     assert cluster.weights() == {one: 95, two: 5}
 
 
-def test_a_service_of_the_canary_that_is_deleted_is_made_anew() -> None:
+def test_a_deleted_service_of_the_canary_is_recreated() -> None:
     cluster = with_canary()
     one, two = name_of("runtime:1"), name_of("runtime:2")
     del cluster.objects["Service", f"shop-{two}"]
@@ -204,7 +204,7 @@ def test_a_service_of_the_canary_that_is_deleted_is_made_anew() -> None:
     assert cluster.status.failed_revision == two
 
 
-def test_nobody_reaches_a_canary_before_its_first_weight() -> None:
+def test_no_request_reaches_a_canary_before_its_first_weight() -> None:
     asked = {"analysis": {"evaluation": {"configMap": {"name": "questions"}}}}
     cluster = Cluster(spec("runtime:1", rollout=asked))
     cluster.sources["questions"] = "beef"
@@ -256,7 +256,7 @@ def test_a_copy_with_our_labels_is_not_deleted_and_an_orphan_is_adopted() -> Non
     assert cluster.objects[name]["metadata"]["ownerReferences"][0]["uid"] == "uid-1"
 
 
-def test_a_late_revision_is_told_without_any_event() -> None:
+def test_an_exceeded_deadline_is_reported_without_any_event() -> None:
     cluster = serving()
     cluster.broken_images.add("runtime:2")
     cluster.spec = spec("runtime:2", rollout={"progressDeadlineSeconds": 60})
@@ -268,7 +268,7 @@ def test_a_late_revision_is_told_without_any_event() -> None:
     assert cluster.condition("Degraded") == ("True", "ProgressDeadlineExceeded")
 
 
-def test_abort_takes_the_weight_away_at_once_and_stays() -> None:
+def test_abort_sets_the_weight_to_0_at_once_and_stays() -> None:
     cluster = with_canary()
     one, two = name_of("runtime:1"), name_of("runtime:2")
     cluster.command = Command("id-1", "abort", two)
@@ -320,7 +320,7 @@ def test_a_first_revision_that_never_served_is_replaced_not_kept() -> None:
     assert cluster.revisions() == [one]
 
 
-def test_going_back_withdraws_the_canary() -> None:
+def test_reverting_the_spec_withdraws_the_canary() -> None:
     cluster = with_canary()
     cluster.spec = spec("runtime:1")
     cluster.settle()
@@ -368,7 +368,7 @@ def test_another_embedding_model_builds_its_own_index_before_it_serves() -> None
     assert len(cluster.weights()) == 2
 
 
-def test_a_job_whose_image_was_broken_is_made_anew_with_the_next_one() -> None:
+def test_a_job_whose_image_was_broken_is_recreated_with_the_next_one() -> None:
     cluster = Cluster(spec("runtime:broken"), broken_images={"runtime:broken"})
     cluster.settle()
     cluster.spec = spec("runtime:1")
@@ -428,7 +428,7 @@ def test_history_is_limited() -> None:
     assert len(cluster.plan().deletions) == 1
 
 
-def test_a_deleted_child_comes_back() -> None:
+def test_a_deleted_child_is_recreated() -> None:
     cluster = serving()
     for key in list(cluster.objects):
         if key[0] in ("ControllerRevision", "Secret"):
@@ -438,7 +438,7 @@ def test_a_deleted_child_comes_back() -> None:
         assert key in cluster.objects
 
 
-def test_trouble_that_often_passes_is_told_once_it_has_lasted() -> None:
+def test_a_transient_problem_is_reported_once_it_has_lasted() -> None:
     cluster = serving()
     cluster.look()
     began = f"2026-01-01T00:{cluster.clock // 60:02}:{cluster.clock % 60:02}Z"
@@ -486,7 +486,7 @@ def test_nothing_is_recreated_while_the_rollout_is_held() -> None:
     assert cluster.weights() == {name_of("runtime:2"): 100}
 
 
-def test_nothing_is_recreated_before_its_documents_are_there() -> None:
+def test_nothing_is_recreated_before_its_documents_exist() -> None:
     cluster = serving()
     cluster.sources = {}
     pipeline = {"retrieval": {"chunking": {"maxTokens": 64}}}
@@ -505,7 +505,7 @@ def test_an_agent_without_a_pod_is_not_ready() -> None:
     assert cluster.condition("Ready")[0] == "False"
 
 
-def test_more_pods_are_not_ready_before_they_are_there() -> None:
+def test_more_pods_are_not_ready_before_they_exist() -> None:
     cluster = serving()
     cluster.spec = spec("runtime:1", replicas=2)
     cluster.look()
@@ -560,7 +560,7 @@ def test_rolling_is_judged_by_readiness_alone() -> None:
     assert cluster.status.stable_revision == name_of("runtime:2")
 
 
-def test_what_was_accepted_goes_on_beside_a_spec_that_cannot_be_read() -> None:
+def test_the_accepted_spec_stays_in_effect_beside_an_invalid_one() -> None:
     cluster = with_canary()
     two = name_of("runtime:2")
     wrong = spec("runtime:3", pipeline={"llm": {"promptTemplate": "no question"}})
@@ -602,7 +602,7 @@ def test_what_was_accepted_goes_on_beside_a_spec_that_cannot_be_read() -> None:
     assert find_last_readable("shop", wrong, ChatAgentStatus(), cluster.observed()) is None
 
 
-def test_a_spec_that_cannot_be_read_is_said_beside_the_rollout() -> None:
+def test_an_invalid_spec_is_reported_beside_the_rollout() -> None:
     cluster = with_canary()
     cluster.lagging, cluster.behind = 1, 10
     looked = cluster.plan().status
@@ -615,7 +615,7 @@ def test_a_spec_that_cannot_be_read_is_said_beside_the_rollout() -> None:
     assert told == report_invalid(told, 2, "spec.image: wrong", cluster.now(), reconciled=looked)
 
 
-def test_a_new_store_is_no_trouble_before_its_pods_have_asked_it_again() -> None:
+def test_a_new_store_is_no_problem_before_its_pods_have_connected_again() -> None:
     cluster = Cluster()
     cluster.look()
     cluster.reports = {"shop-1": Trouble("VectorStoreUnavailable", "the store does not answer")}
@@ -672,7 +672,7 @@ def test_an_ingestion_that_starts_again_has_still_failed() -> None:
 
 
 @pytest.mark.parametrize("strategy", ["canary", "recreate"])
-def test_a_revision_whose_documents_cannot_be_indexed_is_taken_back(strategy: str) -> None:
+def test_a_revision_whose_documents_cannot_be_indexed_is_rolled_back(strategy: str) -> None:
     cluster = serving()
     one = cluster.status.stable_revision
     cluster.broken_images = {"runtime:2"}

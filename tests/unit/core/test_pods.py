@@ -39,7 +39,7 @@ def test_servers_have_cpu_of_their_own_and_patient_probes() -> None:
         assert liveness["periodSeconds"] * liveness["failureThreshold"] >= 60, name
 
 
-def test_the_names_of_servers_do_not_vanish_with_their_pods() -> None:
+def test_the_names_of_servers_resolve_without_their_pods() -> None:
     cluster = Cluster()
     cluster.settle()
     for name in ("shop-chroma", "shop-redis"):
@@ -84,7 +84,7 @@ def test_a_service_without_an_address_is_replaced_once_and_no_pod_is() -> None:
         ({"limits": {"cpu": 2}}, {"cpu": "50m", "memory": "64Mi"}, {"memory": "384Mi", "cpu": 2}),
     ],
 )
-def test_a_default_gives_way_to_what_is_set(
+def test_a_default_is_overridden_by_the_spec(
     given: dict[str, Any], requests: dict[str, Any], limits: dict[str, Any]
 ) -> None:
     filled = fill_resources(
@@ -114,7 +114,7 @@ WORDS = "create Pod x failed error: pods is forbidden: failed quota: compute: mu
         ("Job", "shop-ingest-", "IndexReady"),
     ],
 )
-def test_pods_that_cannot_be_created_are_told_until_they_are(
+def test_pods_that_cannot_be_created_are_reported_until_they_are(
     kind: str, name: str, condition: str
 ) -> None:
     cluster = Cluster()
@@ -190,7 +190,7 @@ def evaluated(**settings: Any) -> Cluster:
     return cluster
 
 
-def test_an_evaluation_that_cannot_be_created_is_told() -> None:
+def test_an_evaluation_that_cannot_be_created_is_reported() -> None:
     cluster = evaluated()
     (key,) = (key for key in cluster.objects if key[0] == "Job" and "-eval-" in key[1])
     cluster.refused[key] = Trouble(PODS_CANNOT_BE_MADE, WORDS)

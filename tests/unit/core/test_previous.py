@@ -63,7 +63,7 @@ def test_one_that_is_aborted_is_not_kept() -> None:
     assert cluster.pods() == {"runtime:2": 3}
 
 
-def test_another_rollout_and_a_lack_of_room_end_it() -> None:
+def test_another_rollout_and_a_lack_of_capacity_end_it() -> None:
     cluster = promoted()
     cluster.spec = spec("runtime:3", replicas=3)
     cluster.settle()
@@ -79,7 +79,7 @@ def test_another_rollout_and_a_lack_of_room_end_it() -> None:
     ("rollout", "room"),
     [({"keepPrevious": "0s"}, 100), ({"strategy": "recreate"}, 100), ({}, 3)],
 )
-def test_it_is_not_kept_where_it_is_not_wanted_or_made_room(
+def test_it_is_not_kept_where_it_is_not_desired_or_was_evicted(
     rollout: dict[str, Any], room: int
 ) -> None:
     cluster = Cluster(spec(replicas=3, rollout=rollout), room=room)
@@ -114,7 +114,7 @@ def test_one_that_cannot_be_read_is_told_and_nothing_waits_for_it() -> None:
     assert cluster.message("Progressing") == f"revision {first} serves"
 
 
-def test_pods_that_are_only_kept_need_nobody_s_attention() -> None:
+def test_problems_of_kept_pods_are_not_reported() -> None:
     cluster = promoted()
     assert cluster.status.previous
     labels = names.labels("shop", names.ROLE_AGENT, cluster.status.previous.revision)

@@ -15,7 +15,7 @@ GOOD = counted(400, 1)
 SAID = "MemoryError: 3.1 GB of 3 GB"
 
 
-def going(**changes: Any) -> Cluster:
+def start_rollout(**changes: Any) -> Cluster:
     """A cluster with a canary that has its first weight, and few turns."""
     cluster = Cluster(spec(**changes))
     cluster.settle()
@@ -55,7 +55,7 @@ def lose_readiness(cluster: Cluster, name: str = "pod-1", is_ready: bool = False
 
 
 def test_a_canary_that_crashes_is_rolled_back_without_any_turn() -> None:
-    cluster = going()
+    cluster = start_rollout()
     crash(cluster)
     assert cluster.status.canary_revision, "once is no loop"
     assert "Warning CanaryRestarted" in "\n".join(cluster.story)
@@ -67,7 +67,7 @@ def test_a_canary_that_crashes_is_rolled_back_without_any_turn() -> None:
 
 
 def test_a_crash_is_counted_once_and_with_every_weight() -> None:
-    cluster = going()
+    cluster = start_rollout()
     crash(cluster)
     cluster.tallies = {"runtime:1": GOOD, "runtime:2": GOOD}
     while cluster.status.rollout.weight < 50:
@@ -78,7 +78,7 @@ def test_a_crash_is_counted_once_and_with_every_weight() -> None:
 
 
 def test_a_pod_that_is_replaced_hides_no_crash() -> None:
-    cluster = going()
+    cluster = start_rollout()
     crash(cluster)
     del cluster.objects["Pod", "pod-1"]
     cluster.settle()
@@ -88,21 +88,21 @@ def test_a_pod_that_is_replaced_hides_no_crash() -> None:
 
 @pytest.mark.parametrize("code", [0, 1])
 def test_every_end_of_a_container_counts_while_it_is_paused(code: int) -> None:
-    cluster = going(rollout={"analysis": {"restartLimit": 0}})
+    cluster = start_rollout(rollout={"analysis": {"restartLimit": 0}})
     cluster.command = Command("1", "pause")
     cluster.settle()
     crash(cluster, code=code)
     assert cluster.status.failed_reason == "TooManyRestarts"
 
 
-def test_what_a_pod_says_is_cut() -> None:
-    cluster = going(rollout={"analysis": {"restartLimit": 0}})
+def test_a_termination_message_is_cut() -> None:
+    cluster = start_rollout(rollout={"analysis": {"restartLimit": 0}})
     crash(cluster, said="x" * 100_000)
     assert 1000 < len(cluster.status.failed_message or "") < 1300
 
 
 def test_readiness_that_is_lost_counts() -> None:
-    cluster = going()
+    cluster = start_rollout()
     lose_readiness(cluster)
     assert cluster.status.rollout.restarts == 1
     lose_readiness(cluster)
@@ -110,8 +110,8 @@ def test_readiness_that_is_lost_counts() -> None:
     assert "it lost readiness" in (cluster.status.failed_message or "")
 
 
-def test_what_is_no_fault_of_the_canary_does_not_count() -> None:
-    cluster = going(rollout={"analysis": {"restartLimit": 0}})
+def test_restarts_without_a_fault_of_the_canary_do_not_count() -> None:
+    cluster = start_rollout(rollout={"analysis": {"restartLimit": 0}})
     canary, stable = cluster.status.canary_revision, cluster.status.stable_revision
     crash(cluster, said='{"reason": "VectorStoreUnavailable", "message": "no answer"}')
     assert cluster.status.canary_revision == canary

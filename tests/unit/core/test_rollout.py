@@ -244,7 +244,7 @@ def test_every_rollout_ends(rollout: Rollout, pods: int, looks: list[dict[str, A
     pods=st.integers(1, 4),
     start=looks,
 )
-def test_a_bad_measurement_takes_every_weight_back(
+def test_a_failed_measurement_sets_every_weight_to_0(
     rollout: Rollout, pods: int, start: list[dict[str, Any]]
 ) -> None:
     status = ChatAgentStatus()
@@ -339,7 +339,7 @@ def test_an_inconclusive_rollout_can_be_paused_by_a_command() -> None:
     assert advance(better, Seen("b", at(2), ready), steps, 1).status.canary_revision == "b"
 
 
-def test_a_rollout_that_the_spec_holds_says_so_to_whoever_commands_it() -> None:
+def test_a_command_is_refused_while_the_spec_holds_the_rollout() -> None:
     status = rolling_out("two", "one", approved_weight=5, step=1, step_started_at=at(0))
     for action in ("promote", "skip", "resume"):
         command = Command("1", cast(Action, action), full=action == "promote")
@@ -351,7 +351,7 @@ def test_a_rollout_that_the_spec_holds_says_so_to_whoever_commands_it() -> None:
     assert advance(status, looked, Rollout(paused=True), 1).status.failed_revision == "two"
 
 
-def test_other_steps_begin_anew_after_measurements_that_said_nothing() -> None:
+def test_other_steps_restart_after_inconclusive_measurements() -> None:
     analysis = AnalysisStatus(inconclusive=11)
     status = rolling_out(
         "two", "one", weight=5, approved_weight=5, weighted_at=at(0), step=1,

@@ -160,13 +160,13 @@ def test_steps_start_again_where_one_could_be_skipped(field: str) -> None:
     assert (after.step, after.weight) == (0, 0), "as at the beginning"
 
 
-def test_a_pause_for_an_unknown_reason_waits_for_a_person() -> None:
+def test_a_pause_for_an_unknown_reason_waits_for_approval() -> None:
     status = read_status(stored("rollout.paused", "Maintenance"))
     assert status.rollout.paused == "Command"
     assert (status.rollout.approved_weight, status.rollout.step) == (25, 3)
 
 
-def test_a_canary_that_is_not_known_takes_nothing() -> None:
+def test_an_unknown_canary_gets_no_weight() -> None:
     status = read_status(stored("canaryRevision", {"name": "two"}))
     assert status.canary_revision is None
     assert status.rollout.approved_weight == 0

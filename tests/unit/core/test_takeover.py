@@ -38,7 +38,7 @@ ASKED = {"configMap": {"name": "questions"}}
         {"affinity": {"onPromote": "drain"}},
     ],
 )
-def test_a_fix_takes_over_from_what_serves_nothing(rollout: dict[str, Any]) -> None:
+def test_a_fix_takes_over_from_a_revision_without_ready_pods(rollout: dict[str, Any]) -> None:
     cluster = broken(replicas=4, rollout=rollout)
     cluster.sources["questions"] = "beef"
     first = cluster.status.stable_revision
@@ -72,7 +72,7 @@ def test_a_short_outage_of_the_stable_revision_promotes_nothing() -> None:
     assert cluster.status.canary_revision is None, "it has taken over"
 
 
-def test_what_is_not_ready_or_is_paused_by_a_person_takes_nothing_over() -> None:
+def test_a_canary_that_is_not_ready_or_paused_by_hand_does_not_take_over() -> None:
     cluster = broken()
     cluster.broken_images = {"runtime:1", "runtime:2"}
     cluster.spec = spec("runtime:2")
@@ -90,7 +90,7 @@ def test_what_is_not_ready_or_is_paused_by_a_person_takes_nothing_over() -> None
 
 
 @pytest.mark.parametrize("replicas", [1, 3])
-def test_a_fix_gets_the_room_of_what_serves_nothing(replicas: int) -> None:
+def test_a_fix_gets_the_capacity_of_a_revision_without_ready_pods(replicas: int) -> None:
     cluster = Cluster(spec(replicas=replicas), room=replicas)
     cluster.settle()
     stable = cluster.objects["Deployment", f"shop-{cluster.status.stable_revision}"]

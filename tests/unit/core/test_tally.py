@@ -27,7 +27,7 @@ def counted(turns: float, errors: float = 0, bounds: tuple[float, ...] = (0.1, 1
     return Tally(turns=turns, errors=errors, latency=Histogram(tuple(slow)))
 
 
-def test_what_an_old_pod_counted_before_the_window_is_no_part_of_it() -> None:
+def test_turns_of_an_old_pod_before_the_window_are_not_counted() -> None:
     window = Window(BEGAN)
     window.add("a", Sample(counted(100, 3), OLD))
     assert window.tally() == Tally()
@@ -71,7 +71,7 @@ def test_one_counter_that_fell_is_enough() -> None:
     assert (window.tally().turns, window.tally().errors) == (11, 1)
 
 
-def test_a_pod_that_is_gone_keeps_what_it_had_added() -> None:
+def test_a_deleted_pod_keeps_what_it_had_added() -> None:
     window = Window(BEGAN)
     window.add("gone", Sample(counted(0), OLD))
     window.add("stays", Sample(counted(0), OLD))
@@ -109,7 +109,7 @@ tallies = st.builds(
 
 
 @given(tallies, tallies)
-def test_a_difference_is_what_was_added(first: Tally, more: Tally) -> None:
+def test_a_difference_is_the_increase(first: Tally, more: Tally) -> None:
     assert subtract_tallies(add_tallies(first, more), first) == more
 
 
@@ -223,7 +223,7 @@ def test_a_bound_without_turns_outlives_the_processes_that_have_it() -> None:
     assert handed_over(window, {}).tally().latency == counted(2).latency
 
 
-def test_turns_are_counted_that_nobody_saw() -> None:
+def test_turns_while_no_operator_runs_are_counted() -> None:
     pods = {"a": Sample(counted(100, 3), OLD)}
     window = Window(BEGAN)
     window.add("a", pods["a"])
@@ -237,7 +237,7 @@ def test_turns_are_counted_that_nobody_saw() -> None:
     assert (after.tally().turns, after.tally().errors) == (35, 10)
 
 
-def test_a_window_whose_processes_are_gone_cannot_be_continued() -> None:
+def test_a_window_whose_processes_have_ended_cannot_be_continued() -> None:
     window = Window(BEGAN)
     window.add("a", Sample(counted(100), OLD))
     kept = window.keep(["a"])
@@ -253,7 +253,7 @@ def test_a_window_whose_processes_are_gone_cannot_be_continued() -> None:
 
 
 @pytest.mark.parametrize("name", ["tasks", "latency x", "latency nothing 1"])
-def test_what_a_later_operator_kept_is_not_continued(name: str) -> None:
+def test_a_window_of_a_later_operator_is_not_continued(name: str) -> None:
     kept = WindowCounters(counters=(CounterStatus(name=name, value=1),))
     assert not Window(BEGAN).resume(kept, BEGAN)
 
@@ -264,7 +264,7 @@ def test_a_process_without_a_start_time_is_not_kept() -> None:
     assert window.keep(["a"]) is None
 
 
-def test_what_is_kept_of_a_hundred_pods_is_small() -> None:
+def test_the_stored_window_of_a_hundred_pods_is_small() -> None:
     window, pods = Window(BEGAN), [f"10.0.0.{n}" for n in range(100)]
     bounds = tuple(1.5**n for n in range(20))
     for pod in pods:

@@ -140,7 +140,9 @@ END = ("Error", "ContainerCannotRun", "StartError", "DeadlineExceeded", "Contain
     + [(waiting(why), "ContainerFailed", why) for why in CREATE]
     + [(pod(state=ended(code=128, reason=why)), "ContainerFailed", f"128 ({why})") for why in END],
 )
-def test_every_reason_of_the_kubelet_is_told(body: dict[str, Any], reason: str, words: str) -> None:
+def test_every_reason_of_the_kubelet_is_reported(
+    body: dict[str, Any], reason: str, words: str
+) -> None:
     found = find_pod_trouble(body)
     assert found is not None
     assert found.reason == reason
@@ -223,14 +225,16 @@ def test_trouble_of_a_task_lasts_until_it_runs_for_longer_than_before() -> None:
     assert child is not None
     observed = Observed({("Pod", child.name): child})
 
-    def told(now: str) -> str | None:
+    def find_reason(now: str) -> str | None:
         facts = observed.without_transient_troubles(now).children["Pod", child.name].facts
         assert isinstance(facts, PodFacts)
         return facts.trouble and facts.trouble.reason
 
-    assert told("2026-01-01T10:01:01Z") == "ModelNotFound", "starting again makes nothing better"
-    assert told("2026-01-01T10:01:45Z") == "ModelNotFound"
-    assert told("2026-01-01T10:01:46Z") is None, "twice as long as before, and a margin"
+    assert find_reason("2026-01-01T10:01:01Z") == "ModelNotFound", (
+        "starting again makes nothing better"
+    )
+    assert find_reason("2026-01-01T10:01:45Z") == "ModelNotFound"
+    assert find_reason("2026-01-01T10:01:46Z") is None, "twice as long as before, and a margin"
 
 
 @pytest.mark.parametrize(
@@ -279,7 +283,7 @@ def test_a_message_is_cut_whoever_reports_it() -> None:
     assert len(found.message.encode()) <= 1024
 
 
-def test_what_a_container_that_restarted_says_has_no_control_characters() -> None:
+def test_the_message_of_a_restarted_container_has_no_control_characters() -> None:
     last = {"finishedAt": "2026-01-01T00:00:00Z", "exitCode": 1, "message": "a\x1b[31mb\n" * 999}
     container = {"name": "agent", "state": {}, "lastState": {"terminated": last}}
     (found,) = find_interruptions({"status": {"containerStatuses": [container]}})

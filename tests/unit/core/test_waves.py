@@ -6,7 +6,7 @@ from chatagent_operator.core.kinds import Wave
 from tests.unit.core.simulation import Cluster
 
 
-def test_what_others_need_comes_first() -> None:
+def test_dependencies_are_written_first() -> None:
     made = Cluster().plan()
     waves = {(write.kind, write.name): write.wave for write in made.writes}
     assert waves["ConfigMap", "shop-routes"] is Wave.WEIGHTS

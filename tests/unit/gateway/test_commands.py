@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from chatagent_operator.core.routing.haproxy import BACKEND, CHECKS, NOWHERE
 from chatagent_operator.core.routing.routes import SLOTS, Backend, BackendState, Routes, Slot
 from chatagent_operator.gateway.commands import plan_commands
-from chatagent_operator.gateway.in_force import InForce, SlotInForce
+from chatagent_operator.gateway.haproxy_state import HAProxyState, SlotState
 
 MAP = "/etc/haproxy/slots.map"
 STATES: list[BackendState] = ["ready", "drain", "maint"]
 
 
-def fresh() -> InForce:
-    empty = SlotInForce(None, NOWHERE, 8080, 1, "maint")
-    return InForce(7, 0, None, dict.fromkeys(SLOTS, empty), 0)
+def fresh() -> HAProxyState:
+    empty = SlotState(None, NOWHERE, 8080, 1, "maint")
+    return HAProxyState(7, 0, None, dict.fromkeys(SLOTS, empty), 0)
 
 
 @dataclass
@@ -29,10 +29,10 @@ class Model:
     has pinned a conversation, and one more is under way whose answer will pin it, some time: if
     its slot is open then and serves the same revision."""
 
-    now: InForce
+    now: HAProxyState
     pins: dict[Slot, set[str]] = field(default_factory=lambda: {slot: set() for slot in SLOTS})
     under_way: dict[Slot, set[str]] = field(default_factory=lambda: {slot: set() for slot in SLOTS})
-    checks: dict[Slot, SlotInForce] = field(default_factory=dict[Slot, SlotInForce])
+    checks: dict[Slot, SlotState] = field(default_factory=dict[Slot, SlotState])
 
     def run(self, command: str) -> None:
         match command.split():

@@ -201,7 +201,7 @@ def test_a_paused_leader_tries_to_write_when_it_wakes(world: World) -> None:
 
 
 @pytest.mark.parametrize("after", [5, 5.4, 5.8, 6.2, 6.6])
-def test_an_api_server_that_is_away_for_five_minutes(world: World, after: float) -> None:
+def test_an_api_server_that_is_unavailable_for_five_minutes(world: World, after: float) -> None:
     first, second = compete(world, "a", "b")
     world.pass_time(after)
     world.is_away = True
@@ -300,19 +300,19 @@ def test_the_duration_that_its_holder_wrote_counts(world: World) -> None:
 @pytest.mark.parametrize(
     "spec", [{}, {"holderIdentity": ""}, {"holderIdentity": None, "renewTime": None}]
 )
-def test_a_lease_that_nobody_holds_is_taken_at_once(world: World, spec: Object) -> None:
+def test_a_lease_without_a_holder_is_acquired_at_once(world: World, spec: Object) -> None:
     world.server.store(lease(**spec))
     process = Process(world, "a").begin()
     world.until(lambda: process.leads, 0.1)
 
 
-def test_a_lease_without_a_spec_is_taken_at_once(world: World) -> None:
+def test_a_lease_without_a_spec_is_acquired_at_once(world: World) -> None:
     world.server.store({"metadata": {"name": "operator"}})
     process = Process(world, "a").begin()
     world.until(lambda: process.leads, 0.1)
 
 
-def test_a_lease_that_is_deleted_is_made_again_by_its_holder(world: World) -> None:
+def test_a_deleted_lease_is_recreated_by_its_holder(world: World) -> None:
     first, second = compete(world, "a", "b")
     version = world.server.version
     world.until(lambda: world.server.version > version, TIMING.retry + 0.1)
@@ -324,7 +324,7 @@ def test_a_lease_that_is_deleted_is_made_again_by_its_holder(world: World) -> No
     assert not second.led_at, "a standby waits: the holder may not know yet"
 
 
-def test_a_lease_that_is_deleted_with_its_holder_is_made_again_by_the_standby(world: World) -> None:
+def test_a_lease_that_is_deleted_with_its_holder_is_recreated_by_the_standby(world: World) -> None:
     first, second = compete(world, "a", "b")
     world.pass_time(5)
     first.kill()

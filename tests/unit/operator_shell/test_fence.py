@@ -148,7 +148,7 @@ async def test_the_fence_is_checked_right_before_the_bytes_are_written(
     assert server.seen == []
 
 
-async def test_a_write_takes_no_longer_than_what_is_left_of_the_lease(
+async def test_a_write_takes_no_longer_than_the_rest_of_the_lease(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fence = Fence()

@@ -138,7 +138,7 @@ async def test_a_new_leader_reconciles_every_agent_once(pair: tuple[Replica, Rep
     assert first.measures_no_more.is_set()
 
 
-async def test_the_lease_is_released_after_what_is_under_way(
+async def test_the_lease_is_released_after_the_writes_in_progress(
     pair: tuple[Replica, Replica], api_server: ApiServer
 ) -> None:
     first, _ = pair
@@ -165,7 +165,7 @@ async def test_work_that_does_not_end_holds_no_standby_up(pair: tuple[Replica, R
         await second.looks.get()
 
 
-async def test_a_leader_that_cannot_renew_goes_back_to_standby_and_leads_again(
+async def test_a_leader_that_cannot_renew_becomes_standby_and_leads_again(
     pair: tuple[Replica, Replica], api_server: ApiServer
 ) -> None:
     first, second = pair
@@ -219,7 +219,7 @@ async def test_a_single_replica_leads_without_a_lease() -> None:
     assert not replica.leads
 
 
-async def test_an_error_of_the_operators_own_ends_the_process() -> None:
+async def test_an_internal_error_ends_the_process() -> None:
     replica = Replica(None, Fence(), "a")
     broken: Any = replica.queue
     broken.start = None

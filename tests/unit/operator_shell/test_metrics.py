@@ -90,7 +90,7 @@ def test_nothing_is_left_of_an_agent_that_is_deleted() -> None:
     assert {key[2] for key in scraped.series()} == {"other"}
 
 
-def test_a_standby_says_nothing_of_agents() -> None:
+def test_a_standby_has_no_metrics_of_agents() -> None:
     scraped = Scraped(body(phase="Ready"))
     scraped.metrics.set_leader(False)
     assert scraped.series() == {}

@@ -19,9 +19,11 @@ class Server:
         self._status = status
         self._message = message
         self.asked: list[Any] = []
+        self.content_types: list[str] = []
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(await request.json())
+        self.content_types.append(request.content_type)
         body = {"kind": "Status", "message": self._message}
         return web.json_response(body, status=self._status)
 
@@ -41,6 +43,7 @@ async def test_a_status_is_for_one_version_of_one_agent(status: int, message: st
         with pytest.raises(StaleError):
             await kube.write_status("demo", "shop", written, "uid-1", 7)
         await kube.close()
+    assert server.content_types == ["application/json-patch+json"]
     (operations,) = server.asked
     assert operations == [
         {"op": "test", "path": "/metadata/uid", "value": "uid-1"},
@@ -69,7 +72,7 @@ async def test_one_object_is_deleted_and_none_of_its_name() -> None:
     assert body["preconditions"] == {"uid": "uid-7"}
 
 
-async def test_an_agent_made_anew_does_not_get_the_status_of_the_one_before() -> None:
+async def test_a_recreated_agent_does_not_get_the_status_of_its_predecessor() -> None:
     """As after a restore from a backup, which counts the versions of objects again."""
     world = World(rollout={"steps": []})
     await world.settle()

@@ -42,7 +42,7 @@ async def test_a_key_is_worked_on_by_one_task_at_a_time_and_no_mark_is_lost() ->
     assert looks == Counter(a=2, b=1)
 
 
-async def test_a_failure_comes_back_and_harms_no_other_key(
+async def test_a_failure_is_retried_and_delays_no_other_key(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(queue, "FIRST_RETRY_SECONDS", 0.001)
@@ -64,7 +64,7 @@ async def test_a_failure_comes_back_and_harms_no_other_key(
     assert tries == Counter(bad=4, good=1)
 
 
-async def test_work_may_ask_for_another_look() -> None:
+async def test_work_may_request_a_requeue() -> None:
     looks = 0
     done = asyncio.Event()
 
@@ -82,7 +82,7 @@ async def test_work_may_ask_for_another_look() -> None:
     await marked.close()
 
 
-async def test_close_waits_for_what_is_under_way() -> None:
+async def test_close_waits_for_work_in_progress() -> None:
     finished = False
     started = asyncio.Event()
 
@@ -100,7 +100,7 @@ async def test_close_waits_for_what_is_under_way() -> None:
     assert finished
 
 
-async def test_a_paused_queue_keeps_what_is_marked() -> None:
+async def test_a_paused_queue_keeps_marked_keys() -> None:
     looked: list[str] = []
     done = asyncio.Event()
 
@@ -119,7 +119,7 @@ async def test_a_paused_queue_keeps_what_is_marked() -> None:
     assert sorted(looked) == ["a", "b"]
 
 
-async def test_what_is_under_way_when_the_queue_is_paused_is_cancelled_and_done_again() -> None:
+async def test_work_in_progress_when_the_queue_is_paused_is_cancelled_and_done_again() -> None:
     started, release = asyncio.Event(), asyncio.Event()
     cancelled: list[str] = []
     finished: asyncio.Queue[str] = asyncio.Queue()
@@ -274,7 +274,7 @@ async def test_changes_that_come_together_are_worked_on_together(
     assert looked == ["a", "a", "b", "last"]
 
 
-async def test_what_may_wait_is_kept_by_a_paused_queue() -> None:
+async def test_marks_that_may_wait_are_kept_by_a_paused_queue() -> None:
     done = asyncio.Event()
 
     async def work(_: str) -> None:

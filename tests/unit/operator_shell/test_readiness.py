@@ -9,7 +9,7 @@ from chatagent_operator.core.names import ROLE_AGENT
 from chatagent_operator.core.observed.facts import PodFacts
 from chatagent_operator.core.observed.objects import Child, Observed
 from chatagent_operator.core.observed.trouble import Trouble
-from chatagent_operator.signals.answers import Client
+from chatagent_operator.signals.http_client import Client
 from chatagent_operator.signals.readiness import GOOD_SECONDS, Readiness
 
 KEY = ("demo", "shop")
@@ -27,7 +27,7 @@ def pods(is_ready: bool) -> Observed:
     return Observed({("Pod", "shop-1"): child})
 
 
-async def test_a_ready_pod_is_asked_seldom_unless_it_lacks_something() -> None:
+async def test_a_ready_pod_is_polled_seldom_unless_it_is_degraded() -> None:
     asked: list[str] = []
     answer: dict[str, object] = {"status": "ready"}
     now = 1000.0

@@ -16,7 +16,7 @@ from chatagent_operator.core import names
 from chatagent_operator.core.agent import Manifest
 from chatagent_operator.core.kinds import CHILDREN, Kind
 from chatagent_operator.core.names import Key
-from chatagent_operator.core.observed.routes_in_force import Applied
+from chatagent_operator.core.observed.applied_routes import Applied
 from chatagent_operator.core.requeue import ROUTE_SECONDS
 from chatagent_operator.core.rollout.decision import EventRecord
 from chatagent_operator.core.writes import Apply, Create, Delete, DesiredObject, Scale
@@ -142,7 +142,7 @@ class Pods:
     async def ask(self, key: Key, observed: object) -> Mapping[str, Any]:
         return {}
 
-    async def in_force(self, key: Key, pods: object, newest: int) -> Applied:
+    async def find_applied(self, key: Key, pods: object, newest: int) -> Applied:
         return self._cluster.observed().applied
 
     def forget(self, key: Key) -> None:
@@ -274,7 +274,7 @@ class World:
         return self.cluster.now()
 
 
-async def test_what_is_left_of_a_revision_goes_at_the_next_try(world: World) -> None:
+async def test_a_failed_deletion_of_a_revision_is_retried(world: World) -> None:
     one = world.kube.agent["status"]["stableRevision"]
     world.once("delete", "Service", ApiError(504, "timeout"))
     assert await world.change(image="runtime:2") is None, "nothing is left to look for"
@@ -316,7 +316,7 @@ async def test_a_revision_that_was_refused_leaves_nothing(world: World) -> None:
     assert world.named(two) == ["ControllerRevision"]
 
 
-async def test_a_route_of_before_that_cannot_be_read_is_looked_for_again(
+async def test_a_previous_route_that_cannot_be_read_is_read_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(store, "WATCH_LAG_SECONDS", -1)  # as long after it was written
@@ -409,7 +409,7 @@ async def test_an_invalid_spec_is_reported_once(world: World) -> None:
     assert world.kube.events == ["InvalidSpec"]
 
 
-async def test_a_new_leader_goes_by_the_status_that_was_written_last(world: World) -> None:
+async def test_a_new_leader_uses_the_status_that_was_written_last(world: World) -> None:
     """Its watch is behind: without a list it would take back what another leader decided."""
     await world.change(image="runtime:2", rollout={"steps": [{"setWeight": 50}, {"pause": {}}]})
     stale = record(world.kube.agent | {"status": {}})
@@ -449,7 +449,7 @@ async def test_a_decision_is_written_at_once(world: World) -> None:
     assert world.kube.agent["status"]["canaryRevision"]
 
 
-async def test_one_list_says_which_agents_have_a_route() -> None:
+async def test_one_list_finds_the_agents_that_have_a_route() -> None:
     world = World()
     asked: list[tuple[str, str]] = []
     world.kube.refuse = lambda verb, kind: asked.append((verb, kind))
@@ -459,7 +459,7 @@ async def test_one_list_says_which_agents_have_a_route() -> None:
     assert ("find", "HTTPRoute") not in asked
 
 
-async def test_routes_that_cannot_be_listed_are_asked_for_again() -> None:
+async def test_routes_that_cannot_be_listed_are_listed_again() -> None:
     world = World()
     error = ApiError(0, "no answer")
     world.kube.refuse = lambda verb, kind: error if verb == "list" else None

@@ -14,7 +14,7 @@ import pytest
 
 from chatagent_operator.core.kinds import REGISTRY
 from chatagent_operator.core.names import Key
-from chatagent_operator.kube import reflector as reflector_module
+from chatagent_operator.kube import paging
 from chatagent_operator.kube.errors import ApiError, UnknownKindError
 from chatagent_operator.kube.events import Body
 from chatagent_operator.kube.reflector import Reflector, Timing
@@ -241,7 +241,7 @@ async def test_metadata_only_in_one_namespace() -> None:
 
 
 async def test_a_server_without_streams_is_listed_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reflector_module, "PAGE", 2)
+    monkeypatch.setattr(paging, "PAGE", 2)
     world = World(ApiServer(has_streams=False))
     for name in "abcde":
         world.put(name)
@@ -259,7 +259,7 @@ async def test_a_server_without_streams_is_listed_in_pages(monkeypatch: pytest.M
 
 
 async def test_a_list_that_breaks_off_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reflector_module, "PAGE", 1)
+    monkeypatch.setattr(paging, "PAGE", 1)
     world = World(ApiServer(has_streams=False))
     for name in "abc":
         world.put(name)
@@ -294,7 +294,7 @@ async def test_a_stream_that_breaks_off_before_it_is_complete_deletes_nothing() 
         assert set(world.reflector) == {("demo", "b")}
 
 
-async def test_what_was_deleted_while_the_watch_had_lost_its_place_is_reported_once() -> None:
+async def test_a_deletion_during_an_expired_watch_is_reported_once() -> None:
     world = World()
     world.put("a")
     world.put("b")
@@ -380,7 +380,7 @@ async def test_a_cluster_restored_from_a_backup() -> None:
         assert dict(world.reflector) == world.expected(), "it follows the new history"
 
 
-async def test_an_api_server_that_is_away_for_five_minutes(
+async def test_an_api_server_that_is_unavailable_for_five_minutes(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -408,7 +408,7 @@ async def test_an_api_server_that_is_away_for_five_minutes(
     assert "are watched again" in caplog.records[-1].getMessage()
 
 
-async def test_back_off_begins_anew_after_an_outage() -> None:
+async def test_back_off_is_reset_after_an_outage() -> None:
     world = World()
     async with running(world):
         await world.settle()
@@ -423,7 +423,7 @@ async def test_back_off_begins_anew_after_an_outage() -> None:
 
 
 @pytest.mark.parametrize("ends", ["list", "watch"])
-async def test_a_server_that_ends_everything_at_once_is_not_asked_all_the_time(ends: str) -> None:
+async def test_a_server_that_ends_every_watch_at_once_is_retried_with_back_off(ends: str) -> None:
     world = World()
 
     async def watch(request: Request) -> AsyncGenerator[bytes]:
@@ -530,7 +530,7 @@ async def test_a_server_that_streams_no_end_of_the_list_is_listed_in_pages() -> 
     assert [request.is_watch for request in world.server.requests] == [True, False, True]
 
 
-async def test_garbage_that_is_sent_again_and_again_is_gone_past_by_a_list() -> None:
+async def test_garbage_that_is_sent_again_and_again_is_skipped_by_a_list() -> None:
     world = World()
     async with running(world):
         await world.settle()

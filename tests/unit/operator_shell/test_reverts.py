@@ -56,7 +56,7 @@ async def test_an_edit_is_reverted_at_once(world: World, change: Callable[[World
 
 
 @pytest.mark.parametrize("change", [edit, apply_another_way, delete])
-async def test_another_client_that_goes_on_is_told_and_not_fought(
+async def test_another_client_that_continues_is_reported_and_not_fought(
     world: World, change: Callable[[World], None]
 ) -> None:
     writes = count(world)
@@ -125,7 +125,7 @@ async def test_an_agent_that_is_recreated_begins_again() -> None:
     assert reverts.retry_after(KEY) is None
 
 
-async def test_what_a_webhook_changes_in_each_write_is_written_once(world: World) -> None:
+async def test_an_object_that_a_webhook_changes_in_each_write_is_written_once(world: World) -> None:
     apply, applied = world.kube.apply, 0
 
     async def mutate(manifest: dict[str, Any], digest: str) -> dict[str, Any]:

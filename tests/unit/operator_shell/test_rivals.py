@@ -70,7 +70,9 @@ async def test_an_operator_is_alive_while_its_lease_changes(server: Server, riva
     assert not await is_left(rivals), "it was not renewed any more"
 
 
-async def test_an_operator_that_is_gone_is_replaced_at_once(server: Server, rivals: Rivals) -> None:
+async def test_an_operator_that_has_ended_is_replaced_at_once(
+    server: Server, rivals: Rivals
+) -> None:
     server.hold("")
     assert not await is_left(rivals), "released, as by an uninstallation"
     server.seconds += READ_SECONDS
@@ -125,7 +127,7 @@ async def test_an_agent_of_another_operator_is_left_alone() -> None:
     assert not world.kube.agent["status"]["canaryRevision"]
 
 
-async def test_an_agent_of_an_operator_that_is_gone_is_taken_over() -> None:
+async def test_an_agent_of_an_operator_that_has_ended_is_taken_over() -> None:
     world = World("here/operator", rollout={"steps": []})
     await world.settle()
     world.kube.lease = {"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": ""}}

@@ -157,7 +157,9 @@ async def test_what_changes_is_reconciled(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(reads) == 3, "of the three versions that there were"
 
 
-async def test_nobody_is_reconciled_on_half_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_agent_is_reconciled_before_all_lists_are_complete(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     world = World()
     world.add_agent("shop")
     jobs = REGISTRY["Job"].path()

@@ -56,7 +56,7 @@ async def test_all_that_ask_at_once_share_one_read() -> None:
     assert len(world.reads) == 1
 
 
-async def test_one_that_stops_asking_takes_it_from_nobody() -> None:
+async def test_a_reader_that_is_cancelled_takes_it_from_no_other() -> None:
     world = World()
     first = asyncio.create_task(world.digest())
     second = asyncio.create_task(world.digest())
@@ -76,7 +76,7 @@ async def test_what_was_read_may_be_newer_than_what_was_reported() -> None:
     assert len(world.reads) == 1
 
 
-async def test_a_recreated_one_is_read_anew() -> None:
+async def test_a_recreated_one_is_read_again() -> None:
     world = World()
     world.version = 9
     await world.digest()
@@ -93,7 +93,7 @@ async def test_one_that_no_watch_has_seen_is_missing_and_not_read() -> None:
     assert len(world.reads) == 1
 
 
-async def test_one_that_vanished_before_it_was_read_is_missing() -> None:
+async def test_one_that_was_deleted_before_it_was_read_is_missing() -> None:
     world = World()
     world.error = NotFoundError(404, "there is none")
     assert await world.digest() is None

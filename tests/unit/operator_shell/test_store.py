@@ -103,7 +103,7 @@ def test_a_write_is_seen_at_once_until_the_watch_is_newer(cluster: Cluster) -> N
     assert cluster.applied() == "later"
 
 
-def test_a_written_object_that_the_watch_has_gone_past_is_gone(cluster: Cluster) -> None:
+def test_a_written_object_that_the_watch_does_not_have_is_deleted(cluster: Cluster) -> None:
     cluster.store.wrote_child(KEY, service(5, "new"))
     cluster.position = 4
     assert cluster.applied() == "new", "the watch has not come to it yet, however long it takes"
@@ -166,7 +166,7 @@ def test_a_deletion_is_known_and_marks_the_agent_each_time(cluster: Cluster) -> 
     assert cluster.marked == [KEY], "now it can be created again"
 
 
-def test_a_change_that_no_decision_depends_on_marks_nobody(cluster: Cluster) -> None:
+def test_a_change_that_no_decision_depends_on_marks_no_agent(cluster: Cluster) -> None:
     cluster.report(service(3, "old"))
     cluster.report(service(4, "old"))
     assert cluster.marked == []
@@ -196,7 +196,7 @@ def test_an_object_that_changes_its_agent_marks_both(cluster: Cluster) -> None:
     assert (cluster.applied(), cluster.applied(other)) == (None, "x")
 
 
-def test_an_object_that_lost_the_label_of_its_agent_is_nobodys(cluster: Cluster) -> None:
+def test_an_object_that_lost_the_label_of_its_agent_belongs_to_none(cluster: Cluster) -> None:
     cluster.report(service(3, "x"))
     body = service(4, "x")
     del body["metadata"]["labels"][names.AGENT_LABEL]
@@ -205,7 +205,7 @@ def test_an_object_that_lost_the_label_of_its_agent_is_nobodys(cluster: Cluster)
     assert cluster.applied() is None
 
 
-def test_a_list_says_what_was_written_and_is_gone(cluster: Cluster) -> None:
+def test_a_list_shows_which_written_objects_are_deleted(cluster: Cluster) -> None:
     cluster.store.wrote_child(KEY, service(5, "new"))
     cluster.position = 9
     cluster.marked.clear()
@@ -217,7 +217,7 @@ def test_a_list_says_what_was_written_and_is_gone(cluster: Cluster) -> None:
     assert cluster.applied() is None
 
 
-def test_a_write_is_known_though_its_list_came_before_it(cluster: Cluster) -> None:
+def test_a_write_is_known_although_its_list_is_older(cluster: Cluster) -> None:
     cluster.position = 4
     cluster.store.wrote_child(KEY, service(5, "new"))
     cluster.store.listed("Service", "demo", went_back=False)
@@ -236,7 +236,7 @@ def test_nothing_that_was_written_counts_in_a_cluster_restored_from_a_backup(
     assert cluster.stable() is None
 
 
-def test_who_reads_a_config_map_is_marked(cluster: Cluster) -> None:
+def test_the_agents_that_read_a_config_map_are_marked(cluster: Cluster) -> None:
     evaluation = {"analysis": {"evaluation": {"configMap": {"name": "questions"}}}}
     cluster.report_agent(agent(2, rollout=evaluation))
     cluster.report_agent(agent(2, uid="v"), ("other", "shop"))

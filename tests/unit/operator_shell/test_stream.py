@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 import pytest
 from aiohttp import web
 
+from chatagent_operator.kube import connection
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.errors import ApiError, NotFoundError
 from tests.unit.operator_shell.serving import connect, serving
@@ -28,6 +29,13 @@ class _Server:
                 return web.json_response({"message": "you may not"}, status=403)
             case "/missing":
                 return web.json_response({"message": "no such thing"}, status=404)
+            case "/long":
+                response = web.StreamResponse()
+                await response.prepare(request)
+                for _ in range(10):
+                    await response.write(b"long " * 20_000)  # more than one piece
+                await response.write(b"\nnext")
+                return response
             case _:
                 response = web.StreamResponse()
                 await response.prepare(request)
@@ -73,6 +81,19 @@ async def test_lines_come_before_the_answer_is_whole(kube: Kube, behind: _Server
 async def test_a_refusal(kube: Kube, path: str, kind: type[ApiError], said: str) -> None:
     with pytest.raises(kind, match=said):
         _ = [line async for line in kube.lines("GET", path, None, {}, 10)]
+
+
+async def test_a_line_that_comes_in_many_pieces_is_one(kube: Kube) -> None:
+    lines = [line async for line in kube.lines("GET", "/long", None, {}, 10)]
+    assert lines == [b"long " * 200_000, b"next"]
+
+
+async def test_a_line_that_is_too_long_is_an_error(
+    kube: Kube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "MAX_LINE_BYTES", 1000)
+    with pytest.raises(ApiError, match="a line exceeds 1000 bytes"):
+        _ = [line async for line in kube.lines("GET", "/long", None, {}, 10)]
 
 
 @pytest.mark.parametrize(("path", "silence"), [("/breaks", 10), ("/silent", 1)])

@@ -116,7 +116,7 @@ def put_refusal(
     world.server.put(EVENT.path(), "a", name, type="Warning", reason=reason, **said)
 
 
-async def test_refused_pods_are_told_until_they_are_there() -> None:
+async def test_refused_pods_are_reported_until_they_exist() -> None:
     world = World()
     refused = world.watches.store.observed
 
@@ -227,7 +227,7 @@ async def test_a_config_map_with_the_operators_label_is_a_source_too() -> None:
         await world.until(lambda: ("a", "shop") in world.marked)
 
 
-async def test_a_write_that_the_watch_went_past_is_gone() -> None:
+async def test_a_written_object_that_a_list_lacks_is_deleted() -> None:
     world = World()
     async with world.running():
         written = world.server.put(PODS, "a", "new", metadata=dict(OWN)) | {"kind": "Pod"}

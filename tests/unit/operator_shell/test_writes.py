@@ -7,11 +7,8 @@ from typing import Any
 import pytest
 
 from chatagent_operator.core import names
-from chatagent_operator.execute import (
-    MESSAGE_CHARACTERS,
-    REJECTED_RETRY_SECONDS,
-    TERMINATING_RETRY_SECONDS,
-)
+from chatagent_operator.core.untrusted import MESSAGE_BYTES
+from chatagent_operator.execute import REJECTED_RETRY_SECONDS, TERMINATING_RETRY_SECONDS
 from chatagent_operator.kube.errors import ApiError, RejectedError, StaleError, from_response
 from chatagent_operator.kube.store import Identity
 from chatagent_operator.reverts import CALM_SECONDS
@@ -63,7 +60,7 @@ async def test_a_strangers_object_is_never_written(kind: str, name: str, part: s
     assert condition(world, part)[0] == "True"
 
 
-async def test_no_pod_runs_under_an_account_of_somebody_else() -> None:
+async def test_no_pod_runs_under_an_account_of_another_owner() -> None:
     world = World()
     world.cluster.objects["ServiceAccount", "shop"] = stranger("ServiceAccount", "shop")
     await world.settle()
@@ -74,7 +71,7 @@ async def test_no_pod_runs_under_an_account_of_somebody_else() -> None:
 
 
 @pytest.mark.parametrize("key", [("Service", "shop"), ("Secret", "shop-redis")])
-async def test_an_object_that_was_given_up_is_adopted(world: World, key: Identity) -> None:
+async def test_an_object_that_is_orphaned_later_is_adopted(world: World, key: Identity) -> None:
     metadata = world.cluster.objects[key]["metadata"]
     data = world.cluster.objects[key].get("stringData")
     owner = metadata["ownerReferences"]
@@ -117,7 +114,20 @@ async def test_an_orphan_is_not_adopted_by_an_agent_that_is_being_deleted(world:
     assert world.cluster.objects[key]["metadata"]["ownerReferences"] == []
 
 
-async def test_what_was_left_of_a_deleted_agent_is_waited_for(world: World) -> None:
+async def test_an_adopted_object_becomes_as_desired(world: World) -> None:
+    key = "ConfigMap", "shop-gateway"
+    body = world.cluster.objects[key]
+    desired = dict(body["data"])
+    world.cluster.objects[key] = body | {
+        "metadata": body["metadata"] | {"ownerReferences": []},
+        "data": {"theirs": "1"},
+    }
+    await world.settle()
+    assert world.cluster.objects[key]["metadata"]["ownerReferences"]
+    assert world.cluster.objects[key]["data"] == desired
+
+
+async def test_an_object_of_a_deleted_agent_is_waited_for(world: World) -> None:
     key = "Service", "shop"
     world.cluster.objects[key]["metadata"]["ownerReferences"][0]["uid"] = "uid-0"
     await world.settle()
@@ -127,7 +137,7 @@ async def test_what_was_left_of_a_deleted_agent_is_waited_for(world: World) -> N
     assert key in world.cluster.objects, "its deletion is an event: nothing waits 30 s for it"
 
 
-async def test_an_object_that_is_being_deleted_is_made_again(world: World) -> None:
+async def test_an_object_that_is_being_deleted_is_recreated(world: World) -> None:
     key = "Service", "shop"
     world.cluster.objects[key]["metadata"] |= {
         "deletionTimestamp": "2026-01-01T00:00:00Z",
@@ -143,7 +153,7 @@ async def test_an_object_that_is_being_deleted_is_made_again(world: World) -> No
 
 
 @pytest.mark.parametrize("key", [("Service", "shop"), ("Secret", "shop-redis")])
-async def test_a_removed_label_comes_back(world: World, key: Identity) -> None:
+async def test_a_removed_label_is_restored(world: World, key: Identity) -> None:
     labels = dict(world.cluster.objects[key]["metadata"]["labels"])
     del world.cluster.objects[key]["metadata"]["labels"][names.MANAGED_BY_LABEL]
     await world.settle()
@@ -170,7 +180,7 @@ async def test_a_refused_object_keeps_no_old_pods_and_slows_nothing(world: World
     assert len(tries) <= 1 + world.seconds / REJECTED_RETRY_SECONDS, "it is not asked each time"
 
 
-async def test_what_pods_that_were_refused_still_use_is_kept(world: World) -> None:
+async def test_objects_that_the_previous_pods_use_are_kept_after_a_refusal(world: World) -> None:
     error = RejectedError(403, "this image is not allowed")
     world.kube.refuse = lambda verb, kind: (
         error if (verb, kind) == ("apply", "Deployment") else None
@@ -184,7 +194,7 @@ async def test_what_pods_that_were_refused_still_use_is_kept(world: World) -> No
 
 
 @pytest.mark.parametrize("status", [429, 500, 503, 504])
-async def test_a_write_that_fails_is_told(world: World, status: int) -> None:
+async def test_a_write_that_fails_is_reported(world: World, status: int) -> None:
     error = from_response(status, WEBHOOK)
     world.kube.refuse = lambda verb, kind: (
         error if (verb, kind) == ("apply", "Deployment") else None
@@ -206,7 +216,9 @@ async def test_a_write_that_fails_is_told(world: World, status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [403, 500])
-async def test_a_deletion_that_fails_is_told_until_it_succeeds(world: World, status: int) -> None:
+async def test_a_deletion_that_fails_is_reported_until_it_succeeds(
+    world: World, status: int
+) -> None:
     one = world.kube.agent["status"]["stableRevision"]
     error = from_response(status, WEBHOOK)
     world.kube.refuse = lambda verb, kind: (
@@ -224,7 +236,7 @@ async def test_a_deletion_that_fails_is_told_until_it_succeeds(world: World, sta
     assert condition(world, "Degraded")[0] == "False"
 
 
-async def test_a_write_without_an_answer_is_told_if_the_status_can_be_written(
+async def test_a_write_without_a_response_is_reported_if_the_status_can_be_written(
     world: World,
 ) -> None:
     error = ApiError(0, "no answer within 15 s")
@@ -236,16 +248,30 @@ async def test_a_write_without_an_answer_is_told_if_the_status_can_be_written(
     assert "no answer within 15 s" in condition(world, "Degraded")[2]
 
 
+async def test_another_version_of_a_rejected_object_is_written_at_once(world: World) -> None:
+    error = RejectedError(403, "no")
+    world.kube.refuse = lambda verb, kind: error if kind == "StatefulSet" else None
+    await world.reconcile_changed(gateway={"replicas": 3})
+    assert condition(world, "Degraded")[1] == "Rejected"
+    world.kube.refuse = lambda verb, kind: None
+    await world.reconcile_changed()
+    key = "StatefulSet", "shop-gateway"
+    assert world.cluster.objects[key]["spec"]["replicas"] != 3, "the same waits"
+    await world.reconcile_changed(gateway={"replicas": 1})
+    assert world.cluster.objects[key]["spec"]["replicas"] == 1
+
+
 async def test_a_long_answer_is_cut(world: World) -> None:
-    error = RejectedError(403, "no " * 10_000)
+    error = RejectedError(403, "不行\n" * 10_000)
     world.kube.refuse = lambda verb, kind: error if (verb, kind) == ("apply", "Service") else None
     await world.change(image="runtime:2")
-    message = condition(world, "Degraded")[2]
-    assert len(message) == MESSAGE_CHARACTERS
-    assert message.endswith("…")
+    _, _, quoted = condition(world, "Degraded")[2].partition(": ")
+    assert quoted.startswith("不行 不行 ")
+    assert quoted.endswith(" …")
+    assert MESSAGE_BYTES - 3 < len(quoted.encode()) <= MESSAGE_BYTES
 
 
-async def test_a_status_that_is_rejected_is_told_in_the_previous_one(world: World) -> None:
+async def test_a_rejected_status_is_reported_in_the_previous_one(world: World) -> None:
     write = world.kube.write_status
 
     async def write_status(

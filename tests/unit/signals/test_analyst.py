@@ -19,7 +19,7 @@ from chatagent_operator.api.rollout import Analysis, Prometheus
 from chatagent_operator.core.judging.analysis import Reading
 from chatagent_operator.core.names import Key
 from chatagent_operator.signals.analyst import Analyst, Wanted
-from chatagent_operator.signals.answers import Client
+from chatagent_operator.signals.http_client import Client
 from chatagent_operator.signals.scrape import Scrape
 
 KEY: Key = ("shop", "help")
@@ -124,7 +124,7 @@ async def bench() -> AsyncIterator[Bench]:
             await runner.cleanup()
 
 
-async def test_a_reading_is_what_came_since_the_window_began(bench: Bench) -> None:
+async def test_a_reading_is_the_increase_since_the_window_began(bench: Bench) -> None:
     bench.canary.request(500, 0.1)
     bench.analyst.want(KEY, WANTED)
     assert bench.analyst.reading(KEY) is None
@@ -150,7 +150,7 @@ async def test_the_baseline_is_taken_at_once_and_the_first_reading_after_an_inte
     assert bench.marked.empty()
 
 
-async def test_wanting_the_same_again_goes_on_with_what_is_known(bench: Bench) -> None:
+async def test_wanting_the_same_again_keeps_the_window(bench: Bench) -> None:
     bench.analyst.want(KEY, WANTED)
     await bench.begun()
     bench.canary.request(200, 0.1)
@@ -162,7 +162,7 @@ async def test_wanting_the_same_again_goes_on_with_what_is_known(bench: Bench) -
     assert reading.trouble == "the new revision has no pods"
 
 
-async def test_a_new_window_begins_anew(bench: Bench) -> None:
+async def test_a_new_window_starts_from_0(bench: Bench) -> None:
     bench.analyst.want(KEY, WANTED)
     await bench.begun()
     bench.canary.request(200, 0.1)
@@ -174,7 +174,7 @@ async def test_a_new_window_begins_anew(bench: Bench) -> None:
     assert (reading.canary.turns, reading.window) == (0, later.window)
 
 
-async def test_what_is_wanted_no_more_ends(bench: Bench) -> None:
+async def test_a_window_that_is_no_longer_wanted_ends(bench: Bench) -> None:
     bench.analyst.want(KEY, WANTED)
     await bench.next()
     bench.analyst.want(KEY, None)
@@ -186,7 +186,7 @@ async def test_what_is_wanted_no_more_ends(bench: Bench) -> None:
     assert not [task for task in asyncio.all_tasks() if "_measure" in str(task.get_coro())]
 
 
-async def test_an_error_of_its_own_is_counted_and_the_next_reading_comes(
+async def test_an_internal_error_is_counted_and_followed_by_the_next_reading(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = Scrape.read
@@ -203,7 +203,7 @@ async def test_an_error_of_its_own_is_counted_and_the_next_reading_comes(
     assert bench.failures() == 2
 
 
-async def test_a_prometheus_that_hangs_keeps_nobody_waiting(bench: Bench) -> None:
+async def test_a_prometheus_that_hangs_delays_no_other_agent(bench: Bench) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         slow = replace(WANTED, analysis=Analysis(prometheus=Prometheus(url=url)))
@@ -214,7 +214,7 @@ async def test_a_prometheus_that_hangs_keeps_nobody_waiting(bench: Bench) -> Non
         assert bench.analyst.reading(("shop", "slow")) is None
 
 
-async def test_where_a_prometheus_is_named_it_is_asked(bench: Bench) -> None:
+async def test_a_configured_prometheus_is_queried(bench: Bench) -> None:
     named = Prometheus(url="http://127.0.0.1:1", token_secret_ref=SecretKeyRef(name="p", key="k"))
     bench.analyst.want(KEY, replace(WANTED, analysis=Analysis(prometheus=named)))
     assert "tokenSecretRef" in str((await bench.next()).trouble)
@@ -266,7 +266,7 @@ async def test_a_clock_that_was_set_back_makes_it_wait_an_interval(bench: Bench)
     assert (await bench.next()).trouble is None
 
 
-async def test_a_process_that_is_gone_begins_the_window_of_both_anew(bench: Bench) -> None:
+async def test_a_process_that_has_ended_restarts_the_window_of_both(bench: Bench) -> None:
     wanted = replace(WANTED, interval=3600.0)
     bench.analyst.want(KEY, wanted)
     await bench.begun()
@@ -291,7 +291,7 @@ async def test_a_process_that_is_gone_begins_the_window_of_both_anew(bench: Benc
     await bench.is_quiet()
 
 
-async def test_with_a_prometheus_a_restart_does_not_begin_the_interval_anew(bench: Bench) -> None:
+async def test_with_a_prometheus_a_restart_does_not_restart_the_interval(bench: Bench) -> None:
     asked = Analysis(prometheus=Prometheus(url="http://127.0.0.1:1"))
     wanted = replace(WANTED, interval=3600.0, analysis=asked)
     bench.analyst.want(KEY, wanted)

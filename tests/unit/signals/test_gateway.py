@@ -1,4 +1,4 @@
-"""What all gateway pods have in force, asked of small stand-ins for their sidecars."""
+"""What all gateway pods have applied, asked of small stand-ins for their sidecars."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from chatagent_operator.core.observed.routes_in_force import Applied
+from chatagent_operator.core.observed.applied_routes import Applied
 from chatagent_operator.signals import gateway
-from chatagent_operator.signals.answers import Client
 from chatagent_operator.signals.gateway import Gateways
+from chatagent_operator.signals.http_client import Client
 
 KEY = ("demo", "shop")
 
@@ -51,27 +51,27 @@ async def test_the_least_generation_and_what_all_reach() -> None:
     one = {"generation": 7, "reached": ["a", "b"]}
     other = {"generation": 6, "reached": ["a"]}
     async with asking(one, other) as (gateways, pods):
-        assert await gateways.in_force(KEY, pods, 6) == Applied(6, frozenset("a"))
-        assert await gateways.in_force(KEY, pods, 7) == Applied(6, frozenset("a"), {"g-1": 0})
+        assert await gateways.find_applied(KEY, pods, 6) == Applied(6, frozenset("a"))
+        assert await gateways.find_applied(KEY, pods, 7) == Applied(6, frozenset("a"), {"g-1": 0})
 
 
 @pytest.mark.parametrize(
     "answer",
     [503, {"generation": None}, {"generation": -1}, {"reached": []}, [1], {"generation": "7"}],
 )
-async def test_a_pod_that_does_not_say_counts_for_all(answer: Any) -> None:
+async def test_a_pod_without_a_valid_response_counts_for_all(answer: Any) -> None:
     async with asking({"generation": 7, "reached": ["a"]}, answer) as (gateways, pods):
-        assert await gateways.in_force(KEY, pods, 7) == Applied(behind={"g-1": 0})
+        assert await gateways.find_applied(KEY, pods, 7) == Applied(behind={"g-1": 0})
 
 
-async def test_nobody_is_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_pod_that_hangs_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway, "TIMEOUT_SECONDS", 0.05)
     async with asking({"generation": 7}, None, None) as (gateways, pods):
         pods |= {"g-3": "127.0.1.9", "g-4": None}
         async with asyncio.timeout(10):
-            told = await gateways.in_force(KEY, pods, 7)
-        assert told.generation is None
-        assert {"g-1", "g-2", "g-3", "g-4"} <= set(told.behind)
+            applied = await gateways.find_applied(KEY, pods, 7)
+        assert applied.generation is None
+        assert {"g-1", "g-2", "g-3", "g-4"} <= set(applied.behind)
 
 
 async def test_how_long_a_pod_is_behind_is_remembered_until_it_follows() -> None:
@@ -80,7 +80,7 @@ async def test_how_long_a_pod_is_behind_is_remembered_until_it_follows() -> None
     async with asking(answer, {"generation": 8}, now=lambda: clock[0]) as (gateways, pods):
 
         async def behind(newest: int, key: tuple[str, str] = KEY) -> dict[str, float]:
-            return dict((await gateways.in_force(key, pods, newest)).behind)
+            return dict((await gateways.find_applied(key, pods, newest)).behind)
 
         assert await behind(7) == {"g-0": 0}
         clock[0] += 4
@@ -96,9 +96,9 @@ async def test_how_long_a_pod_is_behind_is_remembered_until_it_follows() -> None
 
 async def test_no_pod_is_no_generation() -> None:
     async with asking() as (gateways, pods):
-        assert await gateways.in_force(KEY, pods, 7) == Applied()
+        assert await gateways.find_applied(KEY, pods, 7) == Applied()
 
 
-async def test_a_gateway_from_before_reaches_nobody() -> None:
+async def test_a_gateway_of_an_earlier_version_reaches_no_revision() -> None:
     async with asking({"generation": 3}) as (gateways, pods):
-        assert await gateways.in_force(KEY, pods, 3) == Applied(3)
+        assert await gateways.find_applied(KEY, pods, 3) == Applied(3)

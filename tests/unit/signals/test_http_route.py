@@ -27,7 +27,7 @@ class Server:
 
 
 @pytest.mark.parametrize("served", [(), ("apps/v1",), ("apps/v1", f"{HTTP_ROUTE.group}/v1beta1")])
-async def test_a_cluster_without_the_gateway_api_says_so(served: tuple[str, ...]) -> None:
+async def test_a_cluster_without_the_gateway_api_is_reported(served: tuple[str, ...]) -> None:
     report = await ask(Server(*served), "demo", "shop")
     assert report == RouteReport(None, trouble=NOT_INSTALLED)
     assert NOT_INSTALLED.reason == "GatewayAPINotInstalled"

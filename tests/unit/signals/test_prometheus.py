@@ -22,7 +22,7 @@ from chatagent_operator.api.rollout import Analysis, Metric, Prometheus
 from chatagent_operator.api.status import MetricStatus
 from chatagent_operator.core.judging.analysis import Reading, judge
 from chatagent_operator.signals import prometheus
-from chatagent_operator.signals.answers import Client
+from chatagent_operator.signals.http_client import Client
 from chatagent_operator.signals.prometheus import Queries, fill_placeholders
 from chatagent_operator.signals.wanted import Wanted
 
@@ -151,7 +151,7 @@ QUERIED = Metric(name="mine", query="up{r='{{revision}}'}", max=1)
 COMPARED = Metric(name="mine", query="up{r='{{revision}}'}", max_ratio=1.5)
 
 
-async def test_a_users_query_is_asked_for_both_where_it_compares(server: StandIn) -> None:
+async def test_a_users_query_is_sent_for_both_where_it_compares(server: StandIn) -> None:
     server.gives(C, ({}, 7))
     server.gives(S, ({}, 5))
     assert (await server.reading(COMPARED)).answers == {"mine": (7.0, 5.0)}
@@ -231,7 +231,7 @@ def matrix() -> web.StreamResponse:
         ),
     ],
 )
-async def test_what_is_no_number_is_said_of_the_metric_alone(
+async def test_a_value_that_is_no_number_is_reported_for_its_metric_alone(
     server: StandIn, answer: Callable[[], web.StreamResponse], said: str
 ) -> None:
     server.has_counted()
@@ -249,7 +249,7 @@ def judge_all(reading: Reading, *metrics: Metric) -> tuple[MetricStatus, ...]:
     return judge(analysis, reading, 1).metrics
 
 
-async def test_a_prometheus_that_is_not_there_is_trouble(server: StandIn) -> None:
+async def test_an_unavailable_prometheus_is_reported(server: StandIn) -> None:
     server.url = "http://127.0.0.1:1"
     reading = await server.reading()
     assert str(reading.trouble).startswith("Prometheus did not respond: Cannot connect to host")
@@ -282,7 +282,7 @@ async def with_token(server: StandIn, value: str | Exception | None) -> Reading:
     return await source.read(wanted, AT)
 
 
-async def test_the_token_goes_with_every_query(server: StandIn) -> None:
+async def test_the_token_is_sent_with_every_query(server: StandIn) -> None:
     server.gives(C, ({}, 7))
     assert (await with_token(server, "secret\n")).answers["mine"][0] == 7.0
     assert server.tokens == {"Bearer secret"}
@@ -296,7 +296,7 @@ async def test_the_token_goes_with_every_query(server: StandIn) -> None:
         (RuntimeError("forbidden"), "Secret prometheus, key token cannot be read: forbidden"),
     ],
 )
-async def test_without_the_token_nothing_is_asked(
+async def test_without_the_token_no_query_is_sent(
     server: StandIn, value: str | Exception | None, said: str
 ) -> None:
     reading = await with_token(server, value)

@@ -12,7 +12,7 @@ from aiohttp import web
 from agent_runtime.telemetry.metrics import Metrics
 from chatagent_operator.api.rollout import Analysis
 from chatagent_operator.signals import scrape
-from chatagent_operator.signals.answers import Client
+from chatagent_operator.signals.http_client import Client
 from chatagent_operator.signals.scrape import Scrape, parse_metrics
 from chatagent_operator.signals.wanted import Wanted
 
@@ -61,7 +61,7 @@ def test_a_known_answer_is_a_turn_whose_times_are_not_compared() -> None:
 
 
 @pytest.mark.parametrize("code", [400, 401, 404, 413, 429, 499])
-def test_what_a_client_does_wrong_is_neither_a_turn_nor_an_error(code: int) -> None:
+def test_a_client_error_is_neither_a_turn_nor_a_server_error(code: int) -> None:
     ours = metrics()
     ours.request(code, 0.1)
     tally = parse_metrics(ours.text().decode(), "aaaa1111").tally
@@ -69,7 +69,7 @@ def test_what_a_client_does_wrong_is_neither_a_turn_nor_an_error(code: int) -> N
 
 
 @pytest.mark.parametrize("text", ["", "<html>", 'agent_requests_total{revision="aaaa1111"', "{}"])
-def test_what_is_not_metrics_is_refused(text: str) -> None:
+def test_text_that_is_no_metrics_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  # the parser has words of its own
         parse_metrics(text, "aaaa1111")
 
@@ -87,7 +87,7 @@ def test_what_is_not_metrics_is_refused(text: str) -> None:
         "\n".join(f'agent_tokens_total{{revision="aaaa1111",type="{n}"}} 1' for n in range(5000)),
     ],
 )
-def test_what_no_counter_can_be_is_refused(line: str) -> None:
+def test_a_value_that_no_counter_can_have_is_refused(line: str) -> None:
     whole = metrics().text().decode()
     assert parse_metrics(whole, "aaaa1111")
     with pytest.raises(ValueError):  # noqa: PT011  # the parser has words of its own
@@ -178,7 +178,7 @@ async def test_the_pods_of_a_revision_are_added_up(pods: Pods) -> None:
     assert (reading.at, reading.window) == (AT, "w1")
 
 
-async def test_an_ipv6_address_is_asked(pods: Pods) -> None:
+async def test_an_ipv6_address_is_scraped(pods: Pods) -> None:
     source = await begun(pods, at=0.0)
     pods.metrics["::1"] = Metrics("canary")
     pods.metrics["::1"].request(200, 0.1)
@@ -186,7 +186,7 @@ async def test_an_ipv6_address_is_asked(pods: Pods) -> None:
     assert (reading.trouble, reading.canary.turns) == (None, 1)
 
 
-async def test_one_pod_that_does_not_answer_keeps_what_it_had(pods: Pods) -> None:
+async def test_a_pod_that_does_not_respond_keeps_its_counts(pods: Pods) -> None:
     source = await begun(pods)
     for ip in CANARY:
         pods.metrics[mapped(ip)].request(500, 0.1)

@@ -117,7 +117,7 @@ class AgentPods(Component):
             return Removal.KEEP
         if child.kind == "ControllerRevision":
             return Removal.KEEP if _is_in_history(child, state) else Removal.NOW
-        is_routed = state.view.previous.stable_revision is not None and not state.is_in_force
+        is_routed = state.view.previous.stable_revision is not None and not state.is_applied
         return Removal.SOON if is_routed and child.revision and child.serves else Removal.NOW
 
 

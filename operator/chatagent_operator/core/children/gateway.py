@@ -67,7 +67,7 @@ class Gateway(Component):
     def judge_removal(self, child: Child, state: DesiredState) -> Removal:
         """Keep the objects of the previous provider until those of the desired one serve."""
         if state.agent.spec.gateway.provider == "gateway-api":
-            return Removal.NOW if state.is_in_force else Removal.SOON
+            return Removal.NOW if state.is_applied else Removal.SOON
         workload = state.observed.workload("StatefulSet", names.gateway(state.agent.name))
         return Removal.NOW if workload and workload.available else Removal.SOON
 

@@ -13,9 +13,9 @@ from chatagent_operator.api.status import WindowStatus
 from chatagent_operator.core import names
 from chatagent_operator.core.judging.analysis import Reading
 from chatagent_operator.core.kinds import REGISTRY
+from chatagent_operator.core.observed.applied_routes import Applied
 from chatagent_operator.core.observed.facts import Body, Facts, PodFacts, WorkloadFacts
 from chatagent_operator.core.observed.live import read_live
-from chatagent_operator.core.observed.routes_in_force import Applied
 from chatagent_operator.core.observed.trouble import Trouble
 
 _SERVING = ("ConfigMap", "Deployment", "Service")

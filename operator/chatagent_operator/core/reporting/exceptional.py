@@ -12,7 +12,6 @@ from chatagent_operator.core.reporting.conditions import find_paused, find_progr
 from chatagent_operator.core.rollout.commands import Command, Unreadable
 from chatagent_operator.core.rollout.decision import Decision
 from chatagent_operator.core.rollout.state import update_rollout
-from chatagent_operator.core.untrusted import clean_message
 
 
 def report_suspended(
@@ -93,7 +92,7 @@ def report_refused(previous: ChatAgentStatus, message: str, now: str) -> ChatAge
     with the reason."""
     text = (
         "the API server rejected the agent's status, so that nothing more is decided; upgrade the "
-        f"CRD to the operator's version: {clean_message(message)}"
+        f"CRD to the operator's version: {message}"
     )
     degraded = Finding(ConditionType.DEGRADED, "True", "StatusRejected", text)
     generation = previous.observed_generation or 0

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from chatagent_operator.api.status import KnowledgeStatus
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Agent
+from chatagent_operator.core.backoff import find_wait
 from chatagent_operator.core.observed.facts import JobFacts
 from chatagent_operator.core.observed.objects import Observed
 from chatagent_operator.core.revision import Revision, name_collection
@@ -94,7 +95,7 @@ def find_rebuild_delay(knowledge: KnowledgeStatus, now: str, *, is_served: bool)
     rebuilds = count_rebuilds(knowledge, now)
     if not rebuilds or knowledge.rebuilt_at is None:
         return 0.0
-    delay = min(FIRST_REBUILD_SECONDS * 2.0 ** (rebuilds - 1), LAST_REBUILD_SECONDS)
+    delay = find_wait(rebuilds, FIRST_REBUILD_SECONDS, LAST_REBUILD_SECONDS)
     if not is_served:
         delay = FIRST_REBUILD_SECONDS if rebuilds > 1 else 0.0
     return max(delay - elapsed(knowledge.rebuilt_at, now), 0.0)

@@ -16,7 +16,7 @@ def find_routes(
     weight: int,
     is_offered: bool,
     draining: Collection[str],
-    is_in_force: bool,
+    is_applied: bool,
     address: Callable[[str], str | None],
 ) -> Routes:
     """Return the desired routes; `current` itself if nothing changes.
@@ -26,14 +26,14 @@ def find_routes(
         weight: percent of the new conversations that the canary gets now.
         is_offered: the canary waits only for the gateway before its first weight.
         draining: previous revisions that keep their conversations.
-        is_in_force: the gateway has applied `current`.
+        is_applied: the gateway has applied `current`.
         address: returns the ClusterIP of a revision's Service; None while it has none.
     """
     if stable and not address(stable):
         return current  # its Service was deleted and is being recreated
     live = list(dict.fromkeys(name for name in (stable, canary, *draining) if name))
     known = current.slots()
-    if known and not is_in_force:
+    if known and not is_applied:
         # A lagging gateway still sends the pins of the previous slots to the others.
         live = [name for name in live if name in known]
     slots = assign_slots(known, live if stable else ())

@@ -320,7 +320,7 @@ class View:
         return read_routes(self.agent.name, self.observed)
 
     @property
-    def is_in_force(self) -> bool:
+    def is_applied(self) -> bool:
         """Whether the gateway has applied the routes as last written."""
         return self.routes.generation == self.observed.applied.generation
 
@@ -334,14 +334,14 @@ class View:
             weight=rollout.weight,
             is_offered=rollout.offered and not rollout.approved_weight,
             draining=[each.revision for each in status.draining],
-            is_in_force=self.is_in_force,
+            is_applied=self.is_applied,
             address=self.find_address,
         )
 
     @cached_property
     def is_settled(self) -> bool:
         """Whether the gateway has applied the weights of the previous status."""
-        return self.find_routes(self.previous) == self.routes and self.is_in_force
+        return self.find_routes(self.previous) == self.routes and self.is_applied
 
     # Judging
 

@@ -131,7 +131,7 @@ def reviewer(server: ApiServer, *audiences: str, clock: Clock | None = None) -> 
 
 
 async def becomes(met: Callable[[], Awaitable[bool]], clock: Clock) -> None:
-    """Rights take a moment to be in force; what was remembered until then is forgotten."""
+    """Rights take a moment to be in effect; what was remembered until then is forgotten."""
 
     async def met_now() -> bool:
         clock.now += 60

@@ -23,7 +23,7 @@ class UnreadableAnswerError(Exception):
 
 
 @dataclass(frozen=True)
-class SlotInForce:
+class SlotState:
     """The state of one slot, a server of HAProxy. Its revision is None until it is first used."""
 
     revision: str | None
@@ -34,14 +34,14 @@ class SlotInForce:
 
 
 @dataclass(frozen=True)
-class InForce:
+class HAProxyState:
     """The state of one HAProxy process."""
 
     pid: int
     uptime_seconds: int
     generation: int | None
     """Generation of the last intent that was applied completely; None before the first."""
-    slots: Mapping[Slot, SlotInForce]
+    slots: Mapping[Slot, SlotState]
     pins: int
     """Number of pinned conversations."""
     stable: str | None = None
@@ -68,7 +68,7 @@ def state_queries(slots_map: str) -> list[str]:
     return ["show info", f"show servers state {BACKEND}", f"show map {slots_map}", "show table"]
 
 
-def parse_state(answer: str) -> InForce:
+def parse_state(answer: str) -> HAProxyState:
     """Parse the joint response to `state_queries`. Raises UnreadableAnswerError."""
     blocks = [block for block in answer.split("\n\n") if block.strip()]
     try:
@@ -77,9 +77,9 @@ def parse_state(answer: str) -> InForce:
         remembered = dict(line.split()[1:3] for line in slots_map.splitlines() if line.strip())
         generation = int(remembered["generation"])
         found = dict(_parse_servers(servers, remembered))
-        slots: dict[Slot, SlotInForce] = {slot: found[slot] for slot in SLOTS}
+        slots: dict[Slot, SlotState] = {slot: found[slot] for slot in SLOTS}
         used = re.search(rf"^# table: {BACKEND},.* used:(\d+)", table, re.MULTILINE)
-        return InForce(
+        return HAProxyState(
             pid=int(numbers["Pid"]),
             uptime_seconds=int(numbers["Uptime_sec"]),
             generation=generation if generation >= 0 else None,
@@ -107,14 +107,14 @@ def parse_requests(answer: str) -> int:
     return len(re.findall(rf"^0x[0-9a-f]+: .* fe={FRONTEND} ", answer, re.MULTILINE))
 
 
-def _parse_servers(block: str, remembered: Mapping[str, str]) -> Iterator[tuple[str, SlotInForce]]:
+def _parse_servers(block: str, remembered: Mapping[str, str]) -> Iterator[tuple[str, SlotState]]:
     # The first line is the format's version, the second names the columns.
     header = block.splitlines()[1].lstrip("# ").split()
     for line in block.splitlines()[2:]:
         row = dict(zip(header, line.split(), strict=False))
         yield (
             row["srv_name"],
-            SlotInForce(
+            SlotState(
                 revision=_parse_revision(remembered[row["srv_name"]]),
                 address=NOWHERE if row["srv_addr"] == "-" else str(ip_address(row["srv_addr"])),
                 port=int(row["srv_port"]),

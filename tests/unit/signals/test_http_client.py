@@ -17,9 +17,9 @@ from chatagent_operator.core.observed.facts import PodFacts
 from chatagent_operator.core.observed.objects import Child, Observed
 from chatagent_operator.core.observed.trouble import Trouble
 from chatagent_operator.core.untrusted import MAX_DEPTH, MESSAGE_BYTES
-from chatagent_operator.signals import answers, readiness
-from chatagent_operator.signals.answers import MAX_BYTES, Client, NoResponseError, build_url
+from chatagent_operator.signals import http_client, readiness
 from chatagent_operator.signals.gateway import Gateways
+from chatagent_operator.signals.http_client import MAX_BYTES, Client, NoResponseError, build_url
 from chatagent_operator.signals.readiness import Readiness
 
 SECONDS = 20.0
@@ -205,7 +205,7 @@ async def test_no_cookie_is_kept_and_no_proxy_is_used(monkeypatch: pytest.Monkey
         b"\xff\xfe",
     ],
 )
-async def test_what_is_no_report_is_no_trouble(body: Any) -> None:
+async def test_an_invalid_report_is_no_problem(body: Any) -> None:
     assert await ask(saying(body)) == {}
 
 
@@ -233,9 +233,9 @@ async def test_a_message_is_cut_and_has_no_control_characters() -> None:
         b'{"generation": 7}' + b" " * MAX_BYTES,
     ],
 )
-async def test_a_gateway_that_says_something_else_lags(body: Any) -> None:
+async def test_a_gateway_with_an_invalid_response_lags(body: Any) -> None:
     async with pod(saying(body)) as port, Client() as client:
-        told = await Gateways(client, port).in_force(KEY, {"g-0": "127.0.0.1"}, 7)
+        told = await Gateways(client, port).find_applied(KEY, {"g-0": "127.0.0.1"}, 7)
     assert (told.generation, set(told.behind)) == (None, {"g-0"})
 
 
@@ -258,7 +258,7 @@ async def test_pods_that_hang_do_not_make_a_gateway_lag(monkeypatch: pytest.Monk
         asked = asyncio.create_task(Readiness(one, port).ask(KEY, observed(*ips)))
         async with asyncio.timeout(SECONDS):
             await hanging.wait()
-            told = await Gateways(other, port).in_force(KEY, {"g-0": "127.0.0.1"}, 7)
+            told = await Gateways(other, port).find_applied(KEY, {"g-0": "127.0.0.1"}, 7)
             assert not asked.done()
             assert (told.generation, told.behind) == (7, {})
             assert await asked == {}
@@ -273,7 +273,7 @@ async def test_a_pod_that_hangs_takes_few_connections(monkeypatch: pytest.Monkey
         if request.host.startswith("127.0.0.2"):
             return web.Response()
         count += 1
-        if count == answers.CONNECTIONS_PER_SERVER:
+        if count == http_client.CONNECTIONS_PER_SERVER:
             hanging.set()
         return await hang(request)
 
@@ -286,4 +286,4 @@ async def test_a_pod_that_hangs_takes_few_connections(monkeypatch: pytest.Monkey
         asked.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asked
-    assert count == answers.CONNECTIONS_PER_SERVER
+    assert count == http_client.CONNECTIONS_PER_SERVER
