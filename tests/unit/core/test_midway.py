@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from chatagent_operator.api.rollout import Rollout
+from chatagent_operator.core import names
 from chatagent_operator.core.rollout.commands import Command
 from tests.unit.core.simulation import Cluster, counted, spec
 
@@ -278,3 +279,31 @@ def test_a_next_weight_without_room_has_a_deadline() -> None:
     assert cluster.status.rollout.weight == 50
     cluster.wait(700)
     assert cluster.status.failed_reason == "InsufficientCapacity"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "told"),
+    [
+        (
+            "canary",
+            "no stable pod can be replaced by one; add a node, or set spec.rollout.strategy",
+        ),
+        ("recreate", "the stable pods have been deleted; add a node, or use `abort` to go back"),
+    ],
+)
+def test_a_lack_of_room_is_told_with_what_helps(strategy: str, told: str) -> None:
+    """Pods that were evicted, and stay as a record, do not make room."""
+    rollout = {"strategy": strategy}
+    cluster = Cluster(spec(rollout=rollout), room=1)
+    cluster.settle()
+    labels = names.labels("shop", names.ROLE_AGENT, cluster.status.stable_revision)
+    for name, phase in (("shop-1", "Running"), ("shop-2", "Failed")):
+        metadata = {"name": name, "labels": labels}
+        pod = {"spec": {"restartPolicy": "Always"}, "status": {"phase": phase}}
+        cluster.objects["Pod", name] = {"metadata": metadata, **pod}
+    cluster.room = 1 if strategy == "canary" else 0
+    cluster.spec = spec("runtime:2", rollout=rollout)
+    cluster.settle()
+    cluster.wait(100)
+    assert cluster.condition("Degraded") == ("True", "InsufficientCapacity")
+    assert told in cluster.message("Degraded")

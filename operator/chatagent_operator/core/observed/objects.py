@@ -16,7 +16,7 @@ from chatagent_operator.core.kinds import REGISTRY
 from chatagent_operator.core.observed.facts import Body, Facts, PodFacts, WorkloadFacts
 from chatagent_operator.core.observed.live import read_live
 from chatagent_operator.core.observed.routes_in_force import Applied
-from chatagent_operator.core.observed.trouble import Trouble
+from chatagent_operator.core.observed.trouble import Trouble, is_replaced
 
 _SERVING = ("ConfigMap", "Deployment", "Service")
 """Kinds of the objects that each serving revision has."""
@@ -165,6 +165,8 @@ def project(kind: str, body: Body) -> Child | None:
         kind=kind,
         name=metadata["name"],
         uid=metadata.get("uid", ""),
+    if kind == POD and is_replaced(body):
+        return None
         role=labels.get(names.ROLE_LABEL, ""),
         revision=labels.get(names.REVISION_LABEL),
         applied=(metadata.get("annotations") or {}).get(names.APPLIED_ANNOTATION),

@@ -118,13 +118,7 @@ def _find_faults(state: DesiredState, store: Finding) -> Iterator[tuple[str, str
     if state.view.missing_sources:
         yield "ConfigMapNotFound", "; ".join(state.view.missing_sources)
     if state.lacks_capacity:
-        is_added = state.agent.spec.replicas > (state.status.rollout.replicas or 0)
-        other = "lower spec.replicas" if is_added else "set spec.rollout.strategy to recreate"
-        yield (
-            "InsufficientCapacity",
-            f"pods of revision {state.status.canary_revision} are unschedulable, and no stable pod "
-            f"can be replaced by one; add a node, or {other}",
-        )
+        yield "InsufficientCapacity", _describe_capacity(state)
     for name in state.unreadable:
         yield "RevisionUnreadable", _describe_unreadable(state, name)
     yield from _find_faults_of_revisions(state)
@@ -161,6 +155,18 @@ def _find_faults_of_revisions(state: DesiredState) -> Iterator[tuple[str, str]]:
     history = state.status.history
     is_terminating = state.view.is_terminating(history[0].ended_at if history else None)
     for name in state.decision.routed:
+def _describe_capacity(state: DesiredState) -> str:
+    cause, other = "no stable pod can be replaced by one", "set spec.rollout.strategy to recreate"
+    if state.agent.spec.rollout.strategy == "recreate":
+        cause, other = "the stable pods have been deleted", "use `abort` to go back"
+    if state.agent.spec.replicas > (state.status.rollout.replicas or 0):
+        other = "lower spec.replicas"
+    return (
+        f"pods of revision {state.status.canary_revision} are unschedulable, and {cause}; "
+        f"add a node, or {other}"
+    )
+
+
         trouble = find_trouble_of_revision(state.agent.name, name, state.reported)
         if trouble is None:
             continue
