@@ -17,7 +17,12 @@ from chatagent_operator.core.kinds import SECRET, Wave
 from chatagent_operator.core.names import Key
 from chatagent_operator.core.observed.refusals import Refusal
 from chatagent_operator.core.observed.trouble import Trouble
-from chatagent_operator.core.ownership import build_claim, find_obstacle, find_references
+from chatagent_operator.core.ownership import (
+    build_claim,
+    find_obstacle,
+    find_obstacle_of_secret,
+    find_references,
+)
 from chatagent_operator.core.writes import Apply, Create, Delete, Scale, Write
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.errors import (
@@ -249,9 +254,11 @@ class Executor:
                 return Trouble("Terminating", f"{kind} {desired['name']} was deleted just now")
             if obstacle := find_obstacle(kind, desired, found):
                 return obstacle
+            if kind == SECRET.name:  # which cannot be claimed
+                return find_obstacle_of_secret(desired, found)
             claim = build_claim(desired, found)
-            if claim is None or kind == SECRET.name:
-                return None  # what is known of it is late; Secrets cannot be changed
+            if claim is None:
+                return None  # what is known of it is late
             body = await self._kube.patch_metadata(*place, claim)
         self._store.wrote_child(key, body, is_as_desired=is_new)
         return None

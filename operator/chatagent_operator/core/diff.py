@@ -44,12 +44,20 @@ def find_deletions(
         for child in state.observed.list_children(kind):
             if (kind, child.name) in kept:
                 continue
-            if child.owner != state.agent.uid:
+            if child.owner != state.agent.uid and not _is_left(child, state.agent.name):
                 continue  # an object of another owner with the agent's labels
             component = _BY_ROLE.get(child.role, _OTHER)
             removal = component.judge_removal(child, state)
             is_needed = any(_depends(each, child) for each in state.view.refusals.values())
             yield Delete(kind, child.name, child.uid), Removal.KEEP if is_needed else removal
+
+
+def _is_left(child: Child, agent: str) -> bool:
+    """Return whether an object was made for a revision of an agent of this name, which was deleted
+    without it: one of its own name that has lost its owner."""
+    if not child.is_orphan or child.role != names.ROLE_AGENT or child.revision is None:
+        return False
+    return child.name == names.revision(agent, child.revision)
 
 
 def _depends(refusal: Refusal, child: Child) -> bool:

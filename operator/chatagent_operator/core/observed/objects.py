@@ -41,6 +41,9 @@ class Child:
     owner: str | None
     """UID of the controlling owner."""
 
+    is_orphan: bool = field(default=False, kw_only=True)
+    """Whether it has no owner at all."""
+
     resource_version: int
     """Later versions of the same object have higher ones."""
 
@@ -154,30 +157,25 @@ class Observed:
 
 
 def project(kind: str, body: Body) -> Child | None:
-    """Return the projection of an API object; None if it is being deleted or is not managed."""
+    """Return the projection of an API object; None if it is being deleted, is not managed, or is a
+    pod that was evicted and replaced."""
     metadata = body["metadata"]
-    labels = metadata.get("labels") or {}
+    labels, owners = metadata.get("labels") or {}, metadata.get("ownerReferences") or []
     if metadata.get("deletionTimestamp") or names.AGENT_LABEL not in labels:
         return None
     if labels.get(names.MANAGED_BY_LABEL) != names.MANAGED_BY:
+        return None
+    if kind == POD and is_replaced(body):
         return None
     return Child(
         kind=kind,
         name=metadata["name"],
         uid=metadata.get("uid", ""),
-    if kind == POD and is_replaced(body):
-        return None
         role=labels.get(names.ROLE_LABEL, ""),
         revision=labels.get(names.REVISION_LABEL),
         applied=(metadata.get("annotations") or {}).get(names.APPLIED_ANNOTATION),
-        owner=next(
-            (
-                reference["uid"]
-                for reference in metadata.get("ownerReferences") or []
-                if reference.get("controller")
-            ),
-            None,
-        ),
+        owner=next((each["uid"] for each in owners if each.get("controller")), None),
+        is_orphan=not owners,
         resource_version=int(metadata.get("resourceVersion", 0)),
         facts=read(body) if (read := REGISTRY[kind].read_facts) else None,
         created=metadata.get("creationTimestamp") or "",

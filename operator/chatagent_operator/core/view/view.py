@@ -204,6 +204,11 @@ class View:
         workload = self.find_deployment(revision)
         return workload.available if workload else 0
 
+    def is_available(self, revision: str | None) -> bool:
+        """Return whether a pod of a revision is available, and its Service has an address."""
+        has_address = revision is not None and self.find_address(revision) is not None
+        return has_address and self.count_available(revision) > 0
+
     def find_new_password(self, kind: str, name: str) -> str | None:
         """Return when the password of the managed Redis was written, if that is not the one that
         the pods of a workload began with: its Secret was lost, or edited."""
@@ -219,7 +224,8 @@ class View:
     def password_written_at(self) -> str | None:
         """When the password of the managed Redis was written; None if there is no Secret."""
         secret = self.observed.get("Secret", names.redis(self.agent.name))
-        is_ours = secret is not None and secret.owner == self.agent.uid
+        # An orphan is used as it is: the operator has no permission to change Secrets.
+        is_ours = secret is not None and (secret.is_orphan or secret.owner == self.agent.uid)
         facts = secret.facts if secret and is_ours else None
         return facts.written_at if isinstance(facts, SecretFacts) else None
 
@@ -248,7 +254,7 @@ class View:
         return frozenset(each.name for each in self.candidates if self._can_serve(each))
 
     def _can_serve(self, revision: Revision) -> bool:
-        if not self.count_available(revision.name) or self.find_address(revision.name) is None:
+        if not self.is_available(revision.name):
             return False
         # A canary with weight continues with its previous index: its pods report a lost one.
         serves = revision.name == self.previous.canary_revision and not self.is_first_weight_due
@@ -447,6 +453,7 @@ class View:
 
 
 def find_revision(agent: str, name: str, observed: Observed) -> Revision | None:
+            routed=self.routes.stable if self.is_available(self.routes.stable) else None,
     """Return a revision from its ControllerRevision, or from its ConfigMap where that is gone."""
     stored = names.revision(agent, name)
     child = observed.get("ControllerRevision", stored) or observed.deleted_revisions.get(stored)
