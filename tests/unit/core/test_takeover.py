@@ -50,7 +50,9 @@ def test_a_fix_takes_over_from_what_serves_nothing(rollout: dict[str, Any]) -> N
     assert cluster.pods() == {"runtime:2": 4}
     assert cluster.condition("Ready")[0] == "True"
     assert cluster.status.history[0].reason == "StableUnavailable"
-    assert f"no pod of revision {first} has been available since" in "\n".join(cluster.story)
+    assert f"revision {first} has had no available pod, or no Service, since" in "\n".join(
+        cluster.story
+    )
 
 
 def test_a_short_outage_of_the_stable_revision_promotes_nothing() -> None:

@@ -37,8 +37,6 @@ def condition(world: World, kind: str) -> tuple[str, str, str]:
         ("Service", "shop", "GatewayReady"),
         ("Secret", "shop-redis", "CacheReady"),
         ("Service", "shop-chroma", "VectorStoreReady"),
-        ("RoleBinding", "shop-gateway", "GatewayReady"),
-        ("PodDisruptionBudget", "shop-gateway", "GatewayReady"),
     ],
 )
 async def test_a_strangers_object_is_never_written(kind: str, name: str, part: str) -> None:
@@ -59,6 +57,102 @@ async def test_a_strangers_object_is_never_written(kind: str, name: str, part: s
     await world.settle()
     assert condition(world, "Degraded")[0] == "False"
     assert condition(world, part)[0] == "True"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("PodDisruptionBudget", "shop-gateway"), ("RoleBinding", "shop-gateway")],
+)
+async def test_what_serves_is_ready_though_a_name_is_taken(
+    world: World, kind: str, name: str
+) -> None:
+    world.cluster.objects[kind, name] = stranger(kind, name)
+    await world.settle()
+    assert world.cluster.objects[kind, name] == stranger(kind, name)
+    assert condition(world, "Degraded")[1] == "NameTaken"
+    assert condition(world, "GatewayReady")[0] == "True"
+    assert condition(world, "Ready")[0] == "True"
+
+
+@pytest.mark.parametrize(
+    "part", ["GatewayReady", "VectorStoreReady", "CacheReady", "WorkloadsReady"]
+)
+async def test_a_lost_service_that_cannot_be_created_is_told(world: World, part: str) -> None:
+    stable = world.kube.agent["status"]["stableRevision"]
+    name = {
+        "GatewayReady": "shop",
+        "VectorStoreReady": "shop-chroma",
+        "CacheReady": "shop-redis",
+        "WorkloadsReady": f"shop-{stable}",
+    }[part]
+    del world.cluster.objects["Service", name]
+    error = RejectedError(403, "exceeded quota: services")
+    world.kube.refuse = lambda verb, kind: error if (verb, kind) == ("apply", "Service") else None
+    await world.settle()
+    for each in ("Degraded", part):
+        assert condition(world, each)[1:] == (
+            "Rejected",
+            f"the API server rejected Service {name}: exceeded quota: services",
+        )
+    is_needed = part in ("GatewayReady", "WorkloadsReady")
+    assert condition(world, "Ready")[0] == ("False" if is_needed else "True")
+    world.kube.refuse = lambda verb, kind: None
+    world.seconds += REJECTED_RETRY_SECONDS
+    await world.settle()
+    assert condition(world, part)[0] == condition(world, "Ready")[0] == "True"
+
+
+@pytest.mark.parametrize("is_aborted", [True, False])
+async def test_a_stable_service_that_cannot_be_created_stops_neither_abort_nor_takeover(
+    is_aborted: bool,
+) -> None:
+    world = World(rollout={"steps": [{"setWeight": 20}, {"pause": {}}]})
+    await world.settle()
+    await world.change(image="runtime:2")
+    status = world.kube.agent["status"]
+    stable, canary = status["stableRevision"], status["canaryRevision"]
+    assert world.cluster.weights() == {stable: 80, canary: 20}
+    del world.cluster.objects["Service", f"shop-{stable}"]
+    error = RejectedError(403, "exceeded quota: services")
+    world.kube.refuse = lambda verb, kind: error if (verb, kind) == ("apply", "Service") else None
+    await world.settle()
+    if is_aborted:
+        command = '{"id": "1", "action": "abort"}'
+        world.kube.agent["metadata"]["annotations"] = {names.COMMAND_ANNOTATION: command}
+        await world.settle()
+        assert world.cluster.weights() == {stable: 100}
+    else:
+        world.cluster.clock += 31
+        await world.settle()
+        assert world.cluster.weights() == {canary: 100}
+        assert condition(world, "Ready")[0] == "True"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"labels": {}}, "lacks its labels app.kubernetes.io/managed-by=chatagent-operator, "),
+        (
+            {"ownerReferences": [{"kind": "ChatAgent", "name": "shop", "uid": "uid-1"}]},
+            "lacks the ChatAgent as its controller",
+        ),
+    ],
+)
+async def test_a_secret_that_is_not_known_any_more_is_told(
+    world: World, change: dict[str, Any], told: str
+) -> None:
+    secret = world.cluster.objects["Secret", "shop-redis"]
+    secret["metadata"] |= change
+    before = str(secret)
+    await world.settle()
+    assert str(secret) == before, "the operator has no permission to change it"
+    for each in ("Degraded", "CacheReady"):
+        _, reason, message = condition(world, each)
+        assert reason == "OwnershipLost"
+        assert told in message
+        assert "delete the Secret" in message
+    await world.change(image="runtime:2")
+    assert list(world.cluster.pods()) == ["runtime:2"], "no pod waits for it"
 
 
 async def test_no_pod_runs_under_an_account_of_somebody_else() -> None:

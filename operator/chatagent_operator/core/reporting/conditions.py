@@ -17,6 +17,9 @@ LAG_SECONDS = 5.0
 """Time after which a gateway pod that has not applied the routes is reported. It usually takes
 30 ms."""
 
+_OWNERSHIP = ("NameTaken", "OwnershipLost")
+"""Reasons of a write that is refused since an object of its name is, or seems, another owner's."""
+
 
 def find_conditions(state: DesiredState) -> list[Finding]:
     """Return the conditions, in the order in which they are listed."""
@@ -39,13 +42,28 @@ def find_conditions(state: DesiredState) -> list[Finding]:
 
 
 def _find_condition(component: Component, state: DesiredState) -> Finding | None:
-    """Return a component's condition, which is False while a name that it needs is taken."""
+    """Return a component's condition. It is False while the Service by which others reach it does
+    not exist and cannot be created. A name that is taken explains why it is False."""
     found = component.find_condition(state)
-    for refusal in state.view.refusals.values():
+    for identity, refusal in state.view.refusals.items():
         is_needed = refusal.role == component.role and refusal.revision in (None, state.serving)
-        if found and is_needed and refusal.reason == "NameTaken":
+        is_cause = found and found.status == "False" and refusal.reason in _OWNERSHIP
+        if found and is_needed and (is_cause or _is_unreachable(identity, state)):
             return Finding(found.type, "False", refusal.reason, refusal.message)
     return found
+
+
+def _is_unreachable(identity: tuple[str, str], state: DesiredState) -> bool:
+    """Return whether an object is a Service that is missing and that clients or pods need."""
+    agent = state.agent.name
+    needed = (
+        agent,
+        names.vector_store(agent),
+        names.redis(agent),
+        names.revision(agent, state.serving),
+    )
+    kind, name = identity
+    return kind == "Service" and name in needed and state.observed.get(kind, name) is None
 
 
 def _find_references(state: DesiredState) -> Finding:
@@ -137,6 +155,18 @@ def _find_faults(state: DesiredState, store: Finding) -> Iterator[tuple[str, str
     yield from _find_faults_of_rollout(state)
 
 
+def _describe_capacity(state: DesiredState) -> str:
+    cause, other = "no stable pod can be replaced by one", "set spec.rollout.strategy to recreate"
+    if state.agent.spec.rollout.strategy == "recreate":
+        cause, other = "the stable pods have been deleted", "use `abort` to go back"
+    if state.agent.spec.replicas > (state.status.rollout.replicas or 0):
+        other = "lower spec.replicas"
+    return (
+        f"pods of revision {state.status.canary_revision} are unschedulable, and {cause}; "
+        f"add a node, or {other}"
+    )
+
+
 def _describe_unreadable(state: DesiredState, revision: str) -> str:
     name = names.revision(state.agent.name, revision)
     if state.observed.get("ControllerRevision", name):
@@ -155,18 +185,6 @@ def _find_faults_of_revisions(state: DesiredState) -> Iterator[tuple[str, str]]:
     history = state.status.history
     is_terminating = state.view.is_terminating(history[0].ended_at if history else None)
     for name in state.decision.routed:
-def _describe_capacity(state: DesiredState) -> str:
-    cause, other = "no stable pod can be replaced by one", "set spec.rollout.strategy to recreate"
-    if state.agent.spec.rollout.strategy == "recreate":
-        cause, other = "the stable pods have been deleted", "use `abort` to go back"
-    if state.agent.spec.replicas > (state.status.rollout.replicas or 0):
-        other = "lower spec.replicas"
-    return (
-        f"pods of revision {state.status.canary_revision} are unschedulable, and {cause}; "
-        f"add a node, or {other}"
-    )
-
-
         trouble = find_trouble_of_revision(state.agent.name, name, state.reported)
         if trouble is None:
             continue
@@ -197,7 +215,7 @@ def _find_ready(
     stable = state.status.stable_revision
     needed = (workloads, index, gateway)
     if stable:
-        needed = (gateway,) if state.view.count_available(state.serving) else (workloads, gateway)
+        needed = (gateway,) if state.view.is_available(state.serving) else (workloads, gateway)
     for finding in needed:
         if not finding.is_true:
             return Finding(ConditionType.READY, "False", finding.reason, finding.message)

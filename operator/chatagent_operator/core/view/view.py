@@ -433,7 +433,7 @@ class View:
             ready=self.ready,
             is_indexed=self.is_indexed(self.target),
             has_indexing_failed=self.index_trouble is not None,
-            is_stable_available=self.count_available(previous.stable_revision) > 0,
+            is_stable_available=self.is_available(previous.stable_revision),
             capacity=capacity.compute_capacity(available, previous, spec.rollout, spec.replicas),
             capacity_before=capacity.compute_capacity(
                 available, previous, spec.rollout, previous.rollout.replicas or spec.replicas
@@ -448,12 +448,12 @@ class View:
             window=self.observed.window,
             evaluation=self.quality,
             command=self.command,
+            routed=self.routes.stable if self.is_available(self.routes.stable) else None,
             lost=self.lost,
         )
 
 
 def find_revision(agent: str, name: str, observed: Observed) -> Revision | None:
-            routed=self.routes.stable if self.is_available(self.routes.stable) else None,
     """Return a revision from its ControllerRevision, or from its ConfigMap where that is gone."""
     stored = names.revision(agent, name)
     child = observed.get("ControllerRevision", stored) or observed.deleted_revisions.get(stored)
