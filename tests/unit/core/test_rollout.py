@@ -123,12 +123,17 @@ def test_what_holds_whatever_happens(
         approved = [
             step.set_weight for step in steps[: (status.rollout.step or 0) + 1] if step.set_weight
         ]
-        assert decision.weight <= status.rollout.approved_weight <= max(approved, default=0), (
-            "never above approval"
-        )
+        if rollout.strategy == "recreate" and status.rollout.weighted_at == now.now:
+            assert not now.is_stable_available, "it is alone"
+        elif rollout.strategy != "recreate":
+            assert decision.weight <= status.rollout.approved_weight <= max(approved, default=0), (
+                "never above approval"
+            )
         if status.rollout.approved_weight > before.rollout.approved_weight:
             assert now.is_reachable
-            assert before.rollout.approved_weight or now.is_gateway_current
+            assert before.rollout.approved_weight or (
+                now.is_gateway_current or rollout.strategy == "recreate"
+            )
         if decision.weight:
             assert status.stable_revision
             assert status.canary_revision in now.ready

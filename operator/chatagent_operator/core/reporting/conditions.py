@@ -215,14 +215,16 @@ def _find_ready(
     stable = state.status.stable_revision
     needed = (workloads, index, gateway)
     if stable:
-        needed = (gateway,) if state.view.is_available(state.serving) else (workloads, gateway)
+        needed = (gateway,) if state.view.is_available(serving) else (workloads, gateway)
+    # The one with the most conversations: all go to the canary before its promotion.
+    serving = state.status.canary_revision if state.decision.weight == 100 else stable
     for finding in needed:
         if not finding.is_true:
             return Finding(ConditionType.READY, "False", finding.reason, finding.message)
     if not stable or not any(backend.state == "ready" for backend in state.routes.backends):
         message = "no revision has a Service address yet"
         return Finding(ConditionType.READY, "False", "NoRoute", message)
-    return Finding(ConditionType.READY, "True", "Serving", f"revision {stable} serves")
+    return Finding(ConditionType.READY, "True", "Serving", f"revision {serving} serves")
 
 
 def _find_kstatus(
