@@ -203,6 +203,36 @@ def test_a_report_that_cannot_be_read_yet_is_not_lost() -> None:
     assert ("Job", report) not in cluster.objects
 
 
+def test_an_evaluation_runs_again_whose_report_is_gone_unread() -> None:
+    asked = {"analysis": {"evaluation": {"configMap": {"name": "questions"}}}}
+    cluster = Cluster(spec=spec(rollout=asked))
+    cluster.sources["questions"] = "beef"
+    cluster.settle()
+    bump(cluster, "runtime:2", None, rollout=asked)
+    (job,) = [key for key in cluster.objects if key[0] == "Job" and "-eval-" in key[1]]
+    complete = {"conditions": [{"type": "Complete", "status": "True"}]}
+    cluster.objects[job]["status"] = complete  # its pod was deleted while no operator ran
+    cluster.look()
+    assert "was deleted before its report was read" in cluster.message("Progressing")
+    assert f"deleted Job {job[1]}" in cluster.story
+    cluster.lost = 0
+    cluster.settle()
+    assert cluster.status.rollout.weight
+
+
+def test_missing_questions_that_a_rollout_waits_for_need_attention() -> None:
+    asked = {"analysis": {"evaluation": {"configMap": {"name": "questions"}}}}
+    cluster = Cluster(spec=spec(rollout=asked))
+    cluster.settle()
+    assert cluster.condition("Degraded")[0] == "False", "nothing waits for them"
+    bump(cluster, "runtime:2", None, rollout=asked)
+    assert cluster.condition("Degraded") == ("True", "ConfigMapNotFound")
+    assert "ConfigMap 'questions' does not exist" in cluster.message("Degraded")
+    cluster.sources["questions"], cluster.lost = "beef", 0
+    cluster.settle()
+    assert cluster.condition("Degraded")[0] == "False"
+
+
 def test_a_pause_that_is_resumed_does_not_start_again() -> None:
     cluster = going([at(5), {"pause": {"duration": "10m"}}, at(50), WAIT])
     cluster.wait(400)

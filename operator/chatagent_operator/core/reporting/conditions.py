@@ -135,6 +135,9 @@ def _find_faults(state: DesiredState, store: Finding) -> Iterator[tuple[str, str
         yield refusal.reason, refusal.message
     if state.view.missing_sources:
         yield "ConfigMapNotFound", "; ".join(state.view.missing_sources)
+    waiting, questions = state.decision.waiting, state.view.missing_questions
+    if questions and waiting and waiting.reason == "Evaluating":
+        yield "ConfigMapNotFound", questions
     if state.lacks_capacity:
         yield "InsufficientCapacity", _describe_capacity(state)
     for name in state.unreadable:
@@ -213,11 +216,11 @@ def _find_ready(
 ) -> Finding:
     """Return whether the agent serves: one pod and the gateway suffice, with a previous index."""
     stable = state.status.stable_revision
+    # The one with the most conversations: all go to the canary before its promotion.
+    serving = state.status.canary_revision if state.decision.weight == 100 else stable
     needed = (workloads, index, gateway)
     if stable:
         needed = (gateway,) if state.view.is_available(serving) else (workloads, gateway)
-    # The one with the most conversations: all go to the canary before its promotion.
-    serving = state.status.canary_revision if state.decision.weight == 100 else stable
     for finding in needed:
         if not finding.is_true:
             return Finding(ConditionType.READY, "False", finding.reason, finding.message)
