@@ -102,6 +102,36 @@ async def test_a_lost_service_that_cannot_be_created_is_told(world: World, part:
     assert condition(world, part)[0] == condition(world, "Ready")[0] == "True"
 
 
+@pytest.mark.parametrize(
+    ("kind", "conditions"),
+    [
+        ("Deployment", ["Progressing"]),
+        ("Job", ["Progressing", "IndexReady"]),
+    ],
+)
+async def test_a_rollout_says_what_of_it_is_refused(
+    world: World, kind: str, conditions: list[str]
+) -> None:
+    error = RejectedError(403, "not on Fridays")
+    world.kube.refuse = lambda verb, of: error if (verb, of) == ("apply", kind) else None
+    pipeline = {"retrieval": {"embeddingModel": "other/model"}}
+    await world.change(image="runtime:2", pipeline=pipeline if kind == "Job" else {})
+    for each in conditions:
+        assert f"the API server rejected {kind} shop-" in condition(world, each)[2]
+        assert "not on Fridays" in condition(world, each)[2]
+
+
+async def test_an_evaluation_says_that_it_is_refused() -> None:
+    asked = {"configMap": {"name": "help"}}
+    world = World(rollout={"analysis": {"evaluation": asked}})
+    await world.settle()
+    error = RejectedError(403, "not on Fridays")
+    world.kube.refuse = lambda verb, kind: error if (verb, kind) == ("apply", "Job") else None
+    await world.change(image="runtime:2")
+    assert condition(world, "Progressing")[1] == "Evaluating"
+    assert condition(world, "Progressing")[2].endswith("not on Fridays")
+
+
 @pytest.mark.parametrize("is_aborted", [True, False])
 async def test_a_stable_service_that_cannot_be_created_stops_neither_abort_nor_takeover(
     is_aborted: bool,

@@ -19,6 +19,8 @@ LAG_SECONDS = 5.0
 
 _OWNERSHIP = ("NameTaken", "OwnershipLost")
 """Reasons of a write that is refused since an object of its name is, or seems, another owner's."""
+_WORKLOADS = ("Deployment", "StatefulSet", "Job")
+"""Kinds without which there are no pods."""
 
 
 def find_conditions(state: DesiredState) -> list[Finding]:
@@ -43,12 +45,15 @@ def find_conditions(state: DesiredState) -> list[Finding]:
 
 def _find_condition(component: Component, state: DesiredState) -> Finding | None:
     """Return a component's condition. It is False while the Service by which others reach it does
-    not exist and cannot be created. A name that is taken explains why it is False."""
+    not exist and cannot be created. A write that is refused explains why it is False."""
     found = component.find_condition(state)
     for identity, refusal in state.view.refusals.items():
-        is_needed = refusal.role == component.role and refusal.revision in (None, state.serving)
-        is_cause = found and found.status == "False" and refusal.reason in _OWNERSHIP
-        if found and is_needed and (is_cause or _is_unreachable(identity, state)):
+        kind, _ = identity
+        is_serving = kind == "Job" or refusal.revision in (None, state.serving)
+        if not found or refusal.role != component.role or not is_serving:
+            continue
+        may_explain = kind in _WORKLOADS or refusal.reason in _OWNERSHIP
+        if (found.status == "False" and may_explain) or _is_unreachable(identity, state):
             return Finding(found.type, "False", refusal.reason, refusal.message)
     return found
 

@@ -369,6 +369,9 @@ class View:
             return None  # it has been judged before its first weight
         if asked := self.evaluation:
             found = read_result(asked, self.observed, previous.evaluation)
+            refusal = self.refusals.get(("Job", asked.job))
+            if refusal and found.verdict == "Running":
+                return found.model_copy(update={"message": refusal.message})
             if (
                 self.count_available(asked.stable.name)
                 or found.verdict != "Running"
@@ -426,7 +429,8 @@ class View:
         """The input of the rollout."""
         desired, spec, previous = self.target.name, self.agent.spec, self.previous
         available = self.count_available(desired)
-        trouble = self.find_trouble(desired) or self.index_trouble
+        refused = (each for each in self.refusals.values() if each.revision == desired)
+        trouble = self.find_trouble(desired) or self.index_trouble or next(refused, None)
         return Seen(
             desired=desired,
             now=self.now,
