@@ -246,6 +246,17 @@ def test_an_agent_that_is_created_again_for_its_orphans_continues_with_them() ->
     assert left == {"Secret", "ControllerRevision"}, "which is part of the history"
 
 
+def test_an_agent_that_is_created_again_takes_nothing_from_what_is_being_deleted() -> None:
+    cluster = serving()
+    for body in cluster.objects.values():
+        body["metadata"]["ownerReferences"][0]["uid"] = "uid-0"
+    cluster.status = ChatAgentStatus()
+    cluster.spec = spec("runtime:2")
+    cluster.look()
+    assert cluster.status.stable_revision is None
+    assert cluster.status.canary_revision == name_of("runtime:2")
+
+
 def test_a_failed_revision_serves_where_the_status_names_no_stable_one() -> None:
     cluster = Cluster(status=ChatAgentStatus(failed_revision=name_of("runtime:1")))
     cluster.settle()

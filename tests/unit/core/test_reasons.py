@@ -1,10 +1,12 @@
-"""Every reason that a user may see is explained."""
+"""Every reason and condition that a user may see is explained."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+
+from chatagent_operator.api.conditions import ConditionType
 
 ROOT = Path(__file__).parents[3]
 MAKERS = {"Finding", "Trouble", "Waiting", "Refusal", "EventRecord", "add_event", "roll_back"}
@@ -42,3 +44,8 @@ def test_troubleshooting_explains_every_reason() -> None:
     found = set(find_reasons()) - GOOD - {"True", "False", "Unknown", "Normal", "Warning"}
     assert len(found) > 20, "they are found"
     assert not {each for each in found if f"`{each}`" not in text}
+
+
+def test_each_condition_says_what_it_is_made_from() -> None:
+    text = (ROOT / "docs/conditions.md").read_text("utf-8")
+    assert not {each for each in ConditionType if f"`{each}`" not in text}

@@ -19,8 +19,8 @@ LAG_SECONDS = 5.0
 
 _OWNERSHIP = ("NameTaken", "OwnershipLost")
 """Reasons of a write that is refused since an object of its name is, or seems, another owner's."""
-_WORKLOADS = ("Deployment", "StatefulSet", "Job")
-"""Kinds without which there are no pods."""
+_PARTS = ("Deployment", "StatefulSet", "Job", "HTTPRoute")
+"""Kinds of which the parts of an agent consist."""
 
 
 def find_conditions(state: DesiredState) -> list[Finding]:
@@ -52,7 +52,7 @@ def _find_condition(component: Component, state: DesiredState) -> Finding | None
         is_serving = kind == "Job" or refusal.revision in (None, state.serving)
         if not found or refusal.role != component.role or not is_serving:
             continue
-        may_explain = kind in _WORKLOADS or refusal.reason in _OWNERSHIP
+        may_explain = kind in _PARTS or refusal.reason in _OWNERSHIP
         if (found.status == "False" and may_explain) or _is_unreachable(identity, state):
             return Finding(found.type, "False", refusal.reason, refusal.message)
     return found

@@ -25,7 +25,7 @@ from chatagent_operator.core.observed.facts import (
     ServiceFacts,
     WorkloadFacts,
 )
-from chatagent_operator.core.observed.objects import Observed
+from chatagent_operator.core.observed.objects import Child, Observed
 from chatagent_operator.core.observed.refusals import Refusal, Refusals
 from chatagent_operator.core.observed.trouble import Interruption, Trouble
 from chatagent_operator.core.revision import Revision
@@ -223,11 +223,17 @@ class View:
     @property
     def password_written_at(self) -> str | None:
         """When the password of the managed Redis was written; None if there is no Secret."""
-        secret = self.observed.get("Secret", names.redis(self.agent.name))
         # An orphan is used as it is: the operator has no permission to change Secrets.
-        is_ours = secret is not None and (secret.is_orphan or secret.owner == self.agent.uid)
-        facts = secret.facts if secret and is_ours else None
+        secret = self._find_own("Secret", names.redis(self.agent.name))
+        facts = secret.facts if secret else None
         return facts.written_at if isinstance(facts, SecretFacts) else None
+
+    def _find_own(self, kind: str, name: str) -> Child | None:
+        """Return an object of the agent, or an orphan that it adopts. None: it is missing, or of a
+        deleted agent, for example, and deleted soon."""
+        child = self.observed.get(kind, name)
+        is_own = child is not None and (child.is_orphan or child.owner == self.agent.uid)
+        return child if is_own else None
 
     def find_deployment(self, revision: str | None) -> WorkloadFacts | None:
         """Return the facts of a revision's Deployment."""
@@ -324,6 +330,15 @@ class View:
     def routes(self) -> Routes:
         """The routes as last written."""
         return read_routes(self.agent.name, self.observed)
+
+    @property
+    def routed(self) -> str | None:
+        """The stable revision of the routes as last written, if it can be reached."""
+        stable, agent = self.routes.stable, self.agent.name
+        if stable is None or not self.is_available(stable):
+            return None
+        own = ("ConfigMap", names.routes(agent)), ("Deployment", names.revision(agent, stable))
+        return stable if all(self._find_own(*each) for each in own) else None
 
     @property
     def is_in_force(self) -> bool:
@@ -452,7 +467,7 @@ class View:
             window=self.observed.window,
             evaluation=self.quality,
             command=self.command,
-            routed=self.routes.stable if self.is_available(self.routes.stable) else None,
+            routed=self.routed,
             lost=self.lost,
         )
 
