@@ -30,7 +30,7 @@ OURS = FOUND | {"labels": DESIRED["labels"]}
         (FOUND | {"ownerReferences": [CONTROLLER]}, None, ""),
         (FOUND | {"ownerReferences": [OWNER]}, None, ""),
         (OURS, None, ""),
-        (FOUND, "NameTaken", "has no owner; delete it, or rename the agent"),
+        (FOUND, "NameTaken", "has no owner; delete it, or give the agent another name"),
         (OURS | {"labels": {"app.kubernetes.io/managed-by": "Helm"}}, "NameTaken", "by Helm"),
         (
             OURS | {"labels": DESIRED["labels"] | {"chatagent.dev/agent": "other"}},

@@ -102,6 +102,18 @@ async def test_a_lost_service_that_cannot_be_created_is_told(world: World, part:
     assert condition(world, part)[0] == condition(world, "Ready")[0] == "True"
 
 
+async def test_an_object_that_nothing_needs_hides_no_other_problem(world: World) -> None:
+    error = RejectedError(403, "not on Fridays")
+    refused = {"PodDisruptionBudget", "Service"}
+    world.kube.refuse = lambda verb, kind: error if verb == "apply" and kind in refused else None
+    del world.cluster.objects["PodDisruptionBudget", "shop-gateway"]
+    await world.settle()
+    assert "rejected PodDisruptionBudget shop-gateway" in condition(world, "Degraded")[2]
+    del world.cluster.objects["Service", "shop-redis"]
+    await world.settle()
+    assert "rejected Service shop-redis" in condition(world, "Degraded")[2]
+
+
 @pytest.mark.parametrize(
     ("kind", "conditions"),
     [

@@ -54,9 +54,11 @@ class Ingestions(Component):
         """Return whether the current documents are indexed."""
         aspect = ConditionType.INDEX_READY
         if state.view.missing_sources:
+            has_index = state.status.stable_revision is not None
+            effect = "the previous index is kept" if has_index else "nothing is indexed until then"
             message = (
-                "ConfigMaps of spec.knowledge.sources do not exist, see the condition "
-                "ResolvedRefs; the previous index is kept"
+                "ConfigMaps of spec.knowledge.sources do not exist, and the condition ResolvedRefs "
+                f"names them; create them; {effect}"
             )
             return Finding(aspect, "False", "SourcesMissing", message)
         waiting = [each for each in state.ingestions if not state.view.is_complete(each)]

@@ -21,6 +21,7 @@ _OWNERSHIP = ("NameTaken", "OwnershipLost")
 """Reasons of a write that is refused since an object of its name is, or seems, another owner's."""
 _PARTS = ("Deployment", "StatefulSet", "Job", "HTTPRoute")
 """Kinds of which the parts of an agent consist."""
+_EVICTION = "PodDisruptionBudget"
 
 
 def find_conditions(state: DesiredState) -> list[Finding]:
@@ -136,8 +137,10 @@ def find_degraded(state: DesiredState, store: Finding) -> Finding:
 
 def _find_faults(state: DesiredState, store: Finding) -> Iterator[tuple[str, str]]:
     """Return reason and message of each problem, the most urgent first."""
-    for refusal in state.view.refusals.values():
-        yield refusal.reason, refusal.message
+    refusals = state.view.refusals.items()
+    for (kind, _), refusal in refusals:
+        if kind != _EVICTION:
+            yield refusal.reason, refusal.message
     if state.view.missing_sources:
         yield "ConfigMapNotFound", "; ".join(state.view.missing_sources)
     waiting, questions = state.decision.waiting, state.view.missing_questions
@@ -161,6 +164,9 @@ def _find_faults(state: DesiredState, store: Finding) -> Iterator[tuple[str, str
     if state.status.stable_revision and store.status == "False":
         yield store.reason, f"vector store: {store.message}"
     yield from _find_faults_of_rollout(state)
+    for (kind, _), refusal in refusals:  # nothing else needs it, and it must not hide the others
+        if kind == _EVICTION:
+            yield refusal.reason, refusal.message
 
 
 def _describe_capacity(state: DesiredState) -> str:
