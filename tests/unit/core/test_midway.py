@@ -13,6 +13,11 @@ from chatagent_operator.core.rollout.commands import Command
 from tests.unit.core.simulation import Cluster, counted, spec
 
 GOOD = counted(400, 1)
+DEADLINE = {
+    "type": "Failed",
+    "status": "True",
+    "message": "Job was active longer than specified deadline",
+}
 
 
 def going(steps: list[dict[str, Any]], **changes: Any) -> Cluster:
@@ -218,6 +223,41 @@ def test_an_evaluation_runs_again_whose_report_is_gone_unread() -> None:
     cluster.lost = 0
     cluster.settle()
     assert cluster.status.rollout.weight
+
+
+@pytest.mark.parametrize(
+    ("reason", "change", "told"),
+    [
+        (
+            "JobSuspended",
+            {"spec": {"suspend": True}},
+            "is suspended; set its spec.suspend to false",
+        ),
+        (
+            "JobFailed",
+            {"status": {"conditions": [DEADLINE]}},
+            "was ended before it succeeded (Job was active longer than specified deadline); ",
+        ),
+    ],
+)
+def test_an_ingestion_that_somebody_stops_is_told(
+    reason: str, change: dict[str, Any], told: str
+) -> None:
+    cluster = Cluster()
+    cluster.settle()
+    cluster.sources = {"help": "beef"}
+    cluster.look()
+    (job,) = [body for key, body in cluster.objects.items() if key[0] == "Job" and key[1]]
+    for field, value in change.items():
+        job[field] = job.get(field, {}) | value
+    cluster.look()
+    assert cluster.condition("IndexReady") == ("False", reason)
+    for each in ("IndexReady", "Degraded"):
+        assert told in cluster.message(each)
+    del cluster.objects["Job", job["metadata"]["name"]]
+    cluster.settle()
+    assert cluster.condition("IndexReady")[0] == "True"
+    assert cluster.condition("Degraded")[0] == "False"
 
 
 def test_missing_questions_that_a_rollout_waits_for_need_attention() -> None:

@@ -19,6 +19,7 @@ from chatagent_operator.core.view.ingestions import (
     count_rebuilds,
     find_rebuild_delay,
 )
+from chatagent_operator.core.view.troubles import find_stopped_ingestions
 from chatagent_operator.core.writes import DesiredObject
 
 _SOURCES_PATH = "/var/lib/chatagent/sources"
@@ -72,6 +73,7 @@ class Ingestions(Component):
             for _, pod in state.reported.pods(self.role)
             if (trouble := pod.trouble or parse_trouble(pod.report))
         ]
+        troubles += find_stopped_ingestions(state.reported)
         if troubles:
             return Finding(aspect, "False", troubles[0].reason, troubles[0].message)
         message = f"Job {waiting[0].job} is indexing collection {waiting[0].collection}"
@@ -79,7 +81,8 @@ class Ingestions(Component):
 
     def find_trouble(self, state: DesiredState) -> Trouble | None:
         """Return the first trouble of the Jobs' pods, or the loss of an index."""
-        return super().find_trouble(state) or self._find_loss(state)
+        stopped = next(find_stopped_ingestions(state.reported), None)
+        return super().find_trouble(state) or self._find_loss(state) or stopped
 
     def _find_loss(self, state: DesiredState) -> Trouble | None:
         if not state.lost:

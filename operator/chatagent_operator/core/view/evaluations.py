@@ -20,6 +20,7 @@ from chatagent_operator.core.observed.objects import Observed
 from chatagent_operator.core.observed.trouble import Trouble, parse_trouble
 from chatagent_operator.core.revision import Revision
 from chatagent_operator.core.untrusted import clean_message
+from chatagent_operator.core.view.troubles import describe_suspended
 
 EVALUATION_DIGITS = 10
 _WORST = 5
@@ -197,6 +198,9 @@ def _describe_progress(
             f"the pod of Job {evaluation.job} was deleted before its report was read; "
             "the Job is run again"
         )
+    child = observed.get("Job", evaluation.job)
+    if child and isinstance(child.facts, JobFacts) and child.facts.is_suspended:
+        return describe_suspended(evaluation.job)
     if troubles:
         last = troubles[-1]
         return f"Job {evaluation.job} makes no progress: {last.reason}: {last.message}"
