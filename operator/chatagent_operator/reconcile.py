@@ -144,10 +144,10 @@ class Reconciler:
         if is_urgent:  # all else is decided on a whole picture, which comes next
             writes = tuple(write for write in writes if write.wave is Wave.WEIGHTS)
         failure = await self._execute(key, writes)
-        if not is_urgent:
-            self._executor.keep(key, (*made.writes, *made.deletions))
         if refusals := self._executor.refusals(key):
             made = self._plan(agent, previous, observed, command, refusals)
+        if not is_urgent:  # only now: a rollback says what was refused of its canary
+            self._executor.keep(key, (*made.writes, *made.deletions))
         self._measure(key, agent, observed, made)
         status, events = made.status, made.events
         if invalid:

@@ -133,6 +133,21 @@ async def test_a_rollout_says_what_of_it_is_refused(
         assert "not on Fridays" in condition(world, each)[2]
 
 
+async def test_a_rollback_says_what_of_the_canary_was_refused(world: World) -> None:
+    error = RejectedError(403, "not on Fridays")
+    world.kube.refuse = lambda verb, kind: (
+        error if (verb, kind) == ("apply", "Deployment") else None
+    )
+    await world.change(image="runtime:2")
+    world.cluster.clock += 601
+    await world.settle()
+    status = world.kube.agent["status"]
+    assert status["failedReason"] == "ProgressDeadlineExceeded"
+    assert "not on Fridays" in status["failedMessage"]
+    assert condition(world, "Degraded")[1] == "ProgressDeadlineExceeded", "nothing is refused now"
+    assert "Service" not in world.named(status["failedRevision"]), "nothing is left of it"
+
+
 async def test_an_evaluation_says_that_it_is_refused() -> None:
     asked = {"configMap": {"name": "help"}}
     world = World(rollout={"analysis": {"evaluation": asked}})
