@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 RETRY_SECONDS = 0.5
 """Between two rounds while something is wrong."""
+UNFORESEEN_SECONDS = 10.0
+"""The same after an error that is none of ours: it may come only once all of a version is read."""
 
 
 class IndexFollower:
@@ -61,6 +63,8 @@ class IndexFollower:
         self._turn = asyncio.Lock()
         self._noticed = asyncio.Event()
         self._caught_up = False
+        self._pause = RETRY_SECONDS
+        """Until the next round."""
 
     def loaded(self) -> Snapshot:
         """Return the snapshot even while the store is away. Raises AgentError before the first."""
@@ -114,11 +118,11 @@ class IndexFollower:
             await self.follow()
             self._noticed.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(RETRY_SECONDS if self._error else POLL_SECONDS):
+                async with asyncio.timeout(self._pause):
                     await self._noticed.wait()
 
     async def follow(self) -> None:
-        """Do one round. Never raises an AgentError: it is kept as the trouble.
+        """Do one round. Never raises: an error is kept as the trouble, and what is loaded serves.
 
         One at a time: who waits here while another loads a version finds it loaded.
         """
@@ -126,8 +130,13 @@ class IndexFollower:
             async with self._turn:
                 await self._refresh()
         except AgentError as error:
+            self._pause = RETRY_SECONDS
             self._fail(error)
+        except Exception as error:
+            self._pause = UNFORESEEN_SECONDS
+            self._fail(AgentError(f"the index cannot be loaded: {error!r}"), error)
         else:
+            self._pause = POLL_SECONDS
             if self._error is not None:
                 log.info("ready: %s", _described(self.loaded().info))
             self._error = None
@@ -184,10 +193,10 @@ class IndexFollower:
             ids, dimension, self._reader.vectors, before.dense if before else None
         )
 
-    def _fail(self, error: AgentError) -> None:
+    def _fail(self, error: AgentError, cause: Exception | None = None) -> None:
         if self._error is None or str(error) != str(self._error):
             state = "not ready" if self._snapshot is None else "degraded"
-            log.warning("%s: %s: %s", state, error.reason, error)
+            log.warning("%s: %s: %s", state, error.reason, error, exc_info=cause)
         self._error = error
 
 

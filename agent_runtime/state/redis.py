@@ -116,7 +116,7 @@ class RedisState:
             try:
                 async with asyncio.timeout(PROBE_SECONDS):
                     await _ping(self._redis)
-            except (RedisError, OSError, TimeoutError) as error:
+            except Exception as error:  # whatever it is, it is asked again
                 self._down = self._words(error)
                 self._say(self._down)
             else:

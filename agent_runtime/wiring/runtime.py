@@ -120,6 +120,11 @@ class Runtime:
             await self._checking()
         except AgentError as error:
             self._trouble = error
+        except Exception as error:  # it is tried again, whatever it is
+            trouble = AgentError(f"the check before the start failed: {error!r}")
+            if str(trouble) != str(self._trouble):
+                log.warning("not ready: %s", trouble, exc_info=error)
+            self._trouble = trouble
         else:
             self._trouble = None
 

@@ -7,25 +7,22 @@ import logging
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Any
 
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Manifest
-from chatagent_operator.core.kinds import SECRET, Wave
+from chatagent_operator.core.kinds import Wave
 from chatagent_operator.core.names import Key
 from chatagent_operator.core.observed.refusals import Refusal
 from chatagent_operator.core.observed.trouble import Trouble
-from chatagent_operator.core.ownership import (
-    build_claim,
-    find_obstacle,
-    find_obstacle_of_secret,
-    find_references,
-)
+from chatagent_operator.core.ownership import build_claim, find_obstacle, find_references
 from chatagent_operator.core.writes import Apply, Create, Delete, Scale, Write
 from chatagent_operator.kube.client import Kube
 from chatagent_operator.kube.errors import (
+    CONFLICT,
     ApiError,
     NamespaceTerminatingError,
     NotLeaderError,
@@ -61,8 +58,9 @@ class _Failed:
     write: str
     """What was to be written: another write of the same object is tried at once."""
 
-    uid: str | None
-    """UID of the object then: once it is deleted or recreated, the write is tried at once."""
+    found: tuple[str, str | None] | None
+    """UID and owner of the object then: once it is deleted, recreated or given up, the write is
+    tried at once."""
 
     attempts: int
     due: float
@@ -164,12 +162,12 @@ class Executor:
             failed is not None
             and failed.due > self._clock()
             and failed.write == _describe(write)
-            and failed.uid == self._find_uid(key, write)
+            and failed.found == self._find(key, write)
         )
 
-    def _find_uid(self, key: Key, write: Write) -> str | None:
+    def _find(self, key: Key, write: Write) -> tuple[str, str | None] | None:
         child = self._store.observed(key).get(write.kind, write.name)
-        return child.uid if child else None
+        return (child.uid, child.owner) if child else None
 
     async def _attempt(self, key: Key, write: Write) -> None:
         identity = write.kind, write.name
@@ -216,10 +214,11 @@ class Executor:
                 message = f"{what} cannot be {act}, and is tried again: {problem}"
                 refusal = Refusal("WriteFailed", message, role, revision, True)
         refusal = _cut(refusal)
-        uid = self._find_uid(key, write)
-        due = self._clock() + wait
-        self._failed[key][identity] = _Failed(_describe(write), uid, attempts, due, refusal)
-        _log.warning("%s: attempt %d, next in %.1f s: %s", key, attempts, wait, refusal.message)
+        found, due = self._find(key, write), self._clock() + wait
+        self._failed[key][identity] = _Failed(_describe(write), found, attempts, due, refusal)
+        is_new = previous is None or previous.refusal != refusal
+        level = logging.WARNING if is_new else logging.DEBUG
+        _log.log(level, "%s: attempt %d, next in %.1f s: %s", key, attempts, wait, refusal.message)
 
     async def _write(self, key: Key, write: Write) -> Trouble | None:
         """Write. Returns why not, where an object of that name is in the way."""
@@ -254,14 +253,25 @@ class Executor:
                 return Trouble("Terminating", f"{kind} {desired['name']} was deleted just now")
             if obstacle := find_obstacle(kind, desired, found):
                 return obstacle
-            if kind == SECRET.name:  # which cannot be claimed
-                return find_obstacle_of_secret(desired, found)
             claim = build_claim(desired, found)
             if claim is None:
                 return None  # what is known of it is late
+            await self._check_owner(key, desired)
             body = await self._kube.patch_metadata(*place, claim)
         self._store.wrote_child(key, body, is_as_desired=is_new)
         return None
+
+    async def _check_owner(self, key: Key, desired: Mapping[str, Any]) -> None:
+        """Check that the agent is not being deleted: it may be why an object has lost its owner.
+        Once adopted, it would be deleted with the agent.
+
+        Raises:
+            StaleError: it is, or was.
+        """
+        (owner,) = desired["ownerReferences"]
+        agent = await self._kube.find_metadata(owner["kind"], *key)
+        if not agent or agent["uid"] != owner["uid"] or agent.get("deletionTimestamp"):
+            raise StaleError(CONFLICT, f"{owner['kind']} {key[1]} is being deleted")
 
 
 def _uses(write: Write, taken: set[Identity]) -> bool:

@@ -16,7 +16,8 @@
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [list, watch, create, patch, delete]
-# Only in Events it is said that a StatefulSet or a Job cannot create its pods.
+# Only Events say that a StatefulSet or Job cannot create its pods, or that a volume of a pod
+# cannot be mounted.
 - apiGroups: [""]
   resources: [events]
   verbs: [list, watch, create]
@@ -43,12 +44,13 @@
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [rolebindings]
   verbs: [list, watch, create, patch, delete]
-# The password of an agent's own Redis: created once, and again when it is lost. Only the
-# metadata of Secrets with the operator's label is requested; RBAC can express neither. It
-# gives the operator no more than `create` of Deployments, whose pods can mount any Secret.
+# The password of an agent's own Redis: created once, and again when it is lost. Of those
+# with the operator's label the metadata is requested, and their owner and labels are
+# restored where somebody removed them; RBAC can express neither. Who may create
+# Deployments can read any Secret of the namespace by a pod.
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [list, watch, create{{ if .Values.readSecrets }}, get{{ end }}]
+  verbs: [list, watch, create, patch{{ if .Values.readSecrets }}, get{{ end }}]
 - apiGroups: [""]
   resources: [services]
   verbs: [list, watch, create, patch, delete]

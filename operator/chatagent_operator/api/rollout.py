@@ -306,7 +306,8 @@ class Analysis(ConfigModel):
 
     restart_limit: Annotated[int, Field(ge=0, le=1000)] = 1
     """Number of times that pods of the new revision may restart or lose readiness from its first
-    weight on, whatever the number of turns. When it is exceeded, the new revision is rolled back.
+    weight on, whatever the number of turns. Where no step sets a weight, as with `blueGreen`, they
+    count once its pods are ready. When it is exceeded, the new revision is rolled back.
     Pods that are deleted or evicted do not count."""
 
     inconclusive_limit: Annotated[int, Field(ge=0, le=10000)] = 10

@@ -236,10 +236,12 @@ class RolloutStatus(StatusModel):
     """When the rollout started."""
 
     restarts: _Count = 0
-    """How often pods of the canary restarted or lost readiness since it got its first weight."""
+    """How often pods of the canary restarted or lost readiness since it got its first weight, or,
+    where no step sets one, since they were ready."""
 
     restarted_at: Time | None = None
-    """When one last did."""
+    """Since when they are counted: when one last did, or, where no step sets a weight, when the
+    canary's pods were ready."""
 
     waiting_since: Time | None = None
     """Time since which the canary has had too few ready pods for its weight."""

@@ -55,6 +55,7 @@ async def show_history(cluster: Cluster, arguments: argparse.Namespace) -> Resul
     kept = revisions.read_revisions(await cluster.revisions(arguments.name))
     past = revisions.last_rollouts(status)
     roles = {
+        status.previous.revision if status.previous else None: "previous",
         status.failed_revision: "failed",
         status.canary_revision: "canary",
         status.stable_revision: "stable",

@@ -77,7 +77,8 @@ def _render_revisions(agent: AgentView, now: datetime) -> list[str]:
     for each in agent.revisions:
         if each.since:
             since = format_age(each.since, now)
-            lines.append(f"{each.revision} has been draining for {since}")
+            state = "draining" if each.role == "draining" else "kept for a rollback"
+            lines.append(f"{each.revision} has been {state} for {since}")
         if each.message:
             lines.append(f"{each.revision} is rolled back: {each.message}")
     return lines

@@ -14,10 +14,9 @@ from chatagent_operator.core.agent import Manifest
 from chatagent_operator.core.names import COMMAND_ANNOTATION
 from chatagent_operator.core.rollout.commands import Action, Unreadable, parse_command
 from chatagent_operator.core.rollout.stored import read_status
-from chatagent_operator.kube.errors import ApiError, RejectedError
+from chatagent_operator.kube.errors import CONFLICT, ApiError, RejectedError
 
 POLL_SECONDS = 0.1
-CONFLICT = 409
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,8 @@ class RolloutState:
     reason: str
     message: str
     weight: int = 0
+    previous: str | None = None
+    """The previous revision, while its pods are kept for a rollback."""
 
     @property
     def document(self) -> dict[str, Any]:
@@ -160,4 +162,9 @@ def judge_rollout(agent: Manifest) -> RolloutState:
         return RolloutState("InProgress", canary, reason, message, rollout.weight)
     if status.failed_revision:
         return RolloutState("Failed", status.failed_revision, reason, message)
-    return RolloutState("Promoted", status.stable_revision, reason, message)
+    previous = status.previous.revision if status.previous else None
+    if previous:
+        message += f"; the pods of revision {previous} are kept for a rollback"
+    return RolloutState(
+        "Promoted", status.stable_revision, reason, message, rollout.weight, previous
+    )

@@ -26,7 +26,7 @@ from chatagent_operator.core.names import REVISION_LABEL
 from chatagent_operator.core.rollout.context import RolloutStep
 from chatagent_operator.core.rollout.steps import create_steps
 
-Role = Literal["stable", "canary", "draining", "failed"]
+Role = Literal["stable", "canary", "draining", "previous", "failed"]
 
 ABNORMAL = frozenset({"Degraded", "Stalled"})
 """Conditions whose healthy status is False."""
@@ -52,7 +52,7 @@ class RevisionView(ConfigModel):
     """Share of new conversations, in percent."""
     pods: Pods | None
     since: str | None = None
-    """When it was replaced as the stable revision, if it is draining."""
+    """When it was replaced as the stable revision, if it is draining, or kept for a rollback."""
     message: str | None = None
     """Why it is rolled back, if it failed."""
 
@@ -185,6 +185,8 @@ def _build_revisions(
     if status.canary_revision:
         found.append(one(status.canary_revision, "canary", status.rollout.weight))
     found += [one(each.revision, "draining", 0, since=each.since) for each in status.draining]
+    if (kept := status.previous) and kept.revision not in {each.revision for each in found}:
+        found.append(one(kept.revision, "previous", 0, since=kept.since))
     if status.failed_revision:
         words = (status.failed_reason, status.failed_message)
         message = ": ".join(word for word in words if word) or None

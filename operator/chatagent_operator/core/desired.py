@@ -126,9 +126,15 @@ class DesiredState:
     @cached_property
     def rebuilt(self) -> tuple[Ingestion, ...]:
         """Of them, those whose complete Job is to be run again now."""
-        if find_rebuild_delay(self.view.previous.knowledge, self.view.now) > 0:
+        if self.rebuild_delay > 0:
             return ()
         return tuple(each for each in self.lost if each.find_complete_job(self.observed))
+
+    @property
+    def rebuild_delay(self) -> float:
+        """Seconds until a lost index may be built again."""
+        is_served = self.view.count_available(self.serving) > 0
+        return find_rebuild_delay(self.view.previous.knowledge, self.view.now, is_served=is_served)
 
     @cached_property
     def routes(self) -> Routes:
@@ -184,11 +190,3 @@ class DesiredState:
         """Whether the canary is unschedulable and cannot replace a stable pod."""
         revisions = self.status.canary_revision, self.status.stable_revision
         return all(revisions) and self.view.lacks_capacity
-
-    @property
-    def has_moved(self) -> bool:
-        """Whether the desired vector store has the documents, and every pod uses it."""
-        deployments = [self.view.find_deployment(each.name) for each in self.live]
-        return all(self.view.is_complete(each) for each in self.ingestions) and all(
-            found and found.settled and found.available for found in deployments
-        )

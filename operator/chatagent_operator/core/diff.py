@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from chatagent_operator.core import names
+from chatagent_operator.core.agent import Agent
 from chatagent_operator.core.children import COMPONENTS
 from chatagent_operator.core.children.component import Component, Removal
 from chatagent_operator.core.desired import DesiredState
@@ -44,20 +45,20 @@ def find_deletions(
         for child in state.observed.list_children(kind):
             if (kind, child.name) in kept:
                 continue
-            if child.owner != state.agent.uid and not _is_left(child, state.agent.name):
-                continue  # an object of another owner with the agent's labels
+            is_orphan = _is_orphan(child, state.agent)
+            if child.owner != state.agent.uid and not is_orphan:
+                continue  # an object of another owner, or a copy, with the agent's labels
             component = _BY_ROLE.get(child.role, _OTHER)
-            removal = component.judge_removal(child, state)
+            removal = Removal.NOW if is_orphan else component.judge_removal(child, state)
             is_needed = any(_depends(each, child) for each in state.view.refusals.values())
             yield Delete(kind, child.name, child.uid), Removal.KEEP if is_needed else removal
 
 
-def _is_left(child: Child, agent: str) -> bool:
-    """Return whether an object was made for a revision of an agent of this name, which was deleted
-    without it: one of its own name that has lost its owner."""
-    if not child.is_orphan or child.role != names.ROLE_AGENT or child.revision is None:
-        return False
-    return child.name == names.revision(agent, child.revision)
+def _is_orphan(child: Child, agent: Agent) -> bool:
+    """Return whether an object of a revision has no owner: an agent of this name was deleted
+    without its objects. A copy that a person made has another name."""
+    name = names.revision(agent.name, child.revision or "")
+    return child.owner is None and child.revision is not None and child.name == name
 
 
 def _depends(refusal: Refusal, child: Child) -> bool:

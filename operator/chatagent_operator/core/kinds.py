@@ -109,7 +109,8 @@ CONFIG_MAP = Kind(
 )  # fmt: skip
 EVENT = Kind(
     "Event", "", "v1", "events", (*READ, "create"),
-    why="Only in Events it is said that a StatefulSet or a Job cannot create its pods.",
+    why="Only Events say that a StatefulSet or Job cannot create its pods, or that a volume of a "
+        "pod\ncannot be mounted.",
 )  # fmt: skip
 GATEWAY = Kind(
     "Gateway", _GATEWAY_API, "v1", "gateways", ("get",), scope=Scope.CLUSTER,
@@ -125,11 +126,12 @@ LEASE = Kind(
     scope=Scope.OPERATOR,
 )  # fmt: skip
 SECRET = Kind(
-    "Secret", "", "v1", "secrets", (*READ, "create"),
+    "Secret", "", "v1", "secrets", (*READ, *WRITE),
     optional_verbs=("readSecrets", "get"),
-    why="The password of an agent's own Redis: created once, and again when it is lost. Only the\n"
-        "metadata of Secrets with the operator's label is requested; RBAC can express neither. It\n"
-        "gives the operator no more than `create` of Deployments, whose pods can mount any Secret.",
+    why="The password of an agent's own Redis: created once, and again when it is lost. Of those\n"
+        "with the operator's label the metadata is requested, and their owner and labels are\n"
+        "restored where somebody removed them; RBAC can express neither. Who may create\n"
+        "Deployments can read any Secret of the namespace by a pod.",
     is_watched=True, is_metadata_only=True, wave=Wave.FIRST, read_facts=facts.read_secret,
 )  # fmt: skip
 

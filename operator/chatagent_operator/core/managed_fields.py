@@ -13,10 +13,10 @@ from typing import Any
 Entry = dict[str, Any]
 
 
-def join_entries(metadata: Mapping[str, Any], manager: str) -> list[Entry] | None:
-    """Return the managedFields with all fields of a manager under `Apply`; None: they are."""
+def join_entries(metadata: Mapping[str, Any], *managers: str) -> list[Entry] | None:
+    """Return the managedFields with all fields of these managers under `Apply`; None: they are."""
     entries: list[Entry] = metadata.get("managedFields") or []
-    ours = [each for each in entries if each["manager"] == manager and not each.get("subresource")]
+    ours = [each for each in entries if each["manager"] in managers and not each.get("subresource")]
     updates = [each for each in ours if each["operation"] == "Update"]
     applied = next((each for each in ours if each["operation"] == "Apply"), None)
     if not updates or applied is None:

@@ -13,9 +13,6 @@ from chatagent_operator.core.observed.trouble import Trouble
 
 Metadata = Mapping[str, Any]
 
-_IDENTITY = (names.MANAGED_BY_LABEL, names.AGENT_LABEL)
-"""Labels by which the operator finds the objects of an agent."""
-
 
 def find_obstacle(kind: str, desired: Metadata, found: Metadata) -> Trouble | None:
     """Return why an existing object cannot become the desired one; None: it is the agent's, or an
@@ -52,26 +49,6 @@ def find_obstacle(kind: str, desired: Metadata, found: Metadata) -> Trouble | No
         whose = f"has no owner, and is managed by {manager}" if manager else "has no owner"
     message = f"{what} exists already and {whose}; delete it, or give the agent another name"
     return Trouble("NameTaken", message)
-
-
-def find_obstacle_of_secret(desired: Metadata, found: Metadata) -> Trouble | None:
-    """Return why a Secret of the agent is not known as its own, by its labels and its controller.
-    The operator has no permission to change Secrets, and an orphan is used as it is."""
-    claim = build_claim(desired, found) or {}
-    given = claim.get("labels", {})
-    lost = [f"{key}={given[key]}" for key in _IDENTITY if key in given]
-    if lost:
-        lack = f"its labels {', '.join(lost)}"
-    elif found.get("ownerReferences") and "ownerReferences" in claim:
-        lack = "the ChatAgent as its controller"
-    else:
-        return None
-    what = f"Secret {found['name']}"
-    message = (
-        f"{what} lacks {lack}, which the operator may not restore; restore them with kubectl edit, "
-        "or delete the Secret: it is created again with a new password, and the pods restart"
-    )
-    return Trouble("OwnershipLost", message)
 
 
 def build_claim(desired: Metadata, found: Metadata) -> dict[str, Any] | None:
@@ -125,4 +102,5 @@ def _find_controller(metadata: Metadata) -> Mapping[str, Any]:
 def _is_orphan(desired: Metadata, found: Metadata) -> bool:
     """Whether the operator made it for an agent of this name, which was deleted without it."""
     labels = found.get("labels") or {}
-    return all(labels.get(key) == desired["labels"][key] for key in _IDENTITY)
+    keys = (names.MANAGED_BY_LABEL, names.AGENT_LABEL)
+    return all(labels.get(key) == desired["labels"][key] for key in keys)

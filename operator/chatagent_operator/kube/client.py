@@ -18,10 +18,18 @@ from chatagent_operator.core.kinds import CHAT_AGENT, REGISTRY, Kind
 from chatagent_operator.core.managed_fields import join_entries
 from chatagent_operator.core.rollout.decision import EventRecord
 from chatagent_operator.kube.connection import TIMEOUT_SECONDS, Connection
-from chatagent_operator.kube.errors import ApiError, NotFoundError, RejectedError, StaleError
+from chatagent_operator.kube.errors import (
+    CONFLICT,
+    ApiError,
+    NotFoundError,
+    RejectedError,
+    StaleError,
+)
 
 FIELD_MANAGER = names.MANAGED_BY
-ALREADY_EXISTS = CONFLICT = 409
+METADATA_MANAGER = f"{FIELD_MANAGER}-metadata"
+"""Of changes of the metadata alone: they are not in the entry that tells when the data of a Secret
+was written."""
 LOG_BYTES = 8 * 1024 * 1024
 """Most that is read of a pod's log: eight times what a report stores of it."""
 
@@ -54,7 +62,7 @@ class Kube(Connection):
         annotated = _annotate(manifest, digest)
         for _ in range(MAX_APPLIES):
             body = await self.request("PATCH", f"{path}&force=true", annotated, _APPLY)
-            entries = join_entries(body["metadata"], FIELD_MANAGER)
+            entries = join_entries(body["metadata"], FIELD_MANAGER, METADATA_MANAGER)
             if entries is None:
                 return body
             # It was created or scaled: fields of then that are not desired any more are removed.
@@ -82,7 +90,7 @@ class Kube(Connection):
         try:
             return await self.request("POST", path, body)
         except RejectedError as error:
-            if error.status != ALREADY_EXISTS or error.reason != "AlreadyExists":
+            if error.status != CONFLICT or error.reason != "AlreadyExists":
                 raise
             return None
 
@@ -98,7 +106,7 @@ class Kube(Connection):
         self, kind: str, namespace: str, name: str, metadata: Manifest
     ) -> Manifest:
         """Merge a patch into the metadata of an object; returns it."""
-        path = _path(kind, namespace, name) + f"?fieldManager={FIELD_MANAGER}"
+        path = _path(kind, namespace, name) + f"?fieldManager={METADATA_MANAGER}"
         return await self.request("PATCH", path, {"metadata": metadata}, _MERGE)
 
     async def scale(self, namespace: str, name: str, replicas: int) -> Manifest:

@@ -11,11 +11,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from chatagent_operator.kube.errors import ApiError
+from chatagent_operator.kube.errors import CONFLICT, ApiError
 from chatagent_operator.kube.fence import Fence, read_clock
 from chatagent_operator.kube.lease import NOT_FOUND, Lease
 
-CONFLICT = 409
 SHORTEST_DELAY_SECONDS = 0.05
 
 _log = logging.getLogger(__name__)

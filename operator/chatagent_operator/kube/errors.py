@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
+CONFLICT = 409
+"""There is an object of that name, or it has been changed since it was read."""
+
 
 class ApiError(Exception):
     """The API server refused, or did not answer. Worth another try, with back-off."""

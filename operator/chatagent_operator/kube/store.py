@@ -14,9 +14,9 @@ from typing import Any, cast
 from chatagent_operator.api.group import KIND
 from chatagent_operator.core import names
 from chatagent_operator.core.names import Key
-from chatagent_operator.core.observed.facts import JobFacts, WorkloadFacts
+from chatagent_operator.core.observed.facts import JobFacts, PodFacts, WorkloadFacts
 from chatagent_operator.core.observed.objects import Child, Observed, project
-from chatagent_operator.core.observed.trouble import PODS_CANNOT_BE_MADE, Trouble
+from chatagent_operator.core.observed.trouble import Trouble, parse_event
 
 WATCH_LAG_SECONDS = 10.0
 """How long a write is believed whose kind is not watched."""
@@ -65,16 +65,16 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class FailedCreate:
-    """An Event that says that a controller cannot create a pod, or the volume of one."""
+class FailedStart:
+    """An Event that says that a pod cannot be created or started."""
 
     uid: str
     resource_version: int
     namespace: str
-    controller: Identity
-    """The StatefulSet or Job."""
+    about: Identity
+    """The StatefulSet, Job or Pod."""
 
-    controller_uid: str
+    about_uid: str
     trouble: Trouble
 
 
@@ -107,8 +107,8 @@ class Store:
         """By the name of the ControllerRevision, the last one at the end."""
         self._statuses: dict[Key, AgentRecord] = {}
         self._written: dict[Key, dict[Identity, tuple[float, Child]]] = {}
-        self._refusals: dict[tuple[str, Identity], FailedCreate] = {}
-        """The newest of each controller, by namespace: until it has its pods."""
+        self._failed_starts: dict[tuple[str, Identity], FailedStart] = {}
+        """The newest about each object, by namespace: until it has its pods, or has started."""
         self._verified: dict[Key, dict[Identity, tuple[str | None, bytes]]] = {}
 
     # What the reflectors report.
@@ -145,8 +145,8 @@ class Store:
                 self._remember_deleted(old.agent, old.child)
         if new and new.agent and new.child:
             self._children.setdefault(new.agent, {})[new.kind, new.name] = new.child
-            if not _lacks_pods(new.child):  # what an older Event says is over
-                self._refusals.pop((key[0], (new.kind, new.name)), None)
+            if not _may_fail_to_start(new.child):  # what an older Event says is over
+                self._failed_starts.pop((key[0], (new.kind, new.name)), None)
         if _differ(old, new):
             for agent in {each.agent for each in (old, new) if each and each.agent}:
                 self._mark_soon(agent)
@@ -160,18 +160,18 @@ class Store:
         if len(deleted) > MAX_DELETED_REVISIONS:
             del deleted[next(iter(deleted))]
 
-    def refusal_changed(self, key: Key, old: FailedCreate | None, new: FailedCreate | None) -> None:
-        """An Event about pods that cannot be created is new, repeated or has expired."""
+    def start_failed(self, key: Key, old: FailedStart | None, new: FailedStart | None) -> None:
+        """An Event about pods that cannot be created or started is new, repeated or has expired."""
         for each in (old, new):
             if each is None:
                 continue
-            place = each.namespace, each.controller
+            place = each.namespace, each.about
             if each is new:
-                self._refusals[place] = each
-            elif self._refusals.get(place) == each:
-                del self._refusals[place]
+                self._failed_starts[place] = each
+            elif self._failed_starts.get(place) == each:
+                del self._failed_starts[place]
             for agent, children in self._children.items():
-                if agent[0] == each.namespace and each.controller in children:
+                if agent[0] == each.namespace and each.about in children:
                     self._mark_soon(agent)
 
     def source_changed(self, key: Key) -> None:
@@ -267,13 +267,16 @@ class Store:
                 del written[identity]  # by now the watch has the last word
             else:
                 children[identity] = child
-        refused = {
-            identity: refusal.trouble
-            for identity, child in children.items()
-            if (refusal := self._refusals.get((key[0], identity)))
-            and refusal.controller_uid == child.uid
-            and _lacks_pods(child)
-        }
+        refused: dict[Identity, Trouble] = {}
+        for identity, child in list(children.items()):
+            failed = self._failed_starts.get((key[0], identity))
+            if failed is None or failed.about_uid != child.uid or not _may_fail_to_start(child):
+                continue
+            if not isinstance(child.facts, PodFacts):
+                refused[identity] = failed.trouble
+            elif child.facts.trouble is None:
+                facts = replace(child.facts, trouble=failed.trouble)
+                children[identity] = replace(child, facts=facts)
         deleted = self._deleted_revisions.get(key, {})
         verified = self._verified.setdefault(key, {})
         return Observed(children, refused=refused, deleted_revisions=deleted, verified=verified)
@@ -308,6 +311,15 @@ def record(body: Mapping[str, Any]) -> AgentRecord:
     )
 
 
+def live_record(body: Mapping[str, Any]) -> AgentRecord | None:
+    """A ChatAgent from its JSON; None: it is being deleted.
+
+    Then it is reconciled no more, whatever keeps it: its objects are deleted before it or lose
+    their owner, as the deletion asks for, and must not be recreated or adopted again meanwhile.
+    """
+    return None if body["metadata"].get("deletionTimestamp") else record(body)
+
+
 def labelled(kind: str, body: Mapping[str, Any]) -> Labelled:
     """An object with the operator's label from its JSON, which need not say its kind."""
     metadata = body["metadata"]
@@ -322,19 +334,19 @@ def labelled(kind: str, body: Mapping[str, Any]) -> Labelled:
     )
 
 
-def failed_create(body: Mapping[str, Any]) -> FailedCreate | None:
-    """What an Event says of a StatefulSet or Job; None where it is about something else."""
+def failed_start(body: Mapping[str, Any]) -> FailedStart | None:
+    """What an Event says of pods that cannot start; None where it is about something else."""
     metadata, about = body["metadata"], body["involvedObject"]
-    if about.get("kind") not in ("StatefulSet", "Job"):
+    trouble = parse_event(body)
+    if trouble is None:
         return None
-    since = body.get("firstTimestamp") or body.get("eventTime") or ""
-    return FailedCreate(
+    return FailedStart(
         uid=metadata["uid"],
         resource_version=int(metadata["resourceVersion"]),
         namespace=metadata.get("namespace") or "",
-        controller=(about["kind"], about.get("name", "")),
-        controller_uid=about.get("uid", ""),
-        trouble=Trouble(PODS_CANNOT_BE_MADE, body.get("message", ""), since),
+        about=(about["kind"], about.get("name", "")),
+        about_uid=about.get("uid", ""),
+        trouble=trouble,
     )
 
 
@@ -344,7 +356,10 @@ def source(body: Mapping[str, Any]) -> Source:
     return Source(metadata["uid"], int(metadata["resourceVersion"]))
 
 
-def _lacks_pods(child: Child) -> bool:
+def _may_fail_to_start(child: Child) -> bool:
+    """Whether pods are not created yet, or a pod has not started."""
+    if isinstance(child.facts, PodFacts):
+        return child.facts.is_unprepared
     return isinstance(child.facts, WorkloadFacts | JobFacts) and child.facts.lacks_pods
 
 

@@ -15,21 +15,31 @@ from chatagent_operator.kube.reflector import Body, Reflector, Timing, Versioned
 from chatagent_operator.kube.sources import Sources
 from chatagent_operator.kube.store import (
     AgentRecord,
-    FailedCreate,
+    FailedStart,
     Labelled,
     Source,
     Store,
-    failed_create,
+    failed_start,
     labelled,
-    record,
+    live_record,
 )
 from chatagent_operator.kube.store import source as project_source
 
 OURS = f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}"
 OTHERS = f"{names.MANAGED_BY_LABEL}!={names.MANAGED_BY}"
-REFUSALS = "reason=FailedCreate,type=Warning"
+FAILED_CREATES = "reason=FailedCreate,type=Warning"
 """Events that say that a controller cannot create a pod. Nothing else says it of StatefulSets and
 Jobs; and they have no labels to select them by."""
+
+FAILED_STARTS = ",".join(
+    (
+        "involvedObject.kind=Pod,type=Warning",
+        *(f"reason!={each}" for each in ("BackOff", "Failed", "FailedScheduling", "Unhealthy")),
+    )
+)
+"""Events of pods, among them those that say why one cannot be prepared. Most Events have one of the
+excluded reasons, and the status of the pod says the same. A selector has no OR, and each watch of
+Events is one of etcd: one with everything else costs less than one for each reason."""
 
 MOST_READ_ONE_BY_ONE = 20
 """Of more ConfigMaps than that the contents are listed rather than read."""
@@ -64,14 +74,18 @@ class Watches:
                 self._labelled[kind.name, place] = self._watch_children(kind, place)
             self._others[place] = self._watch_others(place)
         self._agents = [self._watch_agents(place) for place in self._places]
-        self._refusals = [self._watch_refusals(place) for place in self._places]
+        self._failures = [
+            self._watch_failures(place, fields)
+            for place in self._places
+            for fields in (FAILED_CREATES, FAILED_STARTS)
+        ]
 
     def run(self) -> list[Coroutine[Any, Any, None]]:
         """What has to run for as long as the operator does: one coroutine for each reflector.
 
         Each ends only by an error.
         """
-        return [reflector.run() for reflector in (*self._reflectors(), *self._refusals)]
+        return [reflector.run() for reflector in (*self._reflectors(), *self._failures)]
 
     async def wait_until_synced(self) -> None:
         """Wait until everything that there is is known; not for Events, which only explain."""
@@ -94,12 +108,10 @@ class Watches:
         return [*self._agents, *self._labelled.values(), *self._others.values()]
 
     def _watch_agents(self, place: str | None) -> Reflector[AgentRecord]:
-        return self._reflect(CHAT_AGENT, place, record, self.store.agent_changed)
+        return self._reflect(CHAT_AGENT, place, live_record, self.store.agent_changed)
 
-    def _watch_refusals(self, place: str | None) -> Reflector[FailedCreate]:
-        return self._reflect(
-            EVENT, place, failed_create, self.store.refusal_changed, fields=REFUSALS
-        )
+    def _watch_failures(self, place: str | None, fields: str) -> Reflector[FailedStart]:
+        return self._reflect(EVENT, place, failed_start, self.store.start_failed, fields=fields)
 
     def _watch_children(self, kind: Kind, place: str | None) -> Reflector[Labelled]:
         project = partial(labelled, kind.name)

@@ -46,6 +46,9 @@ _HISTOGRAMS = {
     "latency": 'agent_request_duration_seconds_bucket{answer!="known"}',
     "first_token": 'agent_time_to_first_token_seconds_bucket{answer!="known"}',
 }
+_POD_SUFFIX = "[a-z0-9]+(-[a-z0-9]+)?"
+"""What a Deployment appends to its name for those of its pods: two words, which a long name runs
+together. Pods of an agent whose name begins with that of the revision have more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +256,9 @@ def _build_query(family: str, wanted: Wanted, window: int) -> str:
     """Build a query for both revisions. The labels that Prometheus adds to a pod's series must
     match if they exist."""
     revisions = list(wanted.revisions.values())
-    pods = "|".join(f"{re.escape(names.revision(wanted.agent, each))}-.+" for each in revisions)
+    pods = "|".join(
+        f"{re.escape(names.revision(wanted.agent, each))}-{_POD_SUFFIX}" for each in revisions
+    )
     labels = [
         f"revision=~{_quoted('|'.join(revisions))}",
         f"namespace=~{_quoted(re.escape(wanted.namespace) + '|')}",

@@ -147,6 +147,18 @@ FAILED_STATUS: Body = {
     ],
 }
 
+KEPT_STATUS: Body = {
+    "phase": "Ready",
+    "url": "http://shop.demo.svc",
+    "stableRevision": CANARY,
+    "previous": {"revision": STABLE, "since": "2026-01-03T08:01:00Z"},
+    "history": [
+        {"revision": CANARY, "outcome": "Promoted", "endedAt": "2026-01-03T08:01:00Z"},
+        *HISTORY,
+    ],
+    "conditions": [condition("Progressing", "False", "Completed", f"revision {CANARY} serves")],
+}
+
 
 def server(status: Body, **spec: object) -> FakeServer:
     """The agent, three stored revisions, and their Deployments."""

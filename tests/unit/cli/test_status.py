@@ -18,7 +18,15 @@ from chatagent_operator.cli.errors import DONE, NOT_ENDED, REFUSED, USAGE, Comma
 from chatagent_operator.cli.status import show_status
 from chatagent_operator.kube.errors import ApiError, NotFoundError, RejectedError
 from tests.unit.cli.cluster import Body, agent
-from tests.unit.cli.stories import CANARY, CANARY_STATUS, FAILED_STATUS, NOW, STABLE, condition
+from tests.unit.cli.stories import (
+    CANARY,
+    CANARY_STATUS,
+    FAILED_STATUS,
+    KEPT_STATUS,
+    NOW,
+    STABLE,
+    condition,
+)
 
 ANALYSING = "revision 9d7f6748 gets 5 % of the new conversations; 1 of 3 measurements succeeded"
 BACK = f"revision {CANARY} was rolled back (aborted by a command); revision {STABLE} serves"
@@ -107,6 +115,11 @@ SUSPENDED = condition("Progressing", "False", "Suspended", "spec.suspend is true
     [
         (ROLLING, NOT_ENDED, f"step 2 of 6: {ANALYSING}"),
         (PROMOTED, DONE, f"revision {CANARY} serves"),
+        (
+            body(KEPT_STATUS),
+            DONE,
+            f"revision {CANARY} serves; the pods of revision {STABLE} are kept for a rollback",
+        ),
         (ABORTED, REFUSED, BACK),
         (
             body(PROMOTED_STATUS, generation=8),

@@ -26,7 +26,15 @@ from chatagent_operator.core.judging import report as questions
 from chatagent_operator.core.view.evaluations import UnstoredReport
 from chatagent_operator.kube.errors import ApiError
 from tests.conftest import Golden
-from tests.unit.cli.stories import CANARY, CANARY_STATUS, FAILED_STATUS, NOW, STABLE, server
+from tests.unit.cli.stories import (
+    CANARY,
+    CANARY_STATUS,
+    FAILED_STATUS,
+    KEPT_STATUS,
+    NOW,
+    STABLE,
+    server,
+)
 from tests.unit.core.simulation import spec
 
 REPORT = "/api/v1/namespaces/demo/configmaps/shop-evaluation-77aa"
@@ -42,6 +50,7 @@ def words(*line: str) -> argparse.Namespace:
     [
         ("cli-canary", CANARY_STATUS, {}),
         ("cli-failed", FAILED_STATUS, {}),
+        ("cli-kept", KEPT_STATUS, {}),
         ("cli-new", {"observedGeneration": None}, {}),
         (
             "cli-paused",
@@ -109,6 +118,25 @@ async def test_history_and_diff(golden: Golden) -> None:
         "pipeline.llm.promptTemplate",
         "pipeline.retrieval.topK",
     }
+
+
+async def test_a_revision_that_is_kept_has_a_role_until_it_has_another() -> None:
+    status = KEPT_STATUS
+
+    async def roles() -> dict[str, str | None]:
+        past = await commands.show_history(server(status).cluster, words("history", "shop"))
+        shown = await commands.get_agents(server(status).cluster, words("get", "shop"))
+        revisions = past.document["revisions"]
+        found = {each["revision"]: each["role"] for each in revisions if each["role"]}
+        assert found == {each["revision"]: each["role"] for each in shown.document["revisions"]}
+        return found
+
+    assert await roles() == {STABLE: "previous", CANARY: "stable"}
+    status = status | {"canaryRevision": STABLE}
+    assert await roles() == {STABLE: "canary", CANARY: "stable"}
+    draining = [{"revision": STABLE, "since": "2026-01-03T08:01:00Z"}]
+    status = KEPT_STATUS | {"draining": draining}
+    assert await roles() == {STABLE: "draining", CANARY: "stable"}
 
 
 @pytest.mark.parametrize("word", ["canary", "9", "ffff", "abc"])

@@ -169,14 +169,6 @@ def test_a_secret_of_another_agent_is_not_believed() -> None:
     assert any(isinstance(each, Create) for each in cluster.plan().writes)
 
 
-def test_the_secret_of_an_agent_that_was_deleted_without_it_is_used() -> None:
-    cluster = serving()
-    cluster.objects[SECRET]["metadata"]["ownerReferences"] = []
-    made = cluster.settle()
-    assert not made.writes
-    assert cluster.condition("CacheReady") == ("True", "Available")
-
-
 def test_nothing_waits_for_redis() -> None:
     cluster = Cluster()
     cluster.broken_images.add(BROKEN)

@@ -134,6 +134,48 @@ def test_what_the_api_server_writes_differently_is_applied_once() -> None:
     assert not cluster.plan().writes
 
 
+@pytest.mark.parametrize(
+    ("desired", "stored", "is_same"),
+    [
+        ("1000m", "1", True),
+        ("0.5", "500m", True),
+        (2, "2", True),
+        ("0.0005", "500u", True),
+        ("1024Mi", "1Gi", True),
+        ("1Gi", "1G", False),
+        ("1000m", "1100m", False),
+        ("1000m", "edited", False),
+        ("1000m", {}, False),
+    ],
+)
+def test_quantities_are_compared_by_their_value(
+    desired: int | str, stored: Any, is_same: bool
+) -> None:
+    def body(quantity: Any) -> dict[str, Any]:
+        container = {"resources": {"requests": {"cpu": quantity}}}
+        volume = {"emptyDir": {"sizeLimit": quantity}}
+        return {"metadata": {}, "spec": {"containers": [container], "volumes": [volume]}}
+
+    live = read_live(body(stored), is_whole=True)
+    assert covers(live, body(desired), is_whole=True) == is_same
+    live = read_live({"metadata": {}, "data": {"cpu": stored}}, is_whole=True)
+    assert not covers(live, {"metadata": {}, "data": {"cpu": desired}}, is_whole=True), "a text"
+
+
+def test_a_quantity_in_another_notation_is_not_applied_again() -> None:
+    resources = {"requests": {"cpu": "1000m", "memory": "1024Mi"}}
+    cluster = Cluster(spec(redis={"managed": {"resources": resources, "storage": {}}}))
+    cluster.settle()
+    body = cluster.objects["StatefulSet", "shop-redis"]["spec"]
+    (container,) = body["template"]["spec"]["containers"]
+    assert container["resources"]["requests"] == {"cpu": "1000m", "memory": "1024Mi"}
+    container["resources"]["requests"] = {"cpu": "1", "memory": "1Gi"}
+    cluster.verified.clear()  # the operator is started again
+    assert not cluster.plan().writes
+    container["resources"]["requests"]["cpu"] = "2"
+    assert cluster.plan().writes
+
+
 def test_an_empty_value_that_the_api_server_leaves_out_is_no_drift() -> None:
     desired = {"metadata": {}, "spec": {"resources": {}, "hostNetwork": False, "args": []}}
     live = read_live({"metadata": {}, "spec": {}}, is_whole=True)

@@ -250,5 +250,6 @@ def test_an_abort_moves_the_route_of_a_spec_that_cannot_be_read() -> None:
     assert isinstance(route, Apply)
     assert set(goes_to(route.desired.render())) == {f"shop-{cluster.status.stable_revision}"}
     assert made.status.failed_revision == canary
+    assert "was rolled back (aborted by a command)" in (made.status.rollout.message or "")
     assert made.deletions == ()
     assert find_weights(raw | {"gateway": {"provider": "later"}}) is None

@@ -98,6 +98,26 @@ def test_a_store_that_loses_its_data_again_and_again_is_filled_more_and_more_sel
     assert cluster.status.knowledge.rebuilds == 1, "what was long ago does not count"
 
 
+def test_an_index_that_users_wait_for_is_built_a_second_time_at_once() -> None:
+    cluster = serving(is_ready=False)
+    revision = cluster.status.stable_revision
+    cluster.broken_images = {"runtime:1"}  # its pods stay unready
+    cluster.objects["Deployment", f"shop-{revision}"]["status"]["availableReplicas"] = 0
+    cluster.reports = {"shop-1": MISSING}
+    rebuilds: list[int] = []
+    for _ in range(100):
+        cluster.clock += 9
+        made = cluster.look()
+        for kind, name in cluster.objects:
+            if kind == "Job":
+                done = {"type": "Complete", "status": "True"}
+                cluster.objects[kind, name]["status"] = {"conditions": [done]}
+        if any(isinstance(write, Delete) for write in made.writes):
+            rebuilds.append(cluster.clock)
+    waits = [later - earlier for earlier, later in pairwise(rebuilds)]
+    assert waits[:4] == [20, 120, 120, 120]
+
+
 def test_a_pod_may_see_its_index_a_moment_after_the_job() -> None:
     cluster = serving(is_ready=False)
     cluster.objects[job(cluster)]["status"]["completionTime"] = cluster.now()

@@ -97,6 +97,20 @@ def test_the_pods_of_a_revision_that_a_later_operator_wrote_are_kept() -> None:
     assert cluster.condition("Degraded")[0] == "False"
 
 
+def test_a_store_stays_while_a_revision_that_cannot_be_read_uses_it() -> None:
+    cluster = rolling_out()
+    cluster.settle()
+    cluster.objects["ControllerRevision", f"shop-{ONE}"]["data"] = {"image": {"later": True}}
+    store = {"external": {"url": "http://chroma.example"}}
+    cluster.spec = cluster.spec | {"vectorStore": store}
+    cluster.settle()
+    assert ("StatefulSet", "shop-chroma") in cluster.objects
+    cluster.command = Command("1", "promote", full=True)
+    cluster.settle()
+    cluster.wait(3600)
+    assert ("StatefulSet", "shop-chroma") not in cluster.objects
+
+
 def test_a_stable_revision_that_cannot_exist_is_forgotten() -> None:
     draining = (DrainingRevision(revision="0123abcd", since=THEN),)
     cluster = Cluster(

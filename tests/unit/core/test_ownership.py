@@ -105,4 +105,7 @@ def test_fields_of_a_create_are_removed_by_an_apply() -> None:
     everything = {"f:data": {".": {}, "f:a": {}, "f:b": {}, "f:c": {}}}
     assert joined == [status, other, entry("Apply", everything)]
     assert join_entries({"managedFields": joined}, "us") is None
+    claimed = entry("Update", {"f:metadata": {"f:labels": {"f:x": {}}}}, manager="us-metadata")
+    joined = join_entries({"managedFields": [claimed, applied]}, "us", "us-metadata")
+    assert joined == [entry("Apply", applied["fieldsV1"] | claimed["fieldsV1"])]
     assert join_entries({}, "us") is None

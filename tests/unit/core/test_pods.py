@@ -136,6 +136,49 @@ def test_pods_that_cannot_be_created_are_told_until_they_are(
     assert cluster.condition("Degraded") == ("False", "AsExpected")
 
 
+def add_pod(cluster: Cluster, owner: tuple[str, str]) -> None:
+    """A pod that waits for a Secret, as its status or an Event says."""
+    waiting = {"reason": "CreateContainerConfigError", "message": MISSING}
+    labels = cluster.objects[owner]["metadata"]["labels"]
+    cluster.objects["Pod", f"{owner[1]}-0"] = {
+        "metadata": {"name": f"{owner[1]}-0", "labels": labels, "resourceVersion": "1"},
+        "status": {"containerStatuses": [{"name": "x", "state": {"waiting": waiting}}]},
+    }
+
+
+MISSING = 'secret "ca" not found'
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "condition"),
+    [
+        ("Deployment", "shop-", "WorkloadsReady"),
+        ("StatefulSet", "shop-chroma", "VectorStoreReady"),
+        ("StatefulSet", "shop-redis", "CacheReady"),
+        ("StatefulSet", "shop-gateway", "GatewayReady"),
+        ("Job", "shop-ingest-", "IndexReady"),
+    ],
+)
+def test_every_part_says_why_its_pod_does_not_start(kind: str, name: str, condition: str) -> None:
+    cluster = Cluster()
+    cluster.look()
+    (key,) = (key for key in cluster.objects if key[0] == kind and key[1].startswith(name))
+    add_pod(cluster, key)
+    cluster.look()
+    assert cluster.condition(condition) == ("False", "SecretNotFound")
+    assert MISSING in cluster.message(condition)
+    assert cluster.condition("Degraded") == ("True", "SecretNotFound")
+
+
+def test_an_evaluation_says_why_its_pod_does_not_start() -> None:
+    cluster = evaluated()
+    (key,) = (key for key in cluster.objects if key[0] == "Job" and "-eval-" in key[1])
+    add_pod(cluster, key)
+    cluster.settle()
+    assert f"makes no progress: SecretNotFound: {MISSING}" in cluster.message("Progressing")
+    assert cluster.condition("Degraded") == ("True", "SecretNotFound")
+
+
 def evaluated(**settings: Any) -> Cluster:
     """A cluster whose canary is being evaluated."""
     asked = {"configMap": {"name": "questions"}} | settings

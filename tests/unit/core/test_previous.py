@@ -92,6 +92,28 @@ def test_it_is_not_kept_where_it_is_not_wanted_or_made_room(
     assert cluster.pods() == {"runtime:2": 3}
 
 
+def test_one_that_cannot_be_read_is_told_and_nothing_waits_for_it() -> None:
+    cluster = promoted()
+    assert cluster.status.previous
+    first, second = cluster.status.previous.revision, cluster.status.stable_revision
+    cluster.objects["ControllerRevision", f"shop-{first}"]["data"] = {"image": {"later": True}}
+    cluster.settle()
+    assert cluster.condition("Degraded")[0] == "False"
+    assert cluster.condition("Ready")[0] == "True"
+    assert cluster.message("Progressing") == (
+        f"revision {second} serves; revision {first}, whose pods are kept for a rollback: "
+        f"ControllerRevision shop-{first} cannot be read, since a later operator wrote it; to roll "
+        "back to it, upgrade the operator, or apply its manifest"
+    )
+    assert cluster.pods() == {"runtime:1": 3, "runtime:2": 3}
+    cluster.spec = spec("runtime:1", replicas=3)
+    cluster.command = Command("back", "promote", full=True)
+    cluster.settle()
+    assert cluster.status.stable_revision == first, "the spec describes it"
+    cluster.wait(600)
+    assert cluster.message("Progressing") == f"revision {first} serves"
+
+
 def test_pods_that_are_only_kept_need_nobody_s_attention() -> None:
     cluster = promoted()
     assert cluster.status.previous

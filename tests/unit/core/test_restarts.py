@@ -146,6 +146,33 @@ def test_crashes_before_the_first_weight_do_not_count() -> None:
     assert cluster.status.rollout.weight == 5
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"strategy": "blueGreen", "paused": True},
+        {"steps": [{"pause": {}}]},
+        {"strategy": "rolling", "paused": True},
+    ],
+)
+def test_crashes_count_once_it_is_ready_where_no_step_sets_a_weight(
+    settings: dict[str, Any],
+) -> None:
+    cluster = Cluster(spec(rollout=settings))
+    cluster.settle()
+    cluster.spec = spec("runtime:2", rollout=settings)
+    cluster.broken_images = {"runtime:2"}
+    cluster.settle()
+    crash(cluster, said="at its start")
+    assert cluster.status.rollout.restarts == 0
+    cluster.broken_images = set()
+    cluster.settle()
+    crash(cluster)
+    assert cluster.status.rollout.restarts == 1
+    crash(cluster)
+    assert cluster.status.failed_reason == "TooManyRestarts"
+    assert "2 times since they were ready" in (cluster.status.failed_message or "")
+
+
 def test_a_container_that_a_reboot_ended_did_not_crash() -> None:
     ended = {"exitCode": 255, "reason": "Unknown", "finishedAt": "2026-01-01T00:00:00Z"}
     container = {"name": "agent", "state": {"running": {}}, "lastState": {"terminated": ended}}

@@ -7,9 +7,13 @@ from typing import Any
 import pytest
 
 from chatagent_operator.core import names
-from chatagent_operator.core.observed.facts import PodFacts
+from chatagent_operator.core.observed.facts import PodFacts, read_pod
 from chatagent_operator.core.observed.objects import Observed, project
-from chatagent_operator.core.observed.trouble import find_interruptions, find_pod_trouble
+from chatagent_operator.core.observed.trouble import (
+    find_interruptions,
+    find_pod_trouble,
+    parse_event,
+)
 from chatagent_operator.core.untrusted import MESSAGE_BYTES
 
 
@@ -141,6 +145,53 @@ def test_every_reason_of_the_kubelet_is_told(body: dict[str, Any], reason: str, 
     assert found is not None
     assert found.reason == reason
     assert words in found.message
+
+
+KEYS = "references non-existent secret key: ca.crt"
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "message", "expected"),
+    [
+        ("Job", "FailedCreate", "no quota", "PodsCannotBeMade"),
+        ("Pod", "FailedMount", 'volume "a" : secret "b" not found', "SecretNotFound"),
+        ("Pod", "FailedMount", 'volume "a" : configmap "b" not found', "ConfigMapNotFound"),
+        ("Pod", "FailedMount", f'volume "a" : {KEYS}', "ReferenceNotFound"),
+        ("Pod", "FailedMount", 'volume "secret" : share not found', "FailedMount"),
+        ("Pod", "FailedAttachVolume", "Multi-Attach error", "FailedAttachVolume"),
+        ("Pod", "FailedCreatePodSandBox", "no IP is left", "FailedCreatePodSandBox"),
+        ("Pod", "FailedPrepareDynamicResources", "no GPU", "FailedPrepareDynamicResources"),
+        ("Pod", "Preempted", "by another pod", None),
+        ("ReplicaSet", "FailedCreate", "no quota", None),
+    ],
+)
+def test_events_say_why_a_pod_does_not_start(
+    kind: str, reason: str, message: str, expected: str | None
+) -> None:
+    about = {"kind": kind, "name": "x"}
+    found = parse_event({"involvedObject": about, "reason": reason, "message": message})
+    assert (found.reason, found.message) == (expected, message) if found else expected is None
+
+
+CREATING = {"containerStatuses": [{"state": {"waiting": {"reason": "ContainerCreating"}}}]}
+STARTS = "PodReadyToStartContainers"
+
+
+@pytest.mark.parametrize(
+    ("status", "is_unprepared"),
+    [
+        ({}, True),
+        (CREATING, True),
+        (CREATING | {"initContainerStatuses": [{"state": {"running": {}}}]}, False),
+        (CREATING | {"conditions": [{"type": STARTS, "status": "True"}]}, False),
+        (CREATING | {"conditions": [{"type": STARTS, "status": "False"}]}, True),
+        ({"phase": "Succeeded", "conditions": [{"type": STARTS, "status": "False"}]}, False),
+    ],
+)
+def test_a_pod_is_prepared_before_its_containers_start(
+    status: dict[str, Any], is_unprepared: bool
+) -> None:
+    assert read_pod({"status": status}).is_unprepared == is_unprepared
 
 
 def test_trouble_lasts_while_the_container_starts_again() -> None:

@@ -84,18 +84,21 @@ class Request:
     def selects(self, body: Body | None) -> bool:
         if body is None or self.namespace not in (None, body["metadata"].get("namespace")):
             return False
-        found = body["metadata"].get("labels") or {}
-        for term in filter(None, self.query.get("labelSelector", "").split(",")):
+        labels = body["metadata"].get("labels") or {}
+        fields = body | {
+            "metadata.name": body["metadata"]["name"],
+            "involvedObject.kind": body.get("involvedObject", {}).get("kind"),
+        }
+        return self._matches("labelSelector", labels) and self._matches("fieldSelector", fields)
+
+    def _matches(self, selector: str, found: Mapping[str, Any]) -> bool:
+        for term in filter(None, self.query.get(selector, "").split(",")):
             name, differs, value = term.partition("!=")
             if not differs:
                 name, _, value = term.partition("=")
             if (found.get(name) == value) == bool(differs):
                 return False
-        fields = body | {"metadata.name": body["metadata"]["name"]}
-        terms = filter(None, self.query.get("fieldSelector", "").split(","))
-        return all(
-            fields.get(name) == value for name, _, value in (t.partition("=") for t in terms)
-        )
+        return True
 
 
 Fault = Callable[[Request], ApiError | None]

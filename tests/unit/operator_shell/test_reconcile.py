@@ -24,7 +24,14 @@ from chatagent_operator.execute import MAX_WRITES, Executor
 from chatagent_operator.kube import store
 from chatagent_operator.kube.errors import ApiError, NotLeaderError, RejectedError, StaleError
 from chatagent_operator.kube.rivals import Rivals
-from chatagent_operator.kube.store import AgentRecord, Labelled, Store, labelled, record
+from chatagent_operator.kube.store import (
+    AgentRecord,
+    Labelled,
+    Store,
+    labelled,
+    live_record,
+    record,
+)
 from chatagent_operator.metrics import Metrics
 from chatagent_operator.observe import Observer
 from chatagent_operator.reconcile import Reconciler
@@ -72,7 +79,7 @@ class Kube:
 
     async def find_metadata(self, kind: str, namespace: str, name: str) -> Manifest | None:
         self._may("list", kind)
-        found = self.cluster.objects.get((kind, name))
+        found = self.agent if kind == "ChatAgent" else self.cluster.objects.get((kind, name))
         return NEW | found["metadata"] if found else None
 
     async def patch_metadata(
@@ -199,7 +206,7 @@ class World:
 
     def report(self) -> None:
         """Let the watches report everything."""
-        agent = record(self.kube.agent)
+        agent = live_record(self.kube.agent)
         if agent != self._agent:
             self.view.agent_changed(KEY, self._agent, agent)
             self._agent = agent

@@ -28,8 +28,8 @@ from tests.unit.operator_shell.api_server import ApiServer
 from tests.unit.operator_shell.serving import connect, serving
 
 NEEDED = ("OPERATOR_IMAGE", "HAPROXY_IMAGE", "CHROMA_IMAGE", "REDIS_IMAGE")
-WATCHES = len(CHILDREN) + 3
-"""One for each kind of child, for ChatAgents, for Events, and for other people's ConfigMaps."""
+WATCHES = len(CHILDREN) + 4
+"""One for each kind of child, ChatAgents and other people's ConfigMaps, and two for Events."""
 
 Look = tuple[Key, set[str], dict[str, str]]
 

@@ -17,6 +17,7 @@ from chatagent_operator.core.kinds import (
     SECRET,
 )
 from chatagent_operator.core.names import Key
+from chatagent_operator.core.observed.facts import PodFacts
 from chatagent_operator.kube import watches as watches_module
 from chatagent_operator.kube.errors import ApiError
 from chatagent_operator.kube.reflector import Timing
@@ -77,7 +78,7 @@ async def test_everything_is_watched_everywhere() -> None:
     async with world.running():
         assert set(world.watches.store.keys()) == {(each, "shop") for each in "abc"}
         assert world.pods("c") == {"pod"}
-    assert len(world.server.requests) == len(CHILDREN) + 3
+    assert len(world.server.requests) == len(CHILDREN) + 4
     selectors = {
         (request.path, request.query.get("labelSelector")): request.accept
         for request in world.server.requests
@@ -87,8 +88,16 @@ async def test_everything_is_watched_everywhere() -> None:
         assert ("PartialObjectMetadata" in accepted) == (kind is SECRET), "no Secret is read"
     assert "PartialObjectMetadata" in selectors.pop((CONFIG_MAPS, OTHERS))
     assert set(selectors) == {(CHAT_AGENT.path(), None), (EVENT.path(), None)}
-    (of_events,) = (each for each in world.server.requests if each.path == EVENT.path())
-    assert of_events.query["fieldSelector"] == "reason=FailedCreate,type=Warning"
+    of_events = {
+        request.query["fieldSelector"]
+        for request in world.server.requests
+        if request.path == EVENT.path()
+    }
+    assert of_events == {
+        "reason=FailedCreate,type=Warning",
+        "involvedObject.kind=Pod,type=Warning,reason!=BackOff,reason!=Failed,"
+        "reason!=FailedScheduling,reason!=Unhealthy",
+    }
 
 
 STATEFUL_SETS = REGISTRY["StatefulSet"].path()
@@ -96,10 +105,15 @@ WITHOUT_PODS: dict[str, Any] = {"spec": {"replicas": 2}, "status": {"replicas": 
 WITH_PODS: dict[str, Any] = {"spec": {"replicas": 2}, "status": {"replicas": 2}}
 
 
-def put_refusal(world: World, about: dict[str, Any], message: str = "no quota") -> None:
+def put_refusal(
+    world: World,
+    about: dict[str, Any],
+    message: str = "no quota",
+    reason: str = "FailedCreate",
+) -> None:
     name, since = f"e-{about['uid']}", "2026-01-01T00:00:00Z"
     said: dict[str, Any] = {"involvedObject": about, "message": message, "firstTimestamp": since}
-    world.server.put(EVENT.path(), "a", name, type="Warning", reason="FailedCreate", **said)
+    world.server.put(EVENT.path(), "a", name, type="Warning", reason=reason, **said)
 
 
 async def test_refused_pods_are_told_until_they_are_there() -> None:
@@ -139,6 +153,41 @@ async def test_refused_pods_are_told_until_they_are_there() -> None:
         await world.until(lambda: bool(refused(("a", "shop")).refused))
         world.server.delete(EVENT.path(), "a", f"e-{about['uid']}")
         await world.until(lambda: not refused(("a", "shop")).refused)
+
+
+async def test_what_the_kubelet_says_of_a_pod_counts_until_it_is_prepared() -> None:
+    world = World()
+    missing = 'MountVolume.SetUp failed for volume "ca" : secret "ca" not found'
+
+    def put_pod(status: str, **container: Any) -> dict[str, Any]:
+        condition = {"type": "PodReadyToStartContainers", "status": status}
+        told = {"phase": "Pending", "conditions": [condition], "containerStatuses": [container]}
+        made = world.server.put(PODS, "a", "pod", metadata=dict(OWN), status=told)
+        return {"kind": "Pod", "name": "pod", "uid": made["metadata"]["uid"]}
+
+    def told() -> str | None:
+        facts = world.watches.store.observed(("a", "shop")).children["Pod", "pod"].facts
+        assert isinstance(facts, PodFacts)
+        return f"{facts.trouble.reason}: {facts.trouble.message}" if facts.trouble else None
+
+    waiting: dict[str, Any] = {"name": "x", "state": {"waiting": {"reason": "ContainerCreating"}}}
+    about = put_pod("False", **waiting)
+    async with world.running():
+        world.marked.clear()
+        put_refusal(world, about | {"uid": "of its predecessor"}, missing, "FailedMount")
+        await world.until(lambda: ("a", "shop") in world.marked)
+        assert told() is None
+        put_refusal(world, about, missing, "FailedMount")
+        await world.until(lambda: told() == f"SecretNotFound: {missing}")
+        put_refusal(world, about, "no IP address is left", "FailedCreatePodSandBox")
+        await world.until(lambda: told() == "FailedCreatePodSandBox: no IP address is left")
+        put_pod("True", **waiting)  # its image is pulled now
+        await world.until(lambda: told() is None)
+        put_refusal(world, about, missing, "FailedMount")  # a volume is refreshed
+        world.marked.clear()
+        put_pod("True", name="x", state={"running": {}})
+        await world.until(lambda: ("a", "shop") in world.marked)
+        assert told() is None
 
 
 async def test_events_of_others_are_not_kept() -> None:

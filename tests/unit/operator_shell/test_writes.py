@@ -12,7 +12,9 @@ from chatagent_operator.execute import (
     REJECTED_RETRY_SECONDS,
     TERMINATING_RETRY_SECONDS,
 )
-from chatagent_operator.kube.errors import ApiError, RejectedError, from_response
+from chatagent_operator.kube.errors import ApiError, RejectedError, StaleError, from_response
+from chatagent_operator.kube.store import Identity
+from chatagent_operator.reverts import CALM_SECONDS
 from tests.unit.operator_shell.test_reconcile import World
 
 WEBHOOK = b'{"kind": "Status", "message": "failed calling webhook: connection refused"}'
@@ -185,33 +187,6 @@ async def test_a_stable_service_that_cannot_be_created_stops_neither_abort_nor_t
         assert condition(world, "Ready")[0] == "True"
 
 
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"labels": {}}, "lacks its labels app.kubernetes.io/managed-by=chatagent-operator, "),
-        (
-            {"ownerReferences": [{"kind": "ChatAgent", "name": "shop", "uid": "uid-1"}]},
-            "lacks the ChatAgent as its controller",
-        ),
-    ],
-)
-async def test_a_secret_that_is_not_known_any_more_is_told(
-    world: World, change: dict[str, Any], told: str
-) -> None:
-    secret = world.cluster.objects["Secret", "shop-redis"]
-    secret["metadata"] |= change
-    before = str(secret)
-    await world.settle()
-    assert str(secret) == before, "the operator has no permission to change it"
-    for each in ("Degraded", "CacheReady"):
-        _, reason, message = condition(world, each)
-        assert reason == "OwnershipLost"
-        assert told in message
-        assert "delete the Secret" in message
-    await world.change(image="runtime:2")
-    assert list(world.cluster.pods()) == ["runtime:2"], "no pod waits for it"
-
-
 async def test_no_pod_runs_under_an_account_of_somebody_else() -> None:
     world = World()
     world.cluster.objects["ServiceAccount", "shop"] = stranger("ServiceAccount", "shop")
@@ -222,18 +197,48 @@ async def test_no_pod_runs_under_an_account_of_somebody_else() -> None:
     assert "StatefulSet" in kinds, "others do not wait"
 
 
-async def test_an_object_that_was_given_up_is_adopted(world: World) -> None:
-    key = "Service", "shop"
+@pytest.mark.parametrize("key", [("Service", "shop"), ("Secret", "shop-redis")])
+async def test_an_object_that_was_given_up_is_adopted(world: World, key: Identity) -> None:
     metadata = world.cluster.objects[key]["metadata"]
+    data = world.cluster.objects[key].get("stringData")
     owner = metadata["ownerReferences"]
     metadata["ownerReferences"] = [owner[0] | {"kind": "App", "uid": "x"}]
     await world.settle()
     assert condition(world, "Degraded")[1] == "NameTaken"
     world.cluster.objects[key]["metadata"] |= {"ownerReferences": []}
-    world.seconds += REJECTED_RETRY_SECONDS
     await world.settle()
     assert world.cluster.objects[key]["metadata"]["ownerReferences"] == owner
+    assert world.cluster.objects[key].get("stringData") == data
+    world.seconds += CALM_SECONDS
+    await world.settle()
     assert condition(world, "Degraded")[0] == "False"
+    assert condition(world, "CacheReady")[0] == "True"
+
+
+@pytest.mark.parametrize("policy", ["orphan", "foregroundDeletion"])
+async def test_the_objects_of_an_agent_that_is_deleted_are_left_alone(
+    world: World, policy: str
+) -> None:
+    key = "Service", "shop"
+    deletion = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": [policy]}
+    world.kube.agent["metadata"] |= deletion
+    if policy == "orphan":
+        world.cluster.objects[key]["metadata"]["ownerReferences"] = []
+    else:
+        del world.cluster.objects[key]
+    before = str(world.cluster.objects)
+    await world.settle()
+    assert str(world.cluster.objects) == before
+
+
+async def test_an_orphan_is_not_adopted_by_an_agent_that_is_being_deleted(world: World) -> None:
+    key = "Service", "shop"
+    world.cluster.objects[key]["metadata"]["ownerReferences"] = []
+    world.report()
+    world.kube.agent["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    with pytest.raises(StaleError):
+        await world.reconcile()  # before a watch reports the deletion
+    assert world.cluster.objects[key]["metadata"]["ownerReferences"] == []
 
 
 async def test_what_was_left_of_a_deleted_agent_is_waited_for(world: World) -> None:
@@ -261,8 +266,8 @@ async def test_an_object_that_is_being_deleted_is_made_again(world: World) -> No
     assert key in world.cluster.objects
 
 
-async def test_a_removed_label_comes_back(world: World) -> None:
-    key = "Service", "shop"
+@pytest.mark.parametrize("key", [("Service", "shop"), ("Secret", "shop-redis")])
+async def test_a_removed_label_comes_back(world: World, key: Identity) -> None:
     labels = dict(world.cluster.objects[key]["metadata"]["labels"])
     del world.cluster.objects[key]["metadata"]["labels"][names.MANAGED_BY_LABEL]
     await world.settle()

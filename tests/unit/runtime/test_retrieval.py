@@ -129,6 +129,45 @@ async def test_the_follower_says_why_it_is_not_ready() -> None:
     assert await story.reason() == "Degraded: IndexMismatch"
 
 
+async def test_an_error_that_nobody_foresaw_is_told_and_it_goes_on(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(following, "RETRY_SECONDS", 3600)
+    monkeypatch.setattr(following, "UNFORESEEN_SECONDS", 0.0)
+    story = Story()
+    story.publish(1, "refund by card")
+    assert await story.reason() == "Ready"
+    describe, asked = story.store.describe, 0
+
+    async def broken() -> IndexInfo | None:
+        nonlocal asked
+        asked += 1
+        raise KeyError("version")
+
+    monkeypatch.setattr(story.store, "describe", broken)
+    running = asyncio.create_task(story.follower.run())
+    try:
+        async with asyncio.timeout(10):
+            while asked < 3:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            trouble = story.follower.trouble
+            assert trouble is not None
+            assert trouble.reason == "InternalError"
+            assert str(trouble) == "the index cannot be loaded: KeyError('version')"
+            assert await story.found() == ["refund by card"]
+            monkeypatch.setattr(story.store, "describe", describe)
+            story.publish(2, "refund by post")
+            while story.follower.trouble is not None:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        assert await story.found() == ["refund by post"]
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    (logged,) = [each for each in caplog.records if "InternalError" in each.getMessage()]
+    assert logged.exc_info, "once, with where it came from"
+
+
 async def test_an_agent_that_was_ready_answers_from_its_copy_while_the_store_is_away() -> None:
     story = Story()
     story.publish(1, "refund by card")

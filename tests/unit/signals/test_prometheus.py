@@ -6,6 +6,8 @@ What a real Prometheus makes of the queries is tried in tests/contract/signals.
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -110,10 +112,31 @@ async def test_a_query_is_of_both_revisions_of_this_agent_over_the_window(server
     assert server.queries[0] == (
         'sum by (revision) (increase(agent_requests_total{revision=~"aaaa1111|bbbb2222",'
         'namespace=~"shop|",'
-        'pod=~"help\\\\.desk\\\\-aaaa1111-.+|help\\\\.desk\\\\-bbbb2222-.+|",'
+        'pod=~"help\\\\.desk\\\\-aaaa1111-[a-z0-9]+(-[a-z0-9]+)?|'
+        'help\\\\.desk\\\\-bbbb2222-[a-z0-9]+(-[a-z0-9]+)?|",'
         'code!~"4.."}[90s]))'
     )
     assert any(query.startswith("sum by (revision, le) (increase(") for query in server.queries)
+
+
+@pytest.mark.parametrize(
+    ("pod", "is_ours"),
+    [
+        ("help.desk-aaaa1111-7d4b9c6f58-x2x4z", True),
+        ("help.desk-aaaa1111-7d4b9c6fx2x4z", True),  # of a name that Kubernetes cuts
+        ("help.desk-aaaa1111-eu-aaaa1111-7d4b9c6f58-x2x4z", False),
+        ("help.desk-aaaa1111-eu-aaaa1111-7d4b9c6fx2x4z", False),
+        ("help.desk-cccc3333-7d4b9c6f58-x2x4z", False),
+        ("helpXdesk-aaaa1111-7d4b9c6f58-x2x4z", False),
+        ("", True),  # where Prometheus adds no such label
+    ],
+)
+async def test_a_query_is_of_no_other_agent_s_pods(
+    server: StandIn, pod: str, is_ours: bool
+) -> None:
+    await server.reading()
+    pattern = json.loads(re.findall(r'pod=~("(?:[^"\\]|\\.)*")', server.queries[0])[0])
+    assert bool(re.fullmatch(pattern, pod)) == is_ours
 
 
 async def test_pods_that_are_not_scraped_are_trouble_and_not_a_good_revision(

@@ -61,9 +61,7 @@ class AgentPods(Component):
     def _build_revision(self, state: DesiredState, revision: Revision) -> Iterator[DesiredObject]:
         agent, number = state.agent, state.numbers[revision.name]
         name = names.revision(agent.name, revision.name)
-        pod, replicas = RuntimePod.for_revision(revision, state.view), state.replicas[revision.name]
-        if pod.servers.redis.is_managed:
-            pod = replace(pod, password=state.view.find_new_password("Deployment", name))
+        pod, replicas = _find_pod(state, revision), state.replicas[revision.name]
         yield DesiredObject(
             "ControllerRevision",
             name,
@@ -91,7 +89,7 @@ class AgentPods(Component):
         yield DesiredObject(
             "Deployment",
             name,
-            names.digest([*pod.inputs, *([agent.restarted_at] if agent.restarted_at else [])]),
+            _digest_inputs(pod),
             lambda: _build_deployment(pod, replicas),
             replicas=replicas,
         )
@@ -127,6 +125,32 @@ class AgentPods(Component):
 
 
 COMPONENT = AgentPods()
+
+
+def have_pods_followed(state: DesiredState) -> bool:
+    """Return whether all pods have what is desired now, such as the address of the vector store."""
+    for revision in state.live:
+        name = names.revision(state.agent.name, revision.name)
+        child = state.observed.get("Deployment", name)
+        if child is None or child.applied != _digest_inputs(_find_pod(state, revision)):
+            return False  # it is written next
+        workload = state.view.find_deployment(revision.name)
+        if not (workload and workload.settled and workload.available):
+            return False
+    return not state.unreadable  # those pods keep what they have
+
+
+def _find_pod(state: DesiredState, revision: Revision) -> RuntimePod:
+    pod = RuntimePod.for_revision(revision, state.view)
+    if not pod.servers.redis.is_managed:
+        return pod
+    name = names.revision(state.agent.name, revision.name)
+    return replace(pod, password=state.view.find_new_password("Deployment", name))
+
+
+def _digest_inputs(pod: RuntimePod) -> str:
+    restarted_at = pod.agent.restarted_at
+    return names.digest([*pod.inputs, *([restarted_at] if restarted_at else [])])
 
 
 def _is_in_history(child: Child, state: DesiredState) -> bool:

@@ -17,8 +17,9 @@ from chatagent_operator.core.children.component import (
     desire_all,
     find_workload_condition,
 )
-from chatagent_operator.core.children.resources import fill_resources, parse_quantity
+from chatagent_operator.core.children.resources import fill_resources
 from chatagent_operator.core.desired import DesiredState
+from chatagent_operator.core.quantities import parse_quantity
 from chatagent_operator.core.servers import PASSWORD_KEY, REDIS_PORT, find_managed_redis
 from chatagent_operator.core.writes import Create, DesiredObject
 
@@ -73,7 +74,9 @@ class Cache(Component):
             return Finding(aspect, "Unknown", "External", message)
         name = names.redis(state.agent.name)
         found = find_workload_condition(aspect, name, "Redis is starting", self, state)
-        if _is_password_replaced(state):
+        if refusal := state.view.refusals.get(("Secret", name)):
+            found = Finding(aspect, "False", refusal.reason, refusal.message)
+        elif _is_password_replaced(state):
             message = (
                 f"the password in Secret {name} was lost or changed; Redis and the agent's pods "
                 "are restarted to read the present one"

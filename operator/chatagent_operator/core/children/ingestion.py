@@ -14,11 +14,7 @@ from chatagent_operator.core.children.resources import fill_resources
 from chatagent_operator.core.desired import DesiredState
 from chatagent_operator.core.observed.objects import Child
 from chatagent_operator.core.observed.trouble import Trouble, parse_trouble
-from chatagent_operator.core.view.ingestions import (
-    Ingestion,
-    count_rebuilds,
-    find_rebuild_delay,
-)
+from chatagent_operator.core.view.ingestions import Ingestion, count_rebuilds
 from chatagent_operator.core.view.troubles import find_stopped_ingestions
 from chatagent_operator.core.writes import DesiredObject
 
@@ -92,10 +88,9 @@ class Ingestions(Component):
             f"collection {first.collection} does not exist any more, as the agent's pods report; "
             "if it was not deleted, check the volume of the vector store. "
         )
-        delay = find_rebuild_delay(knowledge, now)
         if first in state.rebuilt or not first.find_complete_job(state.observed):
             return Trouble("IndexMissing", message + f"Job {first.job} indexes it again")
-        due = datetime.fromisoformat(now) + timedelta(seconds=delay)
+        due = datetime.fromisoformat(now) + timedelta(seconds=state.rebuild_delay)
         return Trouble(
             "IndexMissing",
             f"{message}Job {first.job} indexes it again at {due:%H:%M:%S} UTC; rebuilds "

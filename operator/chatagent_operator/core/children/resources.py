@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 
 from chatagent_operator.api.pods import Quantity, ResourceRequirements
-
-_SUFFIXES = {
-    "": 1, "m": Decimal("0.001"), "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15,
-    "E": 10**18, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60,
-}  # fmt: skip
+from chatagent_operator.core.quantities import parse_quantity
 
 
 def fill_resources(
@@ -34,10 +29,3 @@ def fill_resources(
         for name, default in requests.items()
     } | given.requests
     return {"requests": requested} | ({"limits": filled} if filled else {})
-
-
-def parse_quantity(quantity: Quantity) -> Decimal:
-    """Return the number that a quantity such as `500m` or `1Gi` stands for."""
-    text = str(quantity)
-    number = text.rstrip("".join(sorted(set("".join(_SUFFIXES)))))
-    return Decimal(number) * _SUFFIXES[text[len(number) :]]

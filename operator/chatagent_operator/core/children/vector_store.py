@@ -11,6 +11,7 @@ from chatagent_operator.api.v1alpha1 import MANAGED_ENGINES, ManagedStore
 from chatagent_operator.core import names
 from chatagent_operator.core.agent import Agent, Manifest, Platform
 from chatagent_operator.core.children import stateful
+from chatagent_operator.core.children.agent import have_pods_followed
 from chatagent_operator.core.children.component import (
     Component,
     Removal,
@@ -62,8 +63,13 @@ class VectorStore(Component):
         )
 
     def judge_removal(self, child: Child, state: DesiredState) -> Removal:
-        """Keep the server until every pod uses the store that replaces it."""
-        return Removal.NOW if state.has_moved else Removal.KEEP
+        """Keep the server until the store that replaces it has the documents, and every pod uses
+        it."""
+        # Without all sources nothing is indexed, and nobody knows what is missing.
+        is_indexed = not state.view.missing_sources and all(
+            state.view.is_complete(each) for each in state.ingestions
+        )
+        return Removal.NOW if is_indexed and have_pods_followed(state) else Removal.KEEP
 
 
 COMPONENT = VectorStore()

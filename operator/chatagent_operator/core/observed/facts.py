@@ -79,6 +79,9 @@ class PodFacts:
     interruptions: tuple[Interruption, ...] = ()
     """How it was last interrupted."""
 
+    is_unprepared: bool = False
+    """Whether its volumes, devices and network are not ready, so that no container can start."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceFacts:
@@ -157,6 +160,7 @@ def read_pod(body: Body) -> PodFacts:
         trouble=find_pod_trouble(body),
         report=_read_report(containers),
         interruptions=find_interruptions(body),
+        is_unprepared=_is_unprepared(status, conditions.get("PodReadyToStartContainers")),
     )
 
 
@@ -191,6 +195,16 @@ def read_revision(body: Body) -> DataFacts:
 
 def _read_annotations(template: Body | None) -> Body:
     return ((template or {}).get("metadata") or {}).get("annotations") or {}
+
+
+def _is_unprepared(status: Body, condition: Body | None) -> bool:
+    if status.get("phase") in {"Failed", "Succeeded"}:
+        return False  # it has ended
+    if condition:  # since Kubernetes 1.29
+        return condition["status"] != "True"
+    fields = ("initContainerStatuses", "containerStatuses")
+    containers = [each for field in fields for each in status.get(field) or []]
+    return all("waiting" in (each.get("state") or {}) for each in containers)
 
 
 def _read_report(containers: list[Any]) -> Mapping[str, Any]:

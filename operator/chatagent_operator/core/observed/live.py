@@ -14,6 +14,7 @@ from typing import Any, cast
 import orjson
 
 from chatagent_operator.core import names
+from chatagent_operator.core.quantities import parse_quantity
 
 MAX_PLAIN = 1024
 """Most bytes that are kept as they are: to compress less saves little and takes longer."""
@@ -21,6 +22,8 @@ MAX_TEXT = 64
 """Of a longer text the digest is kept: a ConfigMap may have a megabyte."""
 _EXACT = frozenset({"selector", "nodeSelector"})
 """What one more key makes another one of."""
+_QUANTITIES = frozenset({"limits", "requests", "sizeLimit"})
+"""What the API server stores in its own notation: `500m` for `0.5`."""
 _OTHER = frozenset({"apiVersion", "kind", "metadata", "status"})
 
 
@@ -65,12 +68,16 @@ def _shorten(value: Any) -> Any:
             return value
 
 
-def _covers(live: Any, desired: Any) -> bool:
+def _covers(live: Any, desired: Any, *, is_quantity: bool = False) -> bool:
     if live is None:
         return not desired  # the API server leaves empty values out
     if isinstance(desired, dict):
         return isinstance(live, dict) and all(
-            _covers(cast(dict[str, Any], live).get(key), each)
+            _covers(
+                cast(dict[str, Any], live).get(key),
+                each,
+                is_quantity=is_quantity or key in _QUANTITIES,
+            )
             if key not in _EXACT
             else cast(dict[str, Any], live).get(key) == each
             for key, each in cast(dict[str, Any], desired).items()
@@ -81,4 +88,11 @@ def _covers(live: Any, desired: Any) -> bool:
             and len(cast(list[Any], live)) == len(cast(list[Any], desired))
             and all(map(_covers, cast(list[Any], live), cast(list[Any], desired)))
         )
-    return bool(live == desired)
+    return bool(live == desired) or (is_quantity and _have_same_value(live, desired))
+
+
+def _have_same_value(live: Any, desired: Any) -> bool:
+    try:
+        return parse_quantity(live) == parse_quantity(desired)
+    except ValueError:
+        return False

@@ -5,7 +5,7 @@ A stored object has tens of kilobytes; its projection has a few hundred bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -39,10 +39,7 @@ class Child:
     """Digest of the manifest that was last applied."""
 
     owner: str | None
-    """UID of the controlling owner."""
-
-    is_orphan: bool = field(default=False, kw_only=True)
-    """Whether it has no owner at all."""
+    """UID of the controlling owner; empty: no owner controls it; None: it has no owner."""
 
     resource_version: int
     """Later versions of the same object have higher ones."""
@@ -174,13 +171,17 @@ def project(kind: str, body: Body) -> Child | None:
         role=labels.get(names.ROLE_LABEL, ""),
         revision=labels.get(names.REVISION_LABEL),
         applied=(metadata.get("annotations") or {}).get(names.APPLIED_ANNOTATION),
-        owner=next((each["uid"] for each in owners if each.get("controller")), None),
-        is_orphan=not owners,
+        owner=_find_owner(owners),
         resource_version=int(metadata.get("resourceVersion", 0)),
         facts=read(body) if (read := REGISTRY[kind].read_facts) else None,
         created=metadata.get("creationTimestamp") or "",
         live=b"" if kind == POD else read_live(body, is_whole=REGISTRY[kind].is_compared),
     )
+
+
+def _find_owner(references: Sequence[Body]) -> str | None:
+    controllers = (each["uid"] for each in references if each.get("controller"))
+    return next(controllers, "" if references else None)
 
 
 def content_digest(body: Body) -> str:

@@ -35,6 +35,18 @@ _LOST = {"ContainerStatusUnknown", "Unknown"}
 _MARGIN = timedelta(seconds=5)
 _REASON = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 _REFERENCES = {"secret": "SecretNotFound", "configmap": "ConfigMapNotFound"}
+_MISSING = re.compile(r"\b(secret|configmap)s? \"[^\"]*\" not found", re.IGNORECASE)
+_MISSING_KEY = re.compile(r"couldn't find key|references non-existent (secret|config) key")
+_UNPREPARED = {
+    "FailedAttachVolume",
+    "FailedCreatePodContainer",
+    "FailedCreatePodSandBox",
+    "FailedMapVolume",
+    "FailedMount",
+    "FailedPrepareDynamicResources",
+    "NetworkNotReady",
+}
+"""Reasons of Events of a pod whose volumes, devices or network cannot be prepared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +122,19 @@ def is_replaced(body: Body) -> bool:
     created for it, and it stays as a record."""
     is_server = (body.get("spec") or {}).get("restartPolicy") == "Always"
     return is_server and (body.get("status") or {}).get("phase") in {"Failed", "Succeeded"}
+
+
+def parse_event(body: Body) -> Trouble | None:
+    """Parse what only an Event says: that a controller cannot create its pods, or that a pod cannot
+    be prepared. None if it is about something else."""
+    kind, reason = body["involvedObject"].get("kind"), body.get("reason")
+    message = body.get("message") or ""
+    since = body.get("firstTimestamp") or body.get("eventTime") or ""
+    if kind in ("StatefulSet", "Job") and reason == "FailedCreate":
+        return Trouble(PODS_CANNOT_BE_MADE, message, since)
+    if kind == "Pod" and reason in _UNPREPARED:
+        return Trouble(_find_missing_reference(message) or reason, message, since)
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,12 +264,16 @@ def _describe_exit(container: Body, ended: Body) -> Trouble:
 
 
 def _classify_configuration_error(kind: str, message: str) -> Trouble:
-    for word, reason in _REFERENCES.items():
-        if message.lower().startswith(word) and "not found" in message:
-            return Trouble(reason, message)
-    if "couldn't find key" in message:
-        return Trouble("ReferenceNotFound", message)
+    if reason := _find_missing_reference(message):
+        return Trouble(reason, message)
     return Trouble("ContainerFailed", f"{kind}: {message}" if message else kind)
+
+
+def _find_missing_reference(message: str) -> str | None:
+    """Return the reason if a Secret, ConfigMap or key does not exist, as the kubelet says it."""
+    if found := _MISSING.search(message):
+        return _REFERENCES[found[1].lower()]
+    return "ReferenceNotFound" if _MISSING_KEY.search(message) else None
 
 
 def _find_recovery_time(running: Body, ended: Body) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from chatagent_operator.api.conditions import ConditionType, Finding
 from chatagent_operator.core import names
@@ -17,8 +18,6 @@ LAG_SECONDS = 5.0
 """Time after which a gateway pod that has not applied the routes is reported. It usually takes
 30 ms."""
 
-_OWNERSHIP = ("NameTaken", "OwnershipLost")
-"""Reasons of a write that is refused since an object of its name is, or seems, another owner's."""
 _PARTS = ("Deployment", "StatefulSet", "Job", "HTTPRoute")
 """Kinds of which the parts of an agent consist."""
 _EVICTION = "PodDisruptionBudget"
@@ -28,7 +27,7 @@ def find_conditions(state: DesiredState) -> list[Finding]:
     """Return the conditions, in the order in which they are listed."""
     found = [condition for each in COMPONENTS if (condition := _find_condition(each, state))]
     of = {condition.type: condition for condition in found}
-    progressing = find_progressing(state.decision)
+    progressing = _add_unreadable(find_progressing(state.decision), state)
     degraded = find_degraded(state, of[ConditionType.VECTOR_STORE_READY])
     ready = _find_ready(
         state,
@@ -53,7 +52,7 @@ def _find_condition(component: Component, state: DesiredState) -> Finding | None
         is_serving = kind == "Job" or refusal.revision in (None, state.serving)
         if not found or refusal.role != component.role or not is_serving:
             continue
-        may_explain = kind in _PARTS or refusal.reason in _OWNERSHIP
+        may_explain = kind in _PARTS or refusal.reason == "NameTaken"
         if (found.status == "False" and may_explain) or _is_unreachable(identity, state):
             return Finding(found.type, "False", refusal.reason, refusal.message)
     return found
@@ -149,7 +148,13 @@ def _find_faults(state: DesiredState, store: Finding) -> Iterator[tuple[str, str
     if state.lacks_capacity:
         yield "InsufficientCapacity", _describe_capacity(state)
     for name in state.unreadable:
-        yield "RevisionUnreadable", _describe_unreadable(state, name)
+        if name in state.decision.routed:
+            cause, action = _explain_unreadable(state, name)
+            message = (
+                f"revision {name}: {cause}; its pods are kept as they are, and only their number "
+                f"is changed; {action}, or roll out another revision"
+            )
+            yield "RevisionUnreadable", message
     yield from _find_faults_of_revisions(state)
     for component in COMPONENTS:
         if component.reports_trouble and (trouble := component.find_trouble(state)):
@@ -181,18 +186,28 @@ def _describe_capacity(state: DesiredState) -> str:
     )
 
 
-def _describe_unreadable(state: DesiredState, revision: str) -> str:
+def _add_unreadable(progressing: Finding, state: DesiredState) -> Finding:
+    """Say of a revision that cannot be read, and is only kept for a rollback, what a rollback to it
+    needs. Nothing that serves lacks anything."""
+    message = progressing.message
+    for name in state.unreadable:
+        if name not in state.decision.routed:
+            cause, action = _explain_unreadable(state, name)
+            message += (
+                f"; revision {name}, whose pods are kept for a rollback: {cause}; to roll back to "
+                f"it, {action}, or apply its manifest"
+            )
+    return replace(progressing, message=message)
+
+
+def _explain_unreadable(state: DesiredState, revision: str) -> tuple[str, str]:
+    """Return why a revision cannot be read, and what to do."""
     name = names.revision(state.agent.name, revision)
     if state.observed.get("ControllerRevision", name):
         cause = f"ControllerRevision {name} cannot be read, since a later operator wrote it"
-        action = "upgrade the operator"
-    else:
-        cause = f"ControllerRevision {name} was deleted and is not known any more"
-        action = "restore it from a backup"
-    return (
-        f"revision {revision}: {cause}; its pods are kept as they are, and only their number is "
-        f"changed; {action}, or roll out another revision"
-    )
+        return cause, "upgrade the operator"
+    cause = f"ControllerRevision {name} was deleted and is not known any more"
+    return cause, "restore it from a backup"
 
 
 def _find_faults_of_revisions(state: DesiredState) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from chatagent_operator.core.agent import Agent
 from chatagent_operator.core.reporting.conditions import find_paused, find_progressing
 from chatagent_operator.core.rollout.commands import Command, Unreadable
 from chatagent_operator.core.rollout.decision import Decision
+from chatagent_operator.core.rollout.state import update_rollout
 from chatagent_operator.core.untrusted import clean_message
 
 
@@ -30,18 +31,17 @@ def report_suspended(
         changed.add(ConditionType.PROMOTED)
         found.append(replace(suspended, type=ConditionType.PROMOTED, status="Unknown"))
     kept = _keep_findings(previous, but=changed)
-    rollout = previous.rollout
-    if command and command.id != rollout.last_command_id:
-        refusal = {
-            "last_command_id": command.id,
-            "last_command_result": "refused: spec.suspend is true; set it to false",
-        }
-        rollout = rollout.model_copy(update=refusal)
-    return previous.model_copy(
+    status = update_rollout(previous, message=suspended.message)
+    if command and command.id != previous.rollout.last_command_id:
+        status = update_rollout(
+            status,
+            last_command_id=command.id,
+            last_command_result="refused: spec.suspend is true; set it to false",
+        )
+    return status.model_copy(
         update={
             "observed_generation": agent.generation,
             "phase": "Suspended",
-            "rollout": rollout,
             "conditions": merge(previous.conditions, [*kept, *found], agent.generation, now),
         }
     )
@@ -53,8 +53,9 @@ def report_aborted(
     """Return the status after an abort of an agent whose spec is invalid: its rollout has changed,
     and nothing else is known."""
     kept = _keep_findings(previous, but=(ConditionType.PROGRESSING, ConditionType.PAUSED))
-    found = [*kept, find_progressing(decision), find_paused(decision)]
-    return decision.status.model_copy(
+    progressing = find_progressing(decision)
+    found = [*kept, progressing, find_paused(decision)]
+    return update_rollout(decision.status, message=progressing.message).model_copy(
         update={"conditions": merge(previous.conditions, found, generation, now)}
     )
 

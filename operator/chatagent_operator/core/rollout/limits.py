@@ -54,21 +54,28 @@ def record_measurement(context: RolloutContext) -> RolloutContext:
 
 
 def record_restarts(context: RolloutContext) -> RolloutContext:
-    """Count how often the canary's pods restarted or lost readiness since it got its weight, and
-    roll back if it was too often. Those that are replaced are not counted twice: each has a time.
+    """Count how often the canary's pods restarted or lost readiness since it got its weight, or,
+    where no step gives it one, since its pods were ready, and roll back if it was too often. Those
+    that are replaced are not counted twice: each has a time.
     """
     rollout, limit = context.rollout, context.settings.analysis.restart_limit
     since = rollout.restarted_at or rollout.weighted_at
-    if not context.is_canary_beside_stable or since is None:
+    if not context.is_canary_beside_stable:
         return context
+    if since is None:
+        has_weights = any(step.weight for step in context.steps)
+        if has_weights or describe_shortage(context) is not None:
+            return context
+        return context.update_rollout(restarted_at=context.seen.now)
     new = [each for each in context.seen.interruptions if elapsed(since, each.at) > 0]
     if not new:
         return context
     last = max(new, key=lambda each: datetime.fromisoformat(each.at))
     count = rollout.restarts + len(new)
     context = context.update_rollout(restarts=count, restarted_at=last.at)
+    start = "it got its weight" if rollout.weighted_at else "they were ready"
     message = (
-        f"its pods restarted or lost readiness {count} times since it got its weight, and "
+        f"its pods restarted or lost readiness {count} times since {start}, and "
         f"spec.rollout.analysis.restartLimit is {limit}; the last time {last.message}"
     )
     if count > limit:

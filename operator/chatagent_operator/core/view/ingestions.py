@@ -83,10 +83,18 @@ def count_rebuilds(knowledge: KnowledgeStatus, now: str) -> int:
     return knowledge.rebuilds if is_recent else 0
 
 
-def find_rebuild_delay(knowledge: KnowledgeStatus, now: str) -> float:
-    """Return the seconds until a lost index may be built again."""
+def find_rebuild_delay(knowledge: KnowledgeStatus, now: str, *, is_served: bool) -> float:
+    """Return the seconds until a lost index may be built again.
+
+    Args:
+        is_served: pods serve without it. Otherwise users wait for it: it is built a second time at
+            once, and then every two minutes. Not sooner, since pods on a slow node may just not
+            have seen it yet.
+    """
     rebuilds = count_rebuilds(knowledge, now)
     if not rebuilds or knowledge.rebuilt_at is None:
         return 0.0
     delay = min(FIRST_REBUILD_SECONDS * 2.0 ** (rebuilds - 1), LAST_REBUILD_SECONDS)
+    if not is_served:
+        delay = FIRST_REBUILD_SECONDS if rebuilds > 1 else 0.0
     return max(delay - elapsed(knowledge.rebuilt_at, now), 0.0)

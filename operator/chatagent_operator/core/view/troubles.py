@@ -47,7 +47,7 @@ def find_trouble_of_index(revision: str, observed: Observed) -> Trouble | None:
 
 
 def find_stopped_ingestions(observed: Observed, revision: str | None = None) -> Iterator[Trouble]:
-    """Return why Jobs that index documents do not run: they were stopped by somebody else, since
+    """Return why Jobs that index documents do not run: another client stopped them, since
     they retry without a limit."""
     for child in observed.list_children("Job"):
         is_asked = child.role == names.ROLE_INGESTION and revision in (None, child.revision)

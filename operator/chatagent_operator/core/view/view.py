@@ -223,16 +223,16 @@ class View:
     @property
     def password_written_at(self) -> str | None:
         """When the password of the managed Redis was written; None if there is no Secret."""
-        # An orphan is used as it is: the operator has no permission to change Secrets.
-        secret = self._find_own("Secret", names.redis(self.agent.name))
-        facts = secret.facts if secret else None
+        secret = self.observed.get("Secret", names.redis(self.agent.name))
+        is_ours = secret is not None and secret.owner == self.agent.uid
+        facts = secret.facts if secret and is_ours else None
         return facts.written_at if isinstance(facts, SecretFacts) else None
 
     def _find_own(self, kind: str, name: str) -> Child | None:
         """Return an object of the agent, or an orphan that it adopts. None: it is missing, or of a
         deleted agent, for example, and deleted soon."""
         child = self.observed.get(kind, name)
-        is_own = child is not None and (child.is_orphan or child.owner == self.agent.uid)
+        is_own = child is not None and child.owner in (None, self.agent.uid)
         return child if is_own else None
 
     def find_deployment(self, revision: str | None) -> WorkloadFacts | None:

@@ -9,10 +9,12 @@ import pytest
 
 from agent_runtime.config import AgentConfig
 from agent_runtime.domain import IndexInfo
+from agent_runtime.errors import AgentError
 from agent_runtime.retrieval.follower import IndexFollower
 from agent_runtime.state.memory import MemoryBlobs, MemoryRecords, MemorySessions
 from agent_runtime.telemetry import Telemetry
-from agent_runtime.wiring.runtime import Knowledge, Runtime
+from agent_runtime.wiring import runtime
+from agent_runtime.wiring.runtime import Knowledge, Runtime, Work
 from agent_runtime.wiring.state import State
 from tests.unit.runtime.fakes import HashingVectors, MemoryStore
 
@@ -24,7 +26,7 @@ async def nothing() -> None:
 class Agent:
     """A runtime whose store and Redis are in the test's hands."""
 
-    def __init__(self, copy_bytes: int = 2**20) -> None:
+    def __init__(self, copy_bytes: int = 2**20, checking: Work = nothing) -> None:
         self.store = MemoryStore()
         self.store.info = IndexInfo("c", "1", HashingVectors.model, 64, 1, 0, False)
         self.redis: str | None = None
@@ -48,7 +50,7 @@ class Agent:
             embedder=None,
             knowledge=Knowledge(unused, unused, self.follower, unused),
             authenticator=None,
-            checking=nothing,
+            checking=checking,
             starting=[],
             closing=[],
         )
@@ -89,6 +91,35 @@ async def test_before_the_first_index_an_agent_is_not_degraded_but_not_ready() -
     await agent.runtime.start()
     assert agent.runtime.degraded() == {}
     await agent.runtime.stop()
+
+
+def is_ready(agent: Agent) -> bool:
+    try:
+        return agent.runtime.ready() is not None
+    except AgentError:
+        return False
+
+
+async def test_a_check_that_breaks_is_told_and_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "WATCH_SECONDS", 0.0)
+    is_broken = True
+
+    async def check() -> None:
+        if is_broken:
+            raise KeyError("status")
+
+    agent = Agent(checking=check)
+    await agent.runtime.start()
+    try:
+        with pytest.raises(AgentError, match="KeyError") as told:
+            agent.runtime.ready()
+        assert told.value.reason == "InternalError"
+        is_broken = False
+        async with asyncio.timeout(10):
+            while not is_ready(agent):  # noqa: ASYNC110
+                await asyncio.sleep(0)
+    finally:
+        await agent.runtime.stop()
 
 
 async def test_the_gauge_follows() -> None:
