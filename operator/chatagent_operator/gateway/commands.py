@@ -6,9 +6,9 @@ the last one that takes new conversations is closed; and no revision inherits pi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from chatagent_operator.core.routing.haproxy import BACKEND, NO_REVISION
+from chatagent_operator.core.routing.haproxy import BACKEND, CHECKS, NO_REVISION
 from chatagent_operator.core.routing.routes import SLOTS, Backend, Routes, Slot
 from chatagent_operator.gateway.in_force import InForce, SlotInForce
 
@@ -52,7 +52,26 @@ def plan_commands(intent: Routes, now: InForce, slots_map: str) -> list[str]:
     if commands or now.generation != intent.generation:
         # Last, so that a generation that is reported as applied is applied completely.
         commands.append(f"set map {slots_map} generation {intent.generation}")
-    return commands
+    return list(_add_checks(commands))
+
+
+def _add_checks(commands: Iterable[str]) -> Iterator[str]:
+    """Add the same changes of the servers that are checked, each before the one it belongs to: a
+    sidecar that is killed in between repeats both."""
+    for command in commands:
+        match command.split():
+            case ["set", "server", name, "state", state]:
+                checked = "maint" if state == "maint" else "ready"
+                yield f"set server {_checked(name)} state {checked}"
+            case ["set", "server", name, "addr", *address]:
+                yield f"set server {_checked(name)} addr {' '.join(address)}"
+            case _:
+                pass
+        yield command
+
+
+def _checked(name: str) -> str:
+    return name.replace(BACKEND, CHECKS, 1)
 
 
 def _backends(intent: Routes) -> list[Backend]:

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import json
 import signal
-from collections.abc import AsyncGenerator
+import socket
+from collections.abc import AsyncGenerator, Iterator
 
 import aiohttp
 import pytest
@@ -55,6 +56,48 @@ async def test_no_revision(gateway: Gateway, chats: Chats, stable: Agent) -> Non
     async with chats.http.post(f"{gateway.url}/chat") as answer:
         assert answer.status == 503
         await error(answer)
+
+
+@contextlib.contextmanager
+def dropping_connections(host: str) -> Iterator[int]:
+    """Yield a port that answers no attempt to connect: its queue is full. So do nodes with most of
+    those to a Service without a pod, as they send few ICMP messages a second."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind((host, 0))
+        listener.listen(0)
+        waiting = stack.enter_context(socket.socket())
+        waiting.connect(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+async def test_where_no_revision_can_be_reached_connections_are_kept(
+    gateway: Gateway, chats: Chats, stable: Agent
+) -> None:
+    port = stable.port
+    with dropping_connections(stable.host) as stable.port:
+        await gateway.intends(backend("s1", stable, 100))
+
+        async def is_at_once() -> bool:
+            async with chats.http.get(f"{gateway.url}/now") as answer:
+                assert answer.status == 503
+            lines = (gateway.folder / "log").read_text().splitlines()
+            return any('"/now"' in line.replace("\\", "") and "NOSRV" in line for line in lines)
+
+        await until(is_at_once, 30)
+        # Of an attempt that timed out, a client whose connection was kept is told nothing.
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.settings.http_port)
+        for _ in range(3):
+            writer.write(b"GET /chat HTTP/1.1\r\nHost: a\r\n\r\n")
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            assert head.startswith(b"http/1.1 503 ")
+            assert b"\r\nretry-after: 2\r\n" in head
+            length = head.partition(b"content-length: ")[2].partition(b"\r\n")[0]
+            assert b"unavailable" in await reader.readexactly(int(length))
+        writer.close()
+    stable.port = port
+    await gateway.intends(backend("s1", stable, 100))
+    assert await chats.ask() == "stable"
 
 
 async def test_a_new_conversation_avoids_a_revision_out_of_reach(

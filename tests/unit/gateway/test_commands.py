@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatagent_operator.core.routing.haproxy import NOWHERE
+from chatagent_operator.core.routing.haproxy import BACKEND, CHECKS, NOWHERE
 from chatagent_operator.core.routing.routes import SLOTS, Backend, BackendState, Routes, Slot
 from chatagent_operator.gateway.commands import plan_commands
 from chatagent_operator.gateway.in_force import InForce, SlotInForce
@@ -32,9 +32,14 @@ class Model:
     now: InForce
     pins: dict[Slot, set[str]] = field(default_factory=lambda: {slot: set() for slot in SLOTS})
     under_way: dict[Slot, set[str]] = field(default_factory=lambda: {slot: set() for slot in SLOTS})
+    checks: dict[Slot, SlotInForce] = field(default_factory=dict[Slot, SlotInForce])
 
     def run(self, command: str) -> None:
         match command.split():
+            case ["set", "server", name, "state", ("ready" | "maint") as state] if _checks(name):
+                self._check(name, state=state)
+            case ["set", "server", name, "addr", address, "port", port] if _checks(name):
+                self._check(name, address=address, port=int(port))
             case ["set", "server", name, "state", ("ready" | "drain" | "maint") as state]:
                 self._change(name, state=state)
             case ["set", "server", name, "weight", weight]:
@@ -71,9 +76,17 @@ class Model:
             if slot.state != "maint" and self.pins[name] - {slot.revision}
         }
 
+    def _check(self, name: str, **changes: Any) -> None:
+        slot = _slot(name.replace(CHECKS, BACKEND))
+        self.checks[slot] = replace(self.checks.get(slot, self.now.slots[slot]), **changes)
+
     def _change(self, name: str, **changes: Any) -> None:
         server = replace(self.now.slots[_slot(name)], **changes)
         self.now = replace(self.now, slots={**self.now.slots, _slot(name): server})
+
+
+def _checks(name: str) -> bool:
+    return name.startswith(f"{CHECKS}/")
 
 
 def _slot(name: str) -> Slot:
@@ -126,6 +139,21 @@ def test_every_pass_arrives_and_the_next_has_nothing_to_do(story: list[Routes]) 
                 assert server.weight == backend.weight
             if backend and backend.state == "drain":
                 assert server.weight == 0, "else names would be drawn for it"
+            checked = model.checks.get(slot, server)
+            assert (checked.state == "maint") == (server.state == "maint")
+            if backend and backend.state != "maint":
+                assert (checked.address, checked.port) == (server.address, server.port)
+
+
+@given(STORIES)
+def test_what_takes_requests_is_checked_throughout(story: list[Routes]) -> None:
+    model = Model(fresh())
+    for intent in story:
+        for command in plan_commands(intent, model.now, MAP):
+            model.run(command)
+            stopping = command.startswith(f"set server {CHECKS}/") and command.endswith("maint")
+            for slot in () if stopping else model.takers():
+                assert model.checks[slot].state == "ready", command
 
 
 @given(STORIES)
@@ -146,7 +174,8 @@ def test_what_must_stop_stops_first_and_is_let_go(story: list[Routes]) -> None:
             for slot, server in model.now.slots.items()
             if server.state != "maint" and slot not in {b.slot for b in open_backends(intent)}
         }
-        commands = plan_commands(intent, model.now, MAP)
+        planned = plan_commands(intent, model.now, MAP)
+        commands = [command for command in planned if f" {CHECKS}/" not in command]
         others_take = model.takers() - {_slot(command.split()[2]) for command in stops}
         first = next((n for n, command in enumerate(commands) if command in stops), 0)
         assert set(commands[first : first + len(stops)]) == stops
@@ -158,7 +187,7 @@ def test_what_must_stop_stops_first_and_is_let_go(story: list[Routes]) -> None:
         for command in stops:
             number = SLOTS.index(_slot(command.split()[2])) + 1
             assert f"clear table agent data.server_id eq {number}" in commands
-        for command in commands:
+        for command in planned:
             model.run(command)
 
 
@@ -240,6 +269,7 @@ def test_an_abort_reads_like_this() -> None:
         ),
     )
     assert plan_commands(abort, model.now, MAP) == [
+        "set server reachable/s2 state maint",
         "set server agent/s2 state maint",
         "set server agent/s1 weight 100",
         "clear table agent data.server_id eq 2",
@@ -261,5 +291,6 @@ def test_who_takes_over_is_named_before_the_former_one_stops() -> None:
     assert model.now.stable == "a"
     promoted = next_one.model_copy(update={"weight": 100})
     promotion = Routes(generation=2, backends=(promoted,), stable="b")
-    first = plan_commands(promotion, model.now, MAP)[:2]
-    assert first == [f"set map {MAP} stable b", "set server agent/s1 state maint"]
+    first = plan_commands(promotion, model.now, MAP)[:3]
+    stop = ["set server reachable/s1 state maint", "set server agent/s1 state maint"]
+    assert first == [f"set map {MAP} stable b", *stop]

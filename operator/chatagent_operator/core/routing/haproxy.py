@@ -20,6 +20,9 @@ FRONTEND = "chat"
 BACKEND = "agent"
 """Name of HAProxy's backend and of its stick table."""
 
+CHECKS = "reachable"
+"""Name of HAProxy's backend that checks whether a revision can be reached. It serves nothing."""
+
 CONFIG_FILE = "haproxy.cfg"
 SLOTS_MAP_FILE = "slots.map"
 """Keys of the gateway's ConfigMap, and names of the files in the directory it is mounted at."""
@@ -138,6 +141,7 @@ def render_haproxy_config(settings: GatewaySettings) -> str:
         hard_stop_seconds=HARD_STOP_SECONDS,
         frontend=FRONTEND,
         backend=BACKEND,
+        checks=CHECKS,
         errors=ERRORS,
         key_length=_KEY_LENGTH,
         issued_conversation=_ISSUED_CONVERSATION,
