@@ -93,7 +93,7 @@ class Observer:
         try:
             routed = await self._find_routed()
         except ApiError as error:  # a rollback must not wait for it
-            routed, trouble = set[Key](), Trouble("RouteUnreadable", error.message)
+            routed, trouble = set[Key](), _describe_unreadable(error)
         else:
             trouble = None
         if agent.spec.gateway.provider == "gateway-api":
@@ -139,9 +139,14 @@ class Observer:
         try:
             report = await http_route.ask(self._kube, agent.namespace, agent.name)
         except ApiError as error:  # a roll back must not wait for it
-            return Applied(trouble=Trouble("RouteUnreadable", error.message)), None
+            return Applied(trouble=_describe_unreadable(error)), None
         route = project(HTTP_ROUTE.name, report.route) if report.route else None
         reached = frozenset(known.revisions())
         return Applied(
             report.accepted_generation, reached, trouble=report.trouble, url=report.url
         ), route
+
+
+def _describe_unreadable(error: ApiError) -> Trouble:
+    message = f"HTTPRoutes cannot be read, and are read again within {ROUTE_SECONDS:.0f} s"
+    return Trouble("RouteUnreadable", f"{message}: {error.message}")

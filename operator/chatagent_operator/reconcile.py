@@ -27,7 +27,7 @@ from chatagent_operator.core.plan import Plan, plan, plan_abort
 from chatagent_operator.core.rollout.commands import Command, Unreadable, parse_command
 from chatagent_operator.core.rollout.decision import EventRecord
 from chatagent_operator.core.rollout.stored import read_status
-from chatagent_operator.core.spec import find_last_readable, find_weights
+from chatagent_operator.core.spec import describe_errors, find_last_readable, find_weights
 from chatagent_operator.core.view.evaluations import UnstoredReport
 from chatagent_operator.core.writes import Apply, Write
 from chatagent_operator.execute import Executor
@@ -144,10 +144,10 @@ class Reconciler:
         if is_urgent:  # all else is decided on a whole picture, which comes next
             writes = tuple(write for write in writes if write.wave is Wave.WEIGHTS)
         failure = await self._execute(key, writes)
-        if not is_urgent:
-            self._executor.keep(key, (*made.writes, *made.deletions))
         if refusals := self._executor.refusals(key):
             made = self._plan(agent, previous, observed, command, refusals)
+        if not is_urgent:  # only now: a rollback says what was refused of its canary
+            self._executor.keep(key, (*made.writes, *made.deletions))
         self._measure(key, agent, observed, made)
         status, events = made.status, made.events
         if invalid:
@@ -240,9 +240,9 @@ class Reconciler:
             observed = self._store.observed(key)
             readable = find_last_readable(name, record.spec, previous, observed)
             if readable is None:
-                return None, _describe(error)
+                return None, describe_errors(error)
             agent = Agent(namespace, name, record.uid, record.generation, readable, restarted_at)
-            return agent, _describe(error)
+            return agent, describe_errors(error)
         agent = Agent(namespace, name, record.uid, record.generation, spec, restarted_at)
         self._agents[key] = agent
         if len(self._agents) > MAX_REMEMBERED:
@@ -312,10 +312,3 @@ def _sources_of(spec: ChatAgentSpec) -> list[str]:
     if evaluation and evaluation.config_map:
         found.append(evaluation.config_map.name)
     return found
-
-
-def _describe(error: pydantic.ValidationError) -> str:
-    return "; ".join(
-        f"spec.{'.'.join(str(part) for part in found['loc'])}: {found['msg']}"
-        for found in error.errors(include_url=False)
-    )

@@ -247,8 +247,8 @@ class RolloutStatus(StatusModel):
     """Time since which the canary has had too few ready pods for its weight."""
 
     stable_unavailable_since: Time | None = None
-    """Time since which no pod of the stable revision is available, of those during the rollout. A
-    canary that is ready takes over after 30 s."""
+    """Time since which the stable revision has no available pod or no Service, during the rollout.
+    A canary that is ready takes over after 30 s."""
 
     paused: Literal["Command", "Inconclusive"] | None = None
     """Why the rollout is paused: by a command, or because of too many inconclusive measurements.

@@ -47,7 +47,7 @@ def find_obstacle(kind: str, desired: Metadata, found: Metadata) -> Trouble | No
         whose = f"is owned by {owner.get('kind')} {owner.get('name')}"
     else:
         whose = f"has no owner, and is managed by {manager}" if manager else "has no owner"
-    message = f"{what} exists already and {whose}; delete it, or rename the agent"
+    message = f"{what} exists already and {whose}; delete it, or give the agent another name"
     return Trouble("NameTaken", message)
 
 

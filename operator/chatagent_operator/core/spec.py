@@ -1,4 +1,4 @@
-"""Finds the spec to reconcile by when the current one is invalid: the last valid one."""
+"""Says what is wrong with an invalid spec, and finds the last valid one to reconcile by."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import pydantic
+from pydantic_core import ErrorDetails
 
 from chatagent_operator.api.status import ChatAgentStatus
 from chatagent_operator.api.v1alpha1 import ChatAgentSpec, VersionedSpec
 from chatagent_operator.core import revision
 from chatagent_operator.core.observed.objects import Observed
+from chatagent_operator.core.untrusted import clean_message
 from chatagent_operator.core.view.view import find_revision
 
 _VERSIONED = frozenset(VersionedSpec.model_fields)
@@ -23,6 +25,21 @@ _PLACEHOLDERS: Mapping[str, Any] = {
     "image": "unknown",
     "knowledge": {"sources": [{"name": "unknown", "configMap": {"name": "unknown"}}]},
 }
+
+
+def describe_errors(error: pydantic.ValidationError) -> str:
+    """Return what is wrong with a spec: of each field its path, the cause and the value."""
+    return clean_message("; ".join(map(_describe_error, error.errors(include_url=False))))
+
+
+def _describe_error(error: ErrorDetails) -> str:
+    path = "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in error["loc"])
+    if error["type"] == "extra_forbidden":
+        cause = "this operator does not know the field; remove it, or upgrade the operator"
+        return f"spec{path}: {cause}"
+    given = error["input"]
+    value = f", not {given!r:.60}" if isinstance(given, str | int | float) else ""
+    return f"spec{path}: {error['msg'].removeprefix('Value error, ')}{value}"
 
 
 def find_last_readable(

@@ -273,7 +273,7 @@ class Cluster:
             replicas = body["spec"].get("replicas", 1)
             if key in agents:
                 kept = min(self._running(key), replicas)
-                granted = min(replicas, kept + self.room - used)
+                granted = max(0, min(replicas, kept + self.room - used))
                 used += granted - kept
                 moved |= self._pod_without_room(name, body, granted < replicas)
             else:

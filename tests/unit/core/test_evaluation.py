@@ -213,7 +213,7 @@ BROKEN = {"reason": "InvalidQuestions", "message": "/q/questions.jsonl:7: questi
         ([BROKEN], "Failed", "exit code 3", "Failed", "questions.jsonl:7: questions[3]: lang"),
         ([], "Failed", "longer than specified deadline", "Failed", "longer than specified"),
         (["usage: agent-runtime"], "Failed", "exit code 2", "Failed", "exit code 2"),
-        ([], "Complete", "", "Running", "delete the Job"),
+        ([], "Complete", "", "Running", "the Job is run again"),
         ([{"measures": {}}], "Complete", "", "Failed", "is invalid: questions"),
         ([report() | {"questions": 0}], "Complete", "", "Failed", "is invalid: questions"),
         ([report(facts=None)], "Complete", "", "Failed", "is invalid: measures.facts"),

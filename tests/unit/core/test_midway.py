@@ -8,10 +8,16 @@ import pytest
 from pydantic import ValidationError
 
 from chatagent_operator.api.rollout import Rollout
+from chatagent_operator.core import names
 from chatagent_operator.core.rollout.commands import Command
 from tests.unit.core.simulation import Cluster, counted, spec
 
 GOOD = counted(400, 1)
+DEADLINE = {
+    "type": "Failed",
+    "status": "True",
+    "message": "Job was active longer than specified deadline",
+}
 
 
 def start_rollout(steps: list[dict[str, Any]], **changes: Any) -> Cluster:
@@ -202,6 +208,71 @@ def test_a_report_that_cannot_be_read_yet_is_not_lost() -> None:
     assert ("Job", report) not in cluster.objects
 
 
+def test_an_evaluation_runs_again_whose_report_is_gone_unread() -> None:
+    asked = {"analysis": {"evaluation": {"configMap": {"name": "questions"}}}}
+    cluster = Cluster(spec=spec(rollout=asked))
+    cluster.sources["questions"] = "beef"
+    cluster.settle()
+    bump(cluster, "runtime:2", None, rollout=asked)
+    (job,) = [key for key in cluster.objects if key[0] == "Job" and "-eval-" in key[1]]
+    complete = {"conditions": [{"type": "Complete", "status": "True"}]}
+    cluster.objects[job]["status"] = complete  # its pod was deleted while no operator ran
+    cluster.look()
+    assert "was deleted before its report was read" in cluster.message("Progressing")
+    assert f"deleted Job {job[1]}" in cluster.story
+    cluster.lost = 0
+    cluster.settle()
+    assert cluster.status.rollout.weight
+
+
+@pytest.mark.parametrize(
+    ("reason", "change", "told"),
+    [
+        (
+            "JobSuspended",
+            {"spec": {"suspend": True}},
+            "is suspended; set its spec.suspend to false",
+        ),
+        (
+            "JobFailed",
+            {"status": {"conditions": [DEADLINE]}},
+            "was ended before it succeeded (Job was active longer than specified deadline); ",
+        ),
+    ],
+)
+def test_an_ingestion_that_somebody_stops_is_told(
+    reason: str, change: dict[str, Any], told: str
+) -> None:
+    cluster = Cluster()
+    cluster.settle()
+    cluster.sources = {"help": "beef"}
+    cluster.look()
+    (job,) = [body for key, body in cluster.objects.items() if key[0] == "Job" and key[1]]
+    for field, value in change.items():
+        job[field] = job.get(field, {}) | value
+    cluster.look()
+    assert cluster.condition("IndexReady") == ("False", reason)
+    for each in ("IndexReady", "Degraded"):
+        assert told in cluster.message(each)
+    del cluster.objects["Job", job["metadata"]["name"]]
+    cluster.settle()
+    assert cluster.condition("IndexReady")[0] == "True"
+    assert cluster.condition("Degraded")[0] == "False"
+
+
+def test_missing_questions_that_a_rollout_waits_for_need_attention() -> None:
+    asked = {"analysis": {"evaluation": {"configMap": {"name": "questions"}}}}
+    cluster = Cluster(spec=spec(rollout=asked))
+    cluster.settle()
+    assert cluster.condition("Degraded")[0] == "False", "nothing waits for them"
+    bump(cluster, "runtime:2", None, rollout=asked)
+    assert cluster.condition("Degraded") == ("True", "ConfigMapNotFound")
+    assert "ConfigMap 'questions' does not exist" in cluster.message("Degraded")
+    cluster.sources["questions"], cluster.lost = "beef", 0
+    cluster.settle()
+    assert cluster.condition("Degraded")[0] == "False"
+
+
 def test_a_pause_that_is_resumed_does_not_start_again() -> None:
     cluster = start_rollout([at(5), {"pause": {"duration": "10m"}}, at(50), WAIT])
     cluster.wait(400)
@@ -278,3 +349,31 @@ def test_a_next_weight_without_capacity_has_a_deadline() -> None:
     assert cluster.status.rollout.weight == 50
     cluster.wait(700)
     assert cluster.status.failed_reason == "InsufficientCapacity"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "told"),
+    [
+        (
+            "canary",
+            "no stable pod can be replaced by one; add a node, or set spec.rollout.strategy",
+        ),
+        ("recreate", "the stable pods have been deleted; add a node, or use `abort` to go back"),
+    ],
+)
+def test_a_lack_of_room_is_told_with_what_helps(strategy: str, told: str) -> None:
+    """Pods that were evicted, and stay as a record, do not make room."""
+    rollout = {"strategy": strategy}
+    cluster = Cluster(spec(rollout=rollout), room=1)
+    cluster.settle()
+    labels = names.labels("shop", names.ROLE_AGENT, cluster.status.stable_revision)
+    for name, phase in (("shop-1", "Running"), ("shop-2", "Failed")):
+        metadata = {"name": name, "labels": labels}
+        pod = {"spec": {"restartPolicy": "Always"}, "status": {"phase": phase}}
+        cluster.objects["Pod", name] = {"metadata": metadata, **pod}
+    cluster.room = 1 if strategy == "canary" else 0
+    cluster.spec = spec("runtime:2", rollout=rollout)
+    cluster.settle()
+    cluster.wait(100)
+    assert cluster.condition("Degraded") == ("True", "InsufficientCapacity")
+    assert told in cluster.message("Degraded")

@@ -31,7 +31,7 @@ OURS = FOUND | {"labels": DESIRED["labels"]}
         (FOUND | {"ownerReferences": [CONTROLLER]}, None, ""),
         (FOUND | {"ownerReferences": [OWNER]}, None, ""),
         (OURS, None, ""),
-        (FOUND, "NameTaken", "has no owner; delete it, or rename the agent"),
+        (FOUND, "NameTaken", "has no owner; delete it, or give the agent another name"),
         (
             OURS | {"labels": DESIRED["labels"] | {"app.kubernetes.io/managed-by": "Helm"}},
             "NameTaken",

@@ -25,8 +25,8 @@ def name_of(image: str, **changes: object) -> str:
     ).name
 
 
-def serving(image: str = "runtime:1") -> Cluster:
-    cluster = Cluster(spec(image))
+def serving(image: str = "runtime:1", **changes: Any) -> Cluster:
+    cluster = Cluster(spec(image, **changes))
     cluster.settle()
     return cluster
 
@@ -254,6 +254,49 @@ def test_a_copy_with_our_labels_is_not_deleted_and_an_orphan_is_adopted() -> Non
     assert ("Service", "shop-0000") not in cluster.objects
     assert ("Service", "copy") in cluster.objects
     assert cluster.objects[name]["metadata"]["ownerReferences"][0]["uid"] == "uid-1"
+
+
+def test_an_agent_that_is_created_again_for_its_orphans_continues_with_them() -> None:
+    """As `kubectl delete --cascade=orphan`, or a backup that was restored without a status."""
+    steps: dict[str, Any] = {"steps": [{"setWeight": 5}, {"pause": {}}]}
+    cluster = serving(rollout=steps)
+    one = cluster.status.stable_revision
+    cluster.spec = spec("runtime:2", rollout=steps)
+    cluster.settle()
+    two = cluster.status.canary_revision
+    for (kind, _), body in cluster.objects.items():
+        if kind != "Secret":  # which the simulation does not adopt
+            body["metadata"]["ownerReferences"] = []
+    cluster.status = ChatAgentStatus()
+    cluster.spec = spec("runtime:3", rollout=steps)
+    cluster.look()
+    assert cluster.status.stable_revision == one
+    assert f"it is revision {one}, which the gateway sends conversations to" in "\n".join(
+        cluster.story
+    )
+    cluster.settle()
+    assert cluster.weights() == {one: 95, name_of("runtime:3"): 5}
+    assert two not in cluster.revisions(), "its pods have no use"
+    owners = {k: body["metadata"]["ownerReferences"] for k, body in cluster.objects.items()}
+    assert all(owners.values()), "what has a use is adopted, and the rest deleted"
+
+
+def test_an_agent_that_is_created_again_takes_nothing_from_what_is_being_deleted() -> None:
+    cluster = serving()
+    for body in cluster.objects.values():
+        body["metadata"]["ownerReferences"][0]["uid"] = "uid-0"
+    cluster.status = ChatAgentStatus()
+    cluster.spec = spec("runtime:2")
+    cluster.look()
+    assert cluster.status.stable_revision is None
+    assert cluster.status.canary_revision == name_of("runtime:2")
+
+
+def test_a_failed_revision_serves_where_the_status_names_no_stable_one() -> None:
+    cluster = Cluster(status=ChatAgentStatus(failed_revision=name_of("runtime:1")))
+    cluster.settle()
+    assert cluster.status.stable_revision == name_of("runtime:1")
+    assert cluster.status.failed_revision is None
 
 
 def test_an_exceeded_deadline_is_reported_without_any_event() -> None:

@@ -127,3 +127,18 @@ def test_problems_of_kept_pods_are_not_reported() -> None:
     }
     cluster.settle()
     assert cluster.condition("Degraded")[0] == "False"
+
+
+def test_a_broken_promoted_revision_is_told_with_the_way_back() -> None:
+    cluster = promoted()
+    first = cluster.status.previous.revision if cluster.status.previous else ""
+    second = cluster.status.stable_revision
+    cluster.broken_images = {"runtime:2"}
+    cluster.objects["Deployment", f"shop-{second}"]["status"]["availableReplicas"] = 0
+    cluster.settle()
+    told = f"those of the previous revision {first} still run, and `kubectl chatagent undo`"
+    assert told in cluster.message("Ready")
+    cluster.spec = spec("runtime:1", replicas=3)  # undo
+    cluster.settle()
+    cluster.wait(31)
+    assert cluster.weights() == {first: 100}

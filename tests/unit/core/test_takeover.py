@@ -50,7 +50,9 @@ def test_a_fix_takes_over_from_a_revision_without_ready_pods(rollout: dict[str, 
     assert cluster.pods() == {"runtime:2": 4}
     assert cluster.condition("Ready")[0] == "True"
     assert cluster.status.history[0].reason == "StableUnavailable"
-    assert f"no pod of revision {first} has been available since" in "\n".join(cluster.story)
+    assert f"revision {first} has had no available pod, or no Service, since" in "\n".join(
+        cluster.story
+    )
 
 
 def test_a_short_outage_of_the_stable_revision_promotes_nothing() -> None:
@@ -105,3 +107,31 @@ def test_a_fix_gets_the_capacity_of_a_revision_without_ready_pods(replicas: int)
     cluster.room = 1
     cluster.settle()
     assert list(cluster.pods()) == ["runtime:2"]
+
+
+@pytest.mark.parametrize("is_promoted", [True, False])
+def test_the_first_pod_serves_while_the_others_that_replace_all_start(is_promoted: bool) -> None:
+    recreate = {"strategy": "recreate"}
+    cluster = Cluster(spec(replicas=3, rollout=recreate))
+    cluster.settle()
+    stable = cluster.status.stable_revision
+    cluster.broken_images = {"runtime:2"}
+    cluster.spec = spec("runtime:2", replicas=3, rollout=recreate)
+    cluster.settle()
+    assert cluster.condition("Ready")[0] == "False"
+    canary = cluster.status.canary_revision
+    cluster.objects["Deployment", f"shop-{canary}"]["status"] = {"availableReplicas": 1}
+    cluster.settle()
+    assert cluster.weights() == {canary: 100}
+    assert cluster.condition("Ready") == ("True", "Serving")
+    assert cluster.message("Ready") == f"revision {canary} serves"
+    assert "can serve 33 % of the conversations" in cluster.message("Progressing")
+    assert cluster.status.stable_revision == stable
+    assert find_late_change(cluster) is None
+    if is_promoted:
+        cluster.broken_images = set()
+        cluster.settle()
+    cluster.wait(601)
+    assert cluster.status.stable_revision == (canary if is_promoted else stable)
+    assert cluster.weights() == {cluster.status.stable_revision: 100}
+    assert cluster.status.failed_reason == (None if is_promoted else "ProgressDeadlineExceeded")

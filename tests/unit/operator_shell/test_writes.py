@@ -36,8 +36,6 @@ def condition(world: World, kind: str) -> tuple[str, str, str]:
         ("Service", "shop", "GatewayReady"),
         ("Secret", "shop-redis", "CacheReady"),
         ("Service", "shop-chroma", "VectorStoreReady"),
-        ("RoleBinding", "shop-gateway", "GatewayReady"),
-        ("PodDisruptionBudget", "shop-gateway", "GatewayReady"),
     ],
 )
 async def test_a_strangers_object_is_never_written(kind: str, name: str, part: str) -> None:
@@ -58,6 +56,132 @@ async def test_a_strangers_object_is_never_written(kind: str, name: str, part: s
     await world.settle()
     assert condition(world, "Degraded")[0] == "False"
     assert condition(world, part)[0] == "True"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("PodDisruptionBudget", "shop-gateway"), ("RoleBinding", "shop-gateway")],
+)
+async def test_what_serves_is_ready_though_a_name_is_taken(
+    world: World, kind: str, name: str
+) -> None:
+    world.cluster.objects[kind, name] = stranger(kind, name)
+    await world.settle()
+    assert world.cluster.objects[kind, name] == stranger(kind, name)
+    assert condition(world, "Degraded")[1] == "NameTaken"
+    assert condition(world, "GatewayReady")[0] == "True"
+    assert condition(world, "Ready")[0] == "True"
+
+
+@pytest.mark.parametrize(
+    "part", ["GatewayReady", "VectorStoreReady", "CacheReady", "WorkloadsReady"]
+)
+async def test_a_lost_service_that_cannot_be_created_is_told(world: World, part: str) -> None:
+    stable = world.kube.agent["status"]["stableRevision"]
+    name = {
+        "GatewayReady": "shop",
+        "VectorStoreReady": "shop-chroma",
+        "CacheReady": "shop-redis",
+        "WorkloadsReady": f"shop-{stable}",
+    }[part]
+    del world.cluster.objects["Service", name]
+    error = RejectedError(403, "exceeded quota: services")
+    world.kube.refuse = lambda verb, kind: error if (verb, kind) == ("apply", "Service") else None
+    await world.settle()
+    for each in ("Degraded", part):
+        assert condition(world, each)[1:] == (
+            "Rejected",
+            f"the API server rejected Service {name}: exceeded quota: services",
+        )
+    is_needed = part in ("GatewayReady", "WorkloadsReady")
+    assert condition(world, "Ready")[0] == ("False" if is_needed else "True")
+    world.kube.refuse = lambda verb, kind: None
+    world.seconds += REJECTED_RETRY_SECONDS
+    await world.settle()
+    assert condition(world, part)[0] == condition(world, "Ready")[0] == "True"
+
+
+async def test_an_object_that_nothing_needs_hides_no_other_problem(world: World) -> None:
+    error = RejectedError(403, "not on Fridays")
+    refused = {"PodDisruptionBudget", "Service"}
+    world.kube.refuse = lambda verb, kind: error if verb == "apply" and kind in refused else None
+    del world.cluster.objects["PodDisruptionBudget", "shop-gateway"]
+    await world.settle()
+    assert "rejected PodDisruptionBudget shop-gateway" in condition(world, "Degraded")[2]
+    del world.cluster.objects["Service", "shop-redis"]
+    await world.settle()
+    assert "rejected Service shop-redis" in condition(world, "Degraded")[2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "conditions"),
+    [
+        ("Deployment", ["Progressing"]),
+        ("Job", ["Progressing", "IndexReady"]),
+    ],
+)
+async def test_a_rollout_says_what_of_it_is_refused(
+    world: World, kind: str, conditions: list[str]
+) -> None:
+    error = RejectedError(403, "not on Fridays")
+    world.kube.refuse = lambda verb, of: error if (verb, of) == ("apply", kind) else None
+    pipeline = {"retrieval": {"embeddingModel": "other/model"}}
+    await world.change(image="runtime:2", pipeline=pipeline if kind == "Job" else {})
+    for each in conditions:
+        assert f"the API server rejected {kind} shop-" in condition(world, each)[2]
+        assert "not on Fridays" in condition(world, each)[2]
+
+
+async def test_a_rollback_says_what_of_the_canary_was_refused(world: World) -> None:
+    error = RejectedError(403, "not on Fridays")
+    world.kube.refuse = lambda verb, kind: (
+        error if (verb, kind) == ("apply", "Deployment") else None
+    )
+    await world.change(image="runtime:2")
+    world.cluster.clock += 601
+    await world.settle()
+    status = world.kube.agent["status"]
+    assert status["failedReason"] == "ProgressDeadlineExceeded"
+    assert "not on Fridays" in status["failedMessage"]
+    assert condition(world, "Degraded")[1] == "ProgressDeadlineExceeded", "nothing is refused now"
+    assert "Service" not in world.named(status["failedRevision"]), "nothing is left of it"
+
+
+async def test_an_evaluation_says_that_it_is_refused() -> None:
+    asked = {"configMap": {"name": "help"}}
+    world = World(rollout={"analysis": {"evaluation": asked}})
+    await world.settle()
+    error = RejectedError(403, "not on Fridays")
+    world.kube.refuse = lambda verb, kind: error if (verb, kind) == ("apply", "Job") else None
+    await world.change(image="runtime:2")
+    assert condition(world, "Progressing")[1] == "Evaluating"
+    assert condition(world, "Progressing")[2].endswith("not on Fridays")
+
+
+@pytest.mark.parametrize("is_aborted", [True, False])
+async def test_a_stable_service_that_cannot_be_created_stops_neither_abort_nor_takeover(
+    is_aborted: bool,
+) -> None:
+    world = World(rollout={"steps": [{"setWeight": 20}, {"pause": {}}]})
+    await world.settle()
+    await world.change(image="runtime:2")
+    status = world.kube.agent["status"]
+    stable, canary = status["stableRevision"], status["canaryRevision"]
+    assert world.cluster.weights() == {stable: 80, canary: 20}
+    del world.cluster.objects["Service", f"shop-{stable}"]
+    error = RejectedError(403, "exceeded quota: services")
+    world.kube.refuse = lambda verb, kind: error if (verb, kind) == ("apply", "Service") else None
+    await world.settle()
+    if is_aborted:
+        command = '{"id": "1", "action": "abort"}'
+        world.kube.agent["metadata"]["annotations"] = {names.COMMAND_ANNOTATION: command}
+        await world.settle()
+        assert world.cluster.weights() == {stable: 100}
+    else:
+        world.cluster.clock += 31
+        await world.settle()
+        assert world.cluster.weights() == {canary: 100}
+        assert condition(world, "Ready")[0] == "True"
 
 
 async def test_no_pod_runs_under_an_account_of_another_owner() -> None:

@@ -104,12 +104,15 @@ class AgentPods(Component):
         if available >= desired:
             return Finding(ConditionType.WORKLOADS_READY, "True", "Available", count)
         trouble = find_trouble_of_revision(state.agent.name, serving, state.reported)
-        return Finding(
-            ConditionType.WORKLOADS_READY,
-            "False",
-            trouble.reason if trouble else "Starting",
-            f"{count}: {trouble.message}" if trouble else count,
-        )
+        message = f"{count}: {trouble.message}" if trouble else count
+        previous = state.status.previous
+        if not available and previous and state.view.is_available(previous.revision):
+            message += (
+                f"; those of the previous revision {previous.revision} still run, and "
+                "`kubectl chatagent undo` rolls back to it"
+            )
+        reason = trouble.reason if trouble else "Starting"
+        return Finding(ConditionType.WORKLOADS_READY, "False", reason, message)
 
     def judge_removal(self, child: Child, state: DesiredState) -> Removal:
         """Keep live revisions and the history. Delete others once the gateway is done."""

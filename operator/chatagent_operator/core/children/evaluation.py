@@ -14,7 +14,7 @@ from chatagent_operator.core.children.resources import fill_resources
 from chatagent_operator.core.desired import DesiredState
 from chatagent_operator.core.judging.report import build_report_text
 from chatagent_operator.core.observed.objects import Child
-from chatagent_operator.core.view.evaluations import Evaluation, UnstoredReport
+from chatagent_operator.core.view.evaluations import Evaluation, UnstoredReport, is_report_lost
 from chatagent_operator.core.writes import DesiredObject
 
 CONTAINER = "evaluate"
@@ -49,6 +49,8 @@ class Evaluations(Component):
                 _compute_digest(evaluation),
                 lambda: build_job(evaluation, pod),
                 is_replaceable=True,
+                is_due_again=state.quality.verdict == "Running"
+                and is_report_lost(evaluation.job, state.observed),
             )
 
     def judge_removal(self, child: Child, state: DesiredState) -> Removal:

@@ -15,6 +15,7 @@ from chatagent_operator.core.desired import DesiredState
 from chatagent_operator.core.observed.objects import Child
 from chatagent_operator.core.observed.trouble import Trouble, parse_trouble
 from chatagent_operator.core.view.ingestions import Ingestion, count_rebuilds
+from chatagent_operator.core.view.troubles import find_stopped_ingestions
 from chatagent_operator.core.writes import DesiredObject
 
 _SOURCES_PATH = "/var/lib/chatagent/sources"
@@ -50,9 +51,11 @@ class Ingestions(Component):
         """Return whether the current documents are indexed."""
         aspect = ConditionType.INDEX_READY
         if state.view.missing_sources:
+            has_index = state.status.stable_revision is not None
+            effect = "the previous index is kept" if has_index else "nothing is indexed until then"
             message = (
-                "ConfigMaps of spec.knowledge.sources do not exist, see the condition "
-                "ResolvedRefs; the previous index is kept"
+                "ConfigMaps of spec.knowledge.sources do not exist, and the condition ResolvedRefs "
+                f"names them; create them; {effect}"
             )
             return Finding(aspect, "False", "SourcesMissing", message)
         waiting = [each for each in state.ingestions if not state.view.is_complete(each)]
@@ -66,6 +69,7 @@ class Ingestions(Component):
             for _, pod in state.reported.pods(self.role)
             if (trouble := pod.trouble or parse_trouble(pod.report))
         ]
+        troubles += find_stopped_ingestions(state.reported)
         if troubles:
             return Finding(aspect, "False", troubles[0].reason, troubles[0].message)
         message = f"Job {waiting[0].job} is indexing collection {waiting[0].collection}"
@@ -73,7 +77,8 @@ class Ingestions(Component):
 
     def find_trouble(self, state: DesiredState) -> Trouble | None:
         """Return the first trouble of the Jobs' pods, or the loss of an index."""
-        return super().find_trouble(state) or self._find_loss(state)
+        stopped = next(find_stopped_ingestions(state.reported), None)
+        return super().find_trouble(state) or self._find_loss(state) or stopped
 
     def _find_loss(self, state: DesiredState) -> Trouble | None:
         if not state.lost:

@@ -59,6 +59,9 @@ class JobFacts:
     lacks_pods: bool = False
     """Whether no pod of it is created or has ended, and it should have one."""
 
+    is_suspended: bool = False
+    """Whether somebody suspended it."""
+
 
 @dataclass(frozen=True, slots=True)
 class PodFacts:
@@ -141,6 +144,7 @@ def read_job(body: Body) -> JobFacts:
         failure,
         status.get("completionTime", ""),
         lacks_pods=not has_ended and not status.get("active", 0),
+        is_suspended=bool((body.get("spec") or {}).get("suspend")) and not has_ended,
     )
 
 

@@ -16,7 +16,7 @@ from chatagent_operator.core.kinds import REGISTRY
 from chatagent_operator.core.observed.applied_routes import Applied
 from chatagent_operator.core.observed.facts import Body, Facts, PodFacts, WorkloadFacts
 from chatagent_operator.core.observed.live import read_live
-from chatagent_operator.core.observed.trouble import Trouble
+from chatagent_operator.core.observed.trouble import Trouble, is_replaced
 
 _SERVING = ("ConfigMap", "Deployment", "Service")
 """Kinds of the objects that each serving revision has."""
@@ -154,12 +154,15 @@ class Observed:
 
 
 def project(kind: str, body: Body) -> Child | None:
-    """Return the projection of an API object; None if it is being deleted or is not managed."""
+    """Return the projection of an API object; None if it is being deleted, is not managed, or is a
+    pod that was evicted and replaced."""
     metadata = body["metadata"]
-    labels = metadata.get("labels") or {}
+    labels, owners = metadata.get("labels") or {}, metadata.get("ownerReferences") or []
     if metadata.get("deletionTimestamp") or names.AGENT_LABEL not in labels:
         return None
     if labels.get(names.MANAGED_BY_LABEL) != names.MANAGED_BY:
+        return None
+    if kind == POD and is_replaced(body):
         return None
     return Child(
         kind=kind,
@@ -168,7 +171,7 @@ def project(kind: str, body: Body) -> Child | None:
         role=labels.get(names.ROLE_LABEL, ""),
         revision=labels.get(names.REVISION_LABEL),
         applied=(metadata.get("annotations") or {}).get(names.APPLIED_ANNOTATION),
-        owner=_find_owner(metadata.get("ownerReferences") or []),
+        owner=_find_owner(owners),
         resource_version=int(metadata.get("resourceVersion", 0)),
         facts=read(body) if (read := REGISTRY[kind].read_facts) else None,
         created=metadata.get("creationTimestamp") or "",

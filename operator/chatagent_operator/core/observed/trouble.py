@@ -117,6 +117,13 @@ def find_pod_trouble(body: Body) -> Trouble | None:
     return None
 
 
+def is_replaced(body: Body) -> bool:
+    """Return whether a pod has ended that never should, evicted for example: another one has been
+    created for it, and it stays as a record."""
+    is_server = (body.get("spec") or {}).get("restartPolicy") == "Always"
+    return is_server and (body.get("status") or {}).get("phase") in {"Failed", "Succeeded"}
+
+
 def parse_event(body: Body) -> Trouble | None:
     """Parse what only an Event says: that a controller cannot create its pods, or that a pod cannot
     be prepared. None if it is about something else."""

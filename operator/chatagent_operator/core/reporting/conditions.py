@@ -18,6 +18,10 @@ LAG_SECONDS = 5.0
 """Time after which a gateway pod that has not applied the routes is reported. It usually takes
 30 ms."""
 
+_PARTS = ("Deployment", "StatefulSet", "Job", "HTTPRoute")
+"""Kinds of which the parts of an agent consist."""
+_EVICTION = "PodDisruptionBudget"
+
 
 def find_conditions(state: DesiredState) -> list[Finding]:
     """Return the conditions, in the order in which they are listed."""
@@ -40,13 +44,31 @@ def find_conditions(state: DesiredState) -> list[Finding]:
 
 
 def _find_condition(component: Component, state: DesiredState) -> Finding | None:
-    """Return a component's condition, which is False while a name that it needs is taken."""
+    """Return a component's condition. It is False while the Service by which others reach it does
+    not exist and cannot be created. A write that is refused explains why it is False."""
     found = component.find_condition(state)
-    for refusal in state.view.refusals.values():
-        is_needed = refusal.role == component.role and refusal.revision in (None, state.serving)
-        if found and is_needed and refusal.reason == "NameTaken":
+    for identity, refusal in state.view.refusals.items():
+        kind, _ = identity
+        is_serving = kind == "Job" or refusal.revision in (None, state.serving)
+        if not found or refusal.role != component.role or not is_serving:
+            continue
+        may_explain = kind in _PARTS or refusal.reason == "NameTaken"
+        if (found.status == "False" and may_explain) or _is_unreachable(identity, state):
             return Finding(found.type, "False", refusal.reason, refusal.message)
     return found
+
+
+def _is_unreachable(identity: tuple[str, str], state: DesiredState) -> bool:
+    """Return whether an object is a Service that is missing and that clients or pods need."""
+    agent = state.agent.name
+    needed = (
+        agent,
+        names.vector_store(agent),
+        names.redis(agent),
+        names.revision(agent, state.serving),
+    )
+    kind, name = identity
+    return kind == "Service" and name in needed and state.observed.get(kind, name) is None
 
 
 def _find_references(state: DesiredState) -> Finding:
@@ -114,18 +136,17 @@ def find_degraded(state: DesiredState, store: Finding) -> Finding:
 
 def _find_faults(state: DesiredState, store: Finding) -> Iterator[tuple[str, str]]:
     """Return reason and message of each problem, the most urgent first."""
-    for refusal in state.view.refusals.values():
-        yield refusal.reason, refusal.message
+    refusals = state.view.refusals.items()
+    for (kind, _), refusal in refusals:
+        if kind != _EVICTION:
+            yield refusal.reason, refusal.message
     if state.view.missing_sources:
         yield "ConfigMapNotFound", "; ".join(state.view.missing_sources)
+    waiting, questions = state.decision.waiting, state.view.missing_questions
+    if questions and waiting and waiting.reason == "Evaluating":
+        yield "ConfigMapNotFound", questions
     if state.lacks_capacity:
-        is_added = state.agent.spec.replicas > (state.status.rollout.replicas or 0)
-        other = "lower spec.replicas" if is_added else "set spec.rollout.strategy to recreate"
-        yield (
-            "InsufficientCapacity",
-            f"pods of revision {state.status.canary_revision} are unschedulable, and no stable pod "
-            f"can be replaced by one; add a node, or {other}",
-        )
+        yield "InsufficientCapacity", _describe_capacity(state)
     for name in state.unreadable:
         if name in state.decision.routed:
             cause, action = _explain_unreadable(state, name)
@@ -148,6 +169,21 @@ def _find_faults(state: DesiredState, store: Finding) -> Iterator[tuple[str, str
     if state.status.stable_revision and store.status == "False":
         yield store.reason, f"vector store: {store.message}"
     yield from _find_faults_of_rollout(state)
+    for (kind, _), refusal in refusals:  # nothing else needs it, and it must not hide the others
+        if kind == _EVICTION:
+            yield refusal.reason, refusal.message
+
+
+def _describe_capacity(state: DesiredState) -> str:
+    cause, other = "no stable pod can be replaced by one", "set spec.rollout.strategy to recreate"
+    if state.agent.spec.rollout.strategy == "recreate":
+        cause, other = "the stable pods have been deleted", "use `abort` to go back"
+    if state.agent.spec.replicas > (state.status.rollout.replicas or 0):
+        other = "lower spec.replicas"
+    return (
+        f"pods of revision {state.status.canary_revision} are unschedulable, and {cause}; "
+        f"add a node, or {other}"
+    )
 
 
 def _add_unreadable(progressing: Finding, state: DesiredState) -> Finding:
@@ -206,16 +242,18 @@ def _find_ready(
 ) -> Finding:
     """Return whether the agent serves: one pod and the gateway suffice, with a previous index."""
     stable = state.status.stable_revision
+    # The one with the most conversations: all go to the canary before its promotion.
+    serving = state.status.canary_revision if state.decision.weight == 100 else stable
     needed = (workloads, index, gateway)
     if stable:
-        needed = (gateway,) if state.view.count_available(state.serving) else (workloads, gateway)
+        needed = (gateway,) if state.view.is_available(serving) else (workloads, gateway)
     for finding in needed:
         if not finding.is_true:
             return Finding(ConditionType.READY, "False", finding.reason, finding.message)
     if not stable or not any(backend.state == "ready" for backend in state.routes.backends):
         message = "no revision has a Service address yet"
         return Finding(ConditionType.READY, "False", "NoRoute", message)
-    return Finding(ConditionType.READY, "True", "Serving", f"revision {stable} serves")
+    return Finding(ConditionType.READY, "True", "Serving", f"revision {serving} serves")
 
 
 def _find_kstatus(

@@ -19,6 +19,7 @@ from chatagent_operator.core.rollout.follow import (
     follow_desired_revision,
     follow_steps,
     forget_lost_revisions,
+    recover_stable_revision,
 )
 from chatagent_operator.core.rollout.limits import (
     enforce_deadline,
@@ -34,6 +35,7 @@ from chatagent_operator.core.rollout.takeover import follow_stable_pods
 
 PHASES = (
     forget_lost_revisions,
+    recover_stable_revision,
     follow_desired_revision,
     follow_steps,
     apply_command,

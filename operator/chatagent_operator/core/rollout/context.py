@@ -60,6 +60,8 @@ class Seen:
     """The quality of the desired revision's answers. None: it is not evaluated."""
     command: Command | Unreadable | None = None
     """The last command, whether new or already carried out."""
+    routed: str | None = None
+    """The stable revision of the routes as last written, if it can be reached."""
     lost: frozenset[str] = frozenset()
     """Revisions of the status that can have no pod any more: neither pods nor content exist."""
 

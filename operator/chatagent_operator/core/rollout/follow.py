@@ -31,11 +31,26 @@ def forget_lost_revisions(context: RolloutContext) -> RolloutContext:
     return context.with_status(status).add_event("Warning", "RevisionLost", message)
 
 
+def recover_stable_revision(context: RolloutContext) -> RolloutContext:
+    """Take the stable revision from the routes where the status names none: the agent was restored
+    without its status, or deleted without its objects. The desired one must not replace it at once.
+    """
+    status, routed = context.status, context.seen.routed
+    if routed is None or status.stable_revision or routed == status.canary_revision:
+        return context
+    status = status.model_copy(update={"stable_revision": routed})
+    message = (
+        f"the status names no stable revision; it is revision {routed}, which the gateway sends "
+        "conversations to"
+    )
+    return context.with_status(status).add_event("Normal", "StableRecovered", message)
+
+
 def follow_desired_revision(context: RolloutContext) -> RolloutContext:
     """Start a rollout of the desired revision, and end one of a revision no longer desired."""
     status, desired, now = context.status, context.seen.desired, context.seen.now
-    if desired != status.failed_revision:
-        status = clear_failure(status)
+    if desired != status.failed_revision or status.stable_revision is None:
+        status = clear_failure(status)  # where none is stable, a failed one is better than none
     stable, canary = status.stable_revision, status.canary_revision
     if desired in (stable, status.failed_revision):
         if canary:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chatagent_operator.api.status import ChatAgentStatus
+from chatagent_operator.api.status import AnalysisStatus, ChatAgentStatus
 from chatagent_operator.core.rollout.context import RolloutContext, RolloutStep, StepResult
 from chatagent_operator.core.rollout.decision import Waiting
 from chatagent_operator.core.rollout.takeover import is_stable_lost
@@ -86,6 +86,19 @@ def wait_for_gateway(context: RolloutContext) -> StepResult:
     return context.update_rollout(offered=True), Waiting(
         "WaitingForGateway", describe_unreachable(context)
     )
+
+
+def approve_weight(context: RolloutContext, weight: int) -> RolloutContext:
+    """Approve a weight, and start the measurements at it."""
+    status = context.status.model_copy(update={"analysis": AnalysisStatus()})
+    context = context.with_status(status).update_rollout(
+        approved_weight=weight,
+        weighted_at=context.seen.now,
+        window=None,
+        replicas=context.replicas,
+    )
+    message = f"revision {status.canary_revision} gets {weight} % of the new conversations"
+    return context.add_event("Normal", "WeightSet", message)
 
 
 def wait_for_weight(weight: int) -> Waiting:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from chatagent_operator.core.rollout.context import RolloutContext, StepResult
 from chatagent_operator.core.rollout.decision import Waiting
-from chatagent_operator.core.rollout.pods import describe_unreachable, wait_for_pods
+from chatagent_operator.core.rollout.pods import (
+    approve_weight,
+    describe_unreachable,
+    wait_for_pods,
+)
 from chatagent_operator.core.rollout.promotion import promote_canary
 from chatagent_operator.core.rollout.state import start_next_step
 from chatagent_operator.core.rollout.takeover import is_stable_lost
@@ -23,6 +27,8 @@ def run_steps(context: RolloutContext) -> StepResult:
     context, waiting = wait_for_pods(context)
     if context.status.stable_revision is None:
         return context, waiting
+    if waiting and _serves_alone(context):
+        context = approve_weight(context, 100)
     waiting = waiting or hold
     while waiting is None and context.status.canary_revision:
         context, waiting = _run_step(context)
@@ -69,6 +75,15 @@ def apply_weight(
         steps=len(context.steps) if is_tried else None,
     )
     return context, waiting
+
+
+def _serves_alone(context: RolloutContext) -> bool:
+    """Return whether the first pods of a canary are ready for which all stable ones were deleted:
+    they serve while the others start, and are promoted only then."""
+    seen = context.seen
+    is_first = context.status.canary_revision in seen.ready and not context.rollout.approved_weight
+    is_alone = context.settings.strategy == "recreate" and not seen.is_stable_available
+    return is_alone and is_first and seen.is_reachable
 
 
 def _run_step(context: RolloutContext) -> StepResult:

@@ -35,8 +35,8 @@ def promote_canary(context: RolloutContext) -> StepResult:
     if is_stable_lost(status, now):
         reason = "StableUnavailable"
         message += (
-            f", without the remaining steps: no pod of revision {stable} has been available since "
-            f"{status.rollout.stable_unavailable_since}"
+            f", without the remaining steps: revision {stable} has had no available pod, or no "
+            f"Service, since {status.rollout.stable_unavailable_since}"
         )
         stable = None  # its pods serve nothing
     if stable and context.settings.affinity.on_promote == "drain":

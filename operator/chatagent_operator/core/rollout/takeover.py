@@ -12,7 +12,8 @@ or evicted is replaced within less, as a rule."""
 
 
 def follow_stable_pods(context: RolloutContext) -> RolloutContext:
-    """Record since when no pod of the stable revision is available during a rollout."""
+    """Record since when the stable revision cannot be reached during a rollout: it has no available
+    pod, or no Service."""
     # `recreate` deletes them by itself.
     is_followed = context.is_canary_beside_stable and context.settings.strategy != "recreate"
     if not is_followed or context.seen.is_stable_available:
@@ -28,7 +29,7 @@ def count_left(status: ChatAgentStatus, now: str) -> float | None:
 
 
 def is_stable_lost(status: ChatAgentStatus, now: str) -> bool:
-    """Return whether no pod of the stable revision has been available for some time, so that any
-    canary that is ready serves better."""
+    """Return whether the stable revision could not be reached for some time, so that any canary
+    that is ready serves better."""
     left = count_left(status, now)
     return left is not None and left <= 0

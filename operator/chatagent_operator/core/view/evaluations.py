@@ -20,6 +20,7 @@ from chatagent_operator.core.observed.objects import Observed
 from chatagent_operator.core.observed.trouble import Trouble, parse_trouble
 from chatagent_operator.core.revision import Revision
 from chatagent_operator.core.untrusted import clean_message
+from chatagent_operator.core.view.troubles import describe_suspended
 
 EVALUATION_DIGITS = 10
 _WORST = 5
@@ -133,7 +134,7 @@ def read_result(
     troubles = [refused] if refused else []
     for each in pods.values():
         troubles += [trouble] if (trouble := each.trouble or parse_trouble(each.report)) else []
-    message = _describe_progress(evaluation, facts, has_pods=bool(pods), troubles=troubles)
+    message = _describe_progress(evaluation, observed, troubles)
     return EvaluationStatus(verdict="Running", message=message)
 
 
@@ -182,14 +183,24 @@ def _judge_report(evaluation: Evaluation, report: Mapping[str, object]) -> Evalu
     )
 
 
+def is_report_lost(job: str, observed: Observed) -> bool:
+    """Return whether the Job is complete, and its pod is gone with the report."""
+    child = observed.get("Job", job)
+    is_complete = child is not None and isinstance(child.facts, JobFacts) and child.facts.complete
+    return is_complete and not any(_pods(job, observed))
+
+
 def _describe_progress(
-    evaluation: Evaluation, facts: JobFacts | None, *, has_pods: bool, troubles: Sequence[Trouble]
+    evaluation: Evaluation, observed: Observed, troubles: Sequence[Trouble]
 ) -> str:
-    if facts and facts.complete and not has_pods:
+    if is_report_lost(evaluation.job, observed):
         return (
-            f"Job {evaluation.job} is complete, but its pod was deleted before its report was "
-            "read; delete the Job to run it again"
+            f"the pod of Job {evaluation.job} was deleted before its report was read; "
+            "the Job is run again"
         )
+    child = observed.get("Job", evaluation.job)
+    if child and isinstance(child.facts, JobFacts) and child.facts.is_suspended:
+        return describe_suspended(evaluation.job)
     if troubles:
         last = troubles[-1]
         return f"Job {evaluation.job} makes no progress: {last.reason}: {last.message}"

@@ -29,8 +29,10 @@ def find_routes(
         is_applied: the gateway has applied `current`.
         address: returns the ClusterIP of a revision's Service; None while it has none.
     """
-    if stable and not address(stable):
-        return current  # its Service was deleted and is being recreated
+    # A Service that was deleted is created again, or cannot be: an abort does not wait for it.
+    last = {backend.revision: backend.address for backend in current.backends}
+    if stable and not (address(stable) or last.get(stable)):
+        return current
     live = list(dict.fromkeys(name for name in (stable, canary, *draining) if name))
     known = current.slots()
     if known and not is_applied:
@@ -38,6 +40,8 @@ def find_routes(
         live = [name for name in live if name in known]
     slots = assign_slots(known, live if stable else ())
     addresses = {name: address(name) for name in slots}
+    if stable in addresses:
+        addresses[stable] = addresses[stable] or last.get(stable)
     if not addresses.get(canary or ""):
         weight = 0  # its Service was deleted
     backends: list[Backend] = []

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chatagent_operator.core import names
-from chatagent_operator.core.observed.facts import PodFacts
+from chatagent_operator.core.observed.facts import JobFacts, PodFacts
 from chatagent_operator.core.observed.objects import Observed
 from chatagent_operator.core.observed.trouble import PODS_CANNOT_BE_MADE, Trouble
+
+JOB_FAILED = "JobFailed"
 
 
 def find_troubles(observed: Observed, *roles: str) -> Iterator[Trouble]:
@@ -39,7 +41,33 @@ def find_trouble_of_index(revision: str, observed: Observed) -> Trouble | None:
     """Return what keeps a revision's documents from being indexed; None if nothing is known."""
     role = names.ROLE_INGESTION
     pods = (pod.trouble for _, pod in observed.pods(role, revision) if pod.trouble)
-    return next(iter([*observed.find_refusals(role, revision), *pods]), None)
+    # A rollout waits for a Job that is suspended: it may be in a queue.
+    stopped = (e for e in find_stopped_ingestions(observed, revision) if e.reason == JOB_FAILED)
+    return next(iter([*observed.find_refusals(role, revision), *pods, *stopped]), None)
+
+
+def find_stopped_ingestions(observed: Observed, revision: str | None = None) -> Iterator[Trouble]:
+    """Return why Jobs that index documents do not run: another client stopped them, since
+    they retry without a limit."""
+    for child in observed.list_children("Job"):
+        is_asked = child.role == names.ROLE_INGESTION and revision in (None, child.revision)
+        if not is_asked or not isinstance(child.facts, JobFacts):
+            continue
+        if child.facts.failure is not None:
+            message = (
+                f"Job {child.name} was ended before it succeeded ({child.facts.failure}); correct "
+                "what ended it and delete the Job: it is created again"
+            )
+            yield Trouble(JOB_FAILED, message)
+        elif child.facts.is_suspended:
+            yield Trouble("JobSuspended", describe_suspended(child.name))
+
+
+def describe_suspended(job: str) -> str:
+    """Return the message for a Job that somebody suspended."""
+    return (
+        f"Job {job} is suspended; set its spec.suspend to false, or check the queue that admits it"
+    )
 
 
 def is_unschedulable(revision: str | None, observed: Observed) -> bool:

@@ -25,7 +25,7 @@ from chatagent_operator.core.observed.facts import (
     ServiceFacts,
     WorkloadFacts,
 )
-from chatagent_operator.core.observed.objects import Observed
+from chatagent_operator.core.observed.objects import Child, Observed
 from chatagent_operator.core.observed.refusals import Refusal, Refusals
 from chatagent_operator.core.observed.trouble import Interruption, Trouble
 from chatagent_operator.core.revision import Revision
@@ -204,6 +204,11 @@ class View:
         workload = self.find_deployment(revision)
         return workload.available if workload else 0
 
+    def is_available(self, revision: str | None) -> bool:
+        """Return whether a pod of a revision is available, and its Service has an address."""
+        has_address = revision is not None and self.find_address(revision) is not None
+        return has_address and self.count_available(revision) > 0
+
     def find_new_password(self, kind: str, name: str) -> str | None:
         """Return when the password of the managed Redis was written, if that is not the one that
         the pods of a workload began with: its Secret was lost, or edited."""
@@ -222,6 +227,13 @@ class View:
         is_ours = secret is not None and secret.owner == self.agent.uid
         facts = secret.facts if secret and is_ours else None
         return facts.written_at if isinstance(facts, SecretFacts) else None
+
+    def _find_own(self, kind: str, name: str) -> Child | None:
+        """Return an object of the agent, or an orphan that it adopts. None: it is missing, or of a
+        deleted agent, for example, and deleted soon."""
+        child = self.observed.get(kind, name)
+        is_own = child is not None and child.owner in (None, self.agent.uid)
+        return child if is_own else None
 
     def find_deployment(self, revision: str | None) -> WorkloadFacts | None:
         """Return the facts of a revision's Deployment."""
@@ -248,7 +260,7 @@ class View:
         return frozenset(each.name for each in self.candidates if self._can_serve(each))
 
     def _can_serve(self, revision: Revision) -> bool:
-        if not self.count_available(revision.name) or self.find_address(revision.name) is None:
+        if not self.is_available(revision.name):
             return False
         # A canary with weight continues with its previous index: its pods report a lost one.
         serves = revision.name == self.previous.canary_revision and not self.is_first_weight_due
@@ -320,6 +332,15 @@ class View:
         return read_routes(self.agent.name, self.observed)
 
     @property
+    def routed(self) -> str | None:
+        """The stable revision of the routes as last written, if it can be reached."""
+        stable, agent = self.routes.stable, self.agent.name
+        if stable is None or not self.is_available(stable):
+            return None
+        own = ("ConfigMap", names.routes(agent)), ("Deployment", names.revision(agent, stable))
+        return stable if all(self._find_own(*each) for each in own) else None
+
+    @property
     def is_applied(self) -> bool:
         """Whether the gateway has applied the routes as last written."""
         return self.routes.generation == self.observed.applied.generation
@@ -363,6 +384,9 @@ class View:
             return None  # it has been judged before its first weight
         if asked := self.evaluation:
             found = read_result(asked, self.observed, previous.evaluation)
+            refusal = self.refusals.get(("Job", asked.job))
+            if refusal and found.verdict == "Running":
+                return found.model_copy(update={"message": refusal.message})
             if (
                 self.count_available(asked.stable.name)
                 or found.verdict != "Running"
@@ -420,14 +444,15 @@ class View:
         """The input of the rollout."""
         desired, spec, previous = self.target.name, self.agent.spec, self.previous
         available = self.count_available(desired)
-        trouble = self.find_trouble(desired) or self.index_trouble
+        refused = (each for each in self.refusals.values() if each.revision == desired)
+        trouble = self.find_trouble(desired) or self.index_trouble or next(refused, None)
         return Seen(
             desired=desired,
             now=self.now,
             ready=self.ready,
             is_indexed=self.is_indexed(self.target),
             has_indexing_failed=self.index_trouble is not None,
-            is_stable_available=self.count_available(previous.stable_revision) > 0,
+            is_stable_available=self.is_available(previous.stable_revision),
             capacity=capacity.compute_capacity(available, previous, spec.rollout, spec.replicas),
             capacity_before=capacity.compute_capacity(
                 available, previous, spec.rollout, previous.rollout.replicas or spec.replicas
@@ -442,6 +467,7 @@ class View:
             window=self.observed.window,
             evaluation=self.quality,
             command=self.command,
+            routed=self.routed,
             lost=self.lost,
         )
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from chatagent_operator.api.status import AnalysisStatus
 from chatagent_operator.core.rollout.context import RolloutContext, RolloutStep, StepResult
-from chatagent_operator.core.rollout.pods import wait_for_gateway, wait_for_pods, wait_for_weight
+from chatagent_operator.core.rollout.pods import (
+    approve_weight,
+    wait_for_gateway,
+    wait_for_pods,
+    wait_for_weight,
+)
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,4 @@ class SetWeightStep(RolloutStep):
             context, waiting = wait(context)
             if waiting:
                 return context, waiting
-        status = context.status.model_copy(update={"analysis": AnalysisStatus()})
-        context = context.with_status(status).update_rollout(
-            approved_weight=self.value,
-            weighted_at=context.seen.now,
-            window=None,
-            replicas=context.replicas,
-        )
-        message = f"revision {status.canary_revision} gets {self.value} % of the new conversations"
-        return context.add_event("Normal", "WeightSet", message), wait_for_weight(self.value)
+        return approve_weight(context, self.value), wait_for_weight(self.value)
