@@ -70,15 +70,16 @@ EDITS = {
 }
 
 
-@pytest.fixture(scope="module", params=["settled", "canary"])
+@pytest.fixture(
+    scope="module", params=[pytest.param("settled", marks=pytest.mark.campaign), "canary"]
+)
 def agent(operator: Kubectl, namespace: Kubectl, request: pytest.FixtureRequest) -> AgentUnderTest:
-    """An agent with one revision, then the same with a canary that waits at 5 %."""
-    agent = AgentUnderTest(namespace, "edited")
-    if request.param == "settled":
-        namespace.apply(documents(agent.name, returns_md=RETURNS))
-        agent.apply(FIRST_TAG)
-        agent.await_condition("Ready", seconds=240)
-    else:
+    """An agent with one revision, or the same with a canary that waits at 5 %."""
+    agent = AgentUnderTest(namespace, request.param)
+    namespace.apply(documents(agent.name, returns_md=RETURNS))
+    agent.apply(FIRST_TAG)
+    agent.await_condition("Ready", seconds=240)
+    if request.param == "canary":
         agent.apply(SECOND_TAG)
         agent.await_weight(5)
     return agent

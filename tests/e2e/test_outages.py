@@ -87,7 +87,16 @@ PARTS: dict[str, Callable[[AgentUnderTest, Kubectl], None]] = {
 }
 
 
-@pytest.mark.parametrize("part", PARTS)
+IN_EVERY_RUN = ("a pod of the gateway", "the vector store", "a pod of the stable revision")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        pytest.param(each, marks=() if each in IN_EVERY_RUN else pytest.mark.campaign)
+        for each in PARTS
+    ],
+)
 def test_no_turn_fails_while_a_part_is_lost(
     agent: AgentUnderTest, operator: Kubectl, part: str
 ) -> None:
