@@ -16,11 +16,12 @@ import warnings
 from pathlib import Path
 
 import torch
-from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, hf_hub_download
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from sentence_transformers import SentenceTransformer
 
 from agent_runtime.errors import InvalidConfigError, ModelNotFoundError
+from agent_runtime.models import packaged_e5
 from agent_runtime.models.catalogue import (
     MANIFEST,
     CrossEncoderManifest,
@@ -76,8 +77,25 @@ def convert(
     name = "/".join(Path(model).parts[-2:])
     if name.count("/") != 1:
         raise InvalidConfigError(f"a model is named org/name, not {model!r}")
-    source = _source(model, name)
-    folder = output / name
+    with tempfile.TemporaryDirectory() as scratch:
+        return _convert(
+            _source(model, name, Path(scratch)),
+            name,
+            output / name,
+            format,
+            query_prompt,
+            passage_prompt,
+        )
+
+
+def _convert(
+    source: str,
+    name: str,
+    folder: Path,
+    format: str,
+    query_prompt: str | None,
+    passage_prompt: str | None,
+) -> AnyManifest:
     if format in FORMATS:
         return convert_generator(source, name, folder, format, languages(source))
     if is_cross_encoder(source):
@@ -106,11 +124,23 @@ def convert(
     return manifest
 
 
-def _source(model: str, name: str) -> str:
-    """Prefer the package, which is pinned by hash; then the folder or the Hub."""
+def _source(model: str, name: str, scratch: Path) -> str:
+    """Prefer the package with the same weights, which is pinned by hash; then the folder or the
+    Hub; then the package with coarser ones."""
     if (package := PACKAGED.get(name)) and (spec := importlib.util.find_spec(package)):
         return str(Path(spec.origin or "").parent / "model")
+    if packaged_e5.is_packaged(model) and not Path(model).is_dir() and not _on_hub(model):
+        packaged_e5.unpack(scratch / name)
+        return str(scratch / name)
     return model
+
+
+def _on_hub(name: str) -> bool:
+    try:
+        hf_hub_download(name, "config.json")
+    except OSError:  # all of its errors are
+        return False
+    return True
 
 
 def _load(source: str) -> SentenceTransformer:
