@@ -69,7 +69,13 @@ def _run(
         case "schema":
             return _schema(arguments.name)
         case "convert":
-            name = wiring.convert(arguments.model, arguments.output, arguments.format)
+            name = wiring.convert(
+                arguments.model,
+                arguments.output,
+                arguments.format,
+                arguments.query_prompt,
+                arguments.passage_prompt,
+            )
             return {"model": name, "folder": str(arguments.output / name)}
         case "check":
             return {"models": wiring.check(arguments.models)}
@@ -236,6 +242,12 @@ def _parser(environment: settings.Environment) -> argparse.ArgumentParser:
         choices=("onnx", "sentence-transformers", "ctranslate2", "transformers"),
         default="onnx",
     )
+    for kind in ("query", "passage"):
+        convert.add_argument(
+            f"--{kind}-prompt",
+            metavar="TEXT",
+            help=f"what an embedding model is to read before a {kind}; absent: as it says itself",
+        )
 
     check = commands.add_parser(
         "check", help="see whether this image is whole: a build's last step"

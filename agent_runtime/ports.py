@@ -26,6 +26,7 @@ from agent_runtime.domain import (
     Principal,
     Prompt,
     Session,
+    TextKind,
     ToolCall,
     ToolSpec,
     Vector,
@@ -50,7 +51,12 @@ class Embedder(Protocol):
         """Tell whether the model was trained on a language (ISO 639-1)."""
         ...
 
-    def embed(self, texts: Sequence[str]) -> Matrix:
+    @property
+    def passage_prompt(self) -> str:
+        """What it puts before each passage; an index is made with it."""
+        ...
+
+    def embed(self, texts: Sequence[str], kind: TextKind) -> Matrix:
         """Return one unit row of float32 for each text."""
         ...
 
@@ -138,7 +144,7 @@ class Vectors(Protocol):
 
     def reads(self, language: str) -> bool: ...
 
-    async def embed(self, texts: Sequence[str]) -> Matrix:
+    async def embed(self, texts: Sequence[str], kind: TextKind) -> Matrix:
         """Return one unit row of float32 for each text. Raises OverloadedError, AgentError."""
         ...
 

@@ -83,7 +83,7 @@ def documents(count: int) -> list[Original]:
             ("docx", word([("Title", title), ("Normal", body)]) if number % 4 == 2 else b""),
             ("pdf", pdf([(TITLE, title), (BODY, body)]) if number % 4 == 3 else b""),
         )[number % 4]
-        made.append(original(UPLOADS, f"{number}.{name}", content, recipe(CONFIG)))
+        made.append(original(UPLOADS, f"{number}.{name}", content, recipe(CONFIG, "")))
     return made
 
 

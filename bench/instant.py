@@ -31,6 +31,7 @@ from agent_runtime.domain import (
     Matrix,
     Piece,
     Prompt,
+    TextKind,
     ToolSpec,
     Usage,
 )
@@ -64,11 +65,12 @@ class HashingEmbedder:
     model = MODEL
     dimension = DIMENSION
     max_tokens = 8192
+    passage_prompt = ""
 
     def reads(self, language: str) -> bool:
         return True
 
-    def embed(self, texts: Sequence[str]) -> Matrix:
+    def embed(self, texts: Sequence[str], kind: TextKind) -> Matrix:
         return embed(texts).astype(np.float32)
 
     def count_tokens(self, text: str) -> int:

@@ -25,7 +25,7 @@ import numpy as np
 
 from agent_runtime import settings
 from agent_runtime.config import AgentConfig
-from agent_runtime.domain import Matrix
+from agent_runtime.domain import Matrix, TextKind
 from agent_runtime.evaluation import questions
 from agent_runtime.evaluation.judging import Judged
 from agent_runtime.evaluation.questions import Question
@@ -79,9 +79,9 @@ class Remembering:
 
     def __init__(self, model: Embedder) -> None:
         self._model = model
-        self._known: dict[str, Any] = {}
+        self._known: dict[TextKind, dict[str, Any]] = {}
         self.model, self.dimension = model.model, model.dimension
-        self.max_tokens = model.max_tokens
+        self.max_tokens, self.passage_prompt = model.max_tokens, model.passage_prompt
 
     def reads(self, language: str) -> bool:
         return self._model.reads(language)
@@ -89,11 +89,12 @@ class Remembering:
     def count_tokens(self, text: str) -> int:
         return self._model.count_tokens(text)
 
-    def embed(self, texts: Sequence[str]) -> Matrix:
-        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+    def embed(self, texts: Sequence[str], kind: TextKind) -> Matrix:
+        known = self._known.setdefault(kind, {})
+        new = [text for text in dict.fromkeys(texts) if text not in known]
         if new:
-            self._known.update(zip(new, self._model.embed(new), strict=True))
-        return np.array([self._known[text] for text in texts], np.float32)
+            known.update(zip(new, self._model.embed(new, kind), strict=True))
+        return np.array([known[text] for text in texts], np.float32)
 
 
 @contextmanager
@@ -121,7 +122,8 @@ def retrieval(embedding: str, url: str) -> Mapping[str, object]:
 
 async def index(config: AgentConfig, environment: Environment, embedder: Embedder) -> None:
     chunking = config.retrieval.chunking
-    originals, _ = read_sources({"help-centre": QUICKSTART / "knowledge"}, recipe(chunking))
+    made = recipe(chunking, embedder.passage_prompt)
+    originals, _ = read_sources({"help-centre": QUICKSTART / "knowledge"}, made)
     worker = DocumentWorker(models.counter(config, environment.models), chunking)
     where = open_index(parse(config.retrieval.vector_store or ""))
     try:

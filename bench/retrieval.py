@@ -110,7 +110,7 @@ async def measured(store: str, url: str, options: argparse.Namespace) -> list[Ro
         hybrid = HybridRetriever(config, vectors, follower, Telemetry("bench"))
 
         async def dense(question: str) -> object:
-            vector = (await vectors.embed([question]))[0]
+            vector = (await vectors.embed([question], "query"))[0]
             return await index.search(vector, config.top_k * CANDIDATES)
 
         count = int(options.rate * options.seconds)

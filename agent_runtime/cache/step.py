@@ -134,7 +134,7 @@ class KnownAnswers:
     async def _vector(self, question: str) -> Vector | None:
         if not self._cache.semantic:
             return None
-        return (await self._vectors.embed([question]))[0]
+        return (await self._vectors.embed([question], "query"))[0]
 
     def _hangs_on_history(self, state: State) -> bool:
         return self._reads_history and bool(state.question.history)

@@ -26,6 +26,7 @@ from agent_runtime.config.llm import LLMConfig, SamplingConfig
 from agent_runtime.config.retrieval import (
     DEFAULT_EMBEDDING_MODEL,
     ChunkingConfig,
+    EmbeddingPrompts,
     RerankConfig,
     RetrievalConfig,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "ConfigModel",
     "CustomStepConfig",
     "DialogueConfig",
+    "EmbeddingPrompts",
     "EnvName",
     "HttpTool",
     "HttpUrl",

@@ -32,6 +32,17 @@ class RerankConfig(ConfigModel):
     """Passages that it reads for each question."""
 
 
+class EmbeddingPrompts(ConfigModel):
+    """What an embedding model reads before a text, as its card says. A space at the end is part of
+    it."""
+
+    query: Annotated[str, Field(max_length=2000)] | None = None
+    """Before a question, such as `query: `."""
+
+    passage: Annotated[str, Field(max_length=2000)] | None = None
+    """Before a passage, such as `passage: `. A change builds an index of its own."""
+
+
 class RetrievalConfig(ConfigModel):
     """How passages are found. Dense and lexical search are fused by rank."""
 
@@ -44,6 +55,10 @@ class RetrievalConfig(ConfigModel):
 
     api_key_env: EnvName | None = None
     """Environment variable with the key for `baseURL`."""
+
+    embedding_prompts: EmbeddingPrompts = EmbeddingPrompts()
+    """Prompts of the embedding model. Absent: those that a model of the image was converted with;
+    none for `openai/NAME`."""
 
     languages: Annotated[
         tuple[Annotated[str, Field(pattern=r"^[a-z]{2,3}$")], ...], Field(max_length=100)

@@ -54,10 +54,11 @@ class Intents:
         if not self._examples:
             return None
         if self._rows is None:
-            self._rows = await self._vectors.embed([text for _, text in self._examples])
+            texts = [text for _, text in self._examples]
+            self._rows = await self._vectors.embed(texts, "query")
         scores = np.array([self._alike(message, terms) for terms in self._terms])
         if self._vectors.reads(language_of(message)):
-            cosine = self._rows @ (await self._vectors.embed([message]))[0]
+            cosine = self._rows @ (await self._vectors.embed([message], "query"))[0]
             scores = np.maximum(scores, cosine)
         best = int(scores.argmax())
         if scores[best] < LIKENESS:

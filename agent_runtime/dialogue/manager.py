@@ -82,7 +82,7 @@ class RuleRewriter:
         parts = substitutes(before, self._analyzer) if other else []
         if not other or not parts or not self._vectors.reads(language_of(before)):
             return joined(before, question)
-        rows = await self._vectors.embed([other, *parts])
+        rows = await self._vectors.embed([other, *parts], "query")
         cosines = rows[1:] @ rows[0]
         best = int(cosines.argmax())
         if cosines[best] < TAKES_THE_PLACE:

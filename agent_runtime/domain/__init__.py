@@ -28,6 +28,7 @@ from agent_runtime.domain.documents import (
     Matrix,
     SentenceVectors,
     Span,
+    TextKind,
     Vector,
 )
 from agent_runtime.domain.reply import (
@@ -82,6 +83,7 @@ __all__ = [
     "Span",
     "State",
     "Step",
+    "TextKind",
     "ToolCall",
     "ToolResult",
     "ToolSpec",

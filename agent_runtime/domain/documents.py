@@ -6,7 +6,7 @@ Offsets count characters (code points).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,10 @@ Matrix = Annotated[NDArray[np.float32], _ARRAY]
 SentenceVectors = Annotated[NDArray[np.int8], _ARRAY]
 """Shape [sentences, dimension]: a unit vector scaled so that its largest component is 127. Its
 direction is what is kept, which is all that a cosine needs."""
+
+TextKind = Literal["query", "passage", "plain"]
+"""What a text is to an embedding model. A query is what is asked, and what is compared with it;
+passages are what is searched. Some models read a prompt before either, none before `plain`."""
 
 Span = tuple[int, int]
 """Start and end of a stretch of text, end excluded."""

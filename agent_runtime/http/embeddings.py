@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from pydantic import Discriminator, Field, Tag, TypeAdapter
 from typing_extensions import TypedDict
 
-from agent_runtime.domain import Matrix, Vector
+from agent_runtime.domain import Matrix, TextKind, Vector
 from agent_runtime.errors import InvalidRequestError
 from agent_runtime.http.access import caller_of, principal_of
 from agent_runtime.http.admission import Admission
@@ -41,7 +41,7 @@ class EmbeddingModel(Protocol):
 class Vectors(Protocol):
     """The model for the event loop."""
 
-    async def embed(self, texts: Sequence[str]) -> Matrix: ...
+    async def embed(self, texts: Sequence[str], kind: TextKind) -> Matrix: ...
 
 
 def _kind(given: Any) -> str:
@@ -121,7 +121,8 @@ class Embeddings:
         )  # fmt: skip
 
     async def embed(self, request: Request) -> Response:
-        """As OpenAI's. A text that the model cannot read whole is refused."""
+        """As OpenAI's. A text that the model cannot read whole is refused. The model's prompts are
+        not put before it: whoever asks knows whether it is a question or a passage."""
         body = await read(request, EMBEDDING)
         self._names.check_embedding(body.model)
         texts = self._texts(body)
@@ -130,7 +131,7 @@ class Embeddings:
 
         async def embed() -> Matrix:
             async with self._admission.place(caller):
-                return await self._vectors.embed(texts)
+                return await self._vectors.embed(texts, "plain")
 
         rows = await unless_gone(request.receive, embed())
         encode = _base64 if body.encoding_format == "base64" else _numbers

@@ -13,8 +13,9 @@ from agent_runtime.ports import Embedder
 def embed(chunks: Sequence[Chunk], embedder: Embedder) -> list[EmbeddedChunk]:
     """Embed each passage below its title and headings, and each of its sentences alone."""
     sentences = [chunk.text[slice(*span)] for chunk in chunks for span in chunk.sentences]
-    vectors = embedder.embed([f"{heading_of(chunk)}\n{chunk.text}" for chunk in chunks])
-    quantized = _quantize(embedder.embed(sentences))
+    texts = [f"{heading_of(chunk)}\n{chunk.text}" for chunk in chunks]
+    vectors = embedder.embed(texts, "passage")
+    quantized = _quantize(embedder.embed(sentences, "passage"))
     ends = np.cumsum([len(chunk.sentences) for chunk in chunks])
     parts = np.split(quantized, ends[:-1])
     return [EmbeddedChunk(*parts_) for parts_ in zip(chunks, vectors, parts, strict=True)]

@@ -21,9 +21,11 @@ class Prepare(Protocol):
         ...
 
 
-def recipe(config: ChunkingConfig) -> str:
-    """Describe what chunks depend on besides the file. Count up the number with the code."""
-    return f"2:{config.max_tokens}:{config.overlap_sentences}"
+def recipe(config: ChunkingConfig, passage_prompt: str) -> str:
+    """Describe what indexed chunks depend on besides the file and the model. Count up the number
+    with the code."""
+    prompt = f":{passage_prompt}" if passage_prompt else ""
+    return f"2:{config.max_tokens}:{config.overlap_sentences}{prompt}"
 
 
 def passages(original: Original, count: TokenCounter, config: ChunkingConfig) -> list[Chunk]:

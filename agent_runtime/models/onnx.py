@@ -12,8 +12,9 @@ from typing import cast
 import numpy as np
 from tokenizers import Tokenizer
 
-from agent_runtime.domain import Matrix
-from agent_runtime.models.catalogue import Described, Manifest
+from agent_runtime.domain import Matrix, TextKind
+from agent_runtime.models.catalogue import Manifest
+from agent_runtime.models.described import Described
 from agent_runtime.models.onnx_session import open_session
 
 BATCH = 32
@@ -35,8 +36,9 @@ class OnnxEmbedder(Described):
     def count_tokens(self, text: str) -> int:
         return len(self._counter.encode(text, add_special_tokens=False).ids)
 
-    def embed(self, texts: Sequence[str]) -> Matrix:
+    def embed(self, texts: Sequence[str], kind: TextKind) -> Matrix:
         """Embed in batches of similar length, so that little of a batch is padding."""
+        texts = self._prompts.before(texts, kind)
         rows = np.empty((len(texts), self.dimension), np.float32)
         order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
         for start in range(0, len(order), BATCH):

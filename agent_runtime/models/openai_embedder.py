@@ -10,13 +10,14 @@ import numpy as np
 import openai
 
 from agent_runtime.config.retrieval import RetrievalConfig
-from agent_runtime.domain import Matrix
+from agent_runtime.domain import Matrix, TextKind
 from agent_runtime.errors import (
     AgentError,
     EmbeddingsUnavailableError,
     InvalidConfigError,
     InvalidRequestError,
 )
+from agent_runtime.models.described import Prompts
 from agent_runtime.models.estimate import tokens
 
 PUBLIC = "https://api.openai.com/v1"
@@ -64,6 +65,8 @@ class OpenAIEmbedder:
         self.model = config.embedding_model
         self.max_tokens = max_tokens
         self._config = config
+        given = config.embedding_prompts
+        self._prompts = Prompts(given.query or "", given.passage or "")
         self._name = config.embedding_model.partition("/")[2]
         self._client = openai.OpenAI(
             api_key=key or "none",
@@ -86,6 +89,10 @@ class OpenAIEmbedder:
                 self._dimension = self._ask(["dimension"]).shape[1]
         return self._dimension
 
+    @property
+    def passage_prompt(self) -> str:
+        return self._prompts.passage
+
     def reads(self, language: str) -> bool:
         return not self._config.languages or language in self._config.languages
 
@@ -93,7 +100,7 @@ class OpenAIEmbedder:
         """Estimate the tokens: the tokenizer is on the other side."""
         return tokens(text)
 
-    def embed(self, texts: Sequence[str]) -> Matrix:
+    def embed(self, texts: Sequence[str], kind: TextKind) -> Matrix:
         """Return one unit row of float32 for each text.
 
         Raises:
@@ -103,6 +110,7 @@ class OpenAIEmbedder:
         """
         if not texts:
             return np.empty((0, self.dimension), np.float32)
+        texts = self._prompts.before(texts, kind)
         parts = [self._ask(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
         rows = np.concatenate(parts)
         if rows.shape[1] != self.dimension:

@@ -11,9 +11,10 @@ from typing import cast
 
 from sentence_transformers import SentenceTransformer
 
-from agent_runtime.domain import Matrix
+from agent_runtime.domain import Matrix, TextKind
 from agent_runtime.models import torch_threads
-from agent_runtime.models.catalogue import Described, Manifest
+from agent_runtime.models.catalogue import Manifest
+from agent_runtime.models.described import Described
 
 BATCH = 64
 
@@ -31,9 +32,13 @@ class SentenceTransformerEmbedder(Described):
     def count_tokens(self, text: str) -> int:
         return len(self._model.tokenizer.tokenize(text))
 
-    def embed(self, texts: Sequence[str]) -> Matrix:
+    def embed(self, texts: Sequence[str], kind: TextKind) -> Matrix:
         torch_threads.use(self._threads)
         rows = self._model.encode(
-            list(texts), batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False
+            list(self._prompts.before(texts, kind)),
+            prompt="",  # nor the one that its folder calls the default
+            batch_size=BATCH,
+            normalize_embeddings=True,
+            show_progress_bar=False,
         )
         return cast(Matrix, rows)

@@ -169,7 +169,7 @@ class IndexFollower:
                 f"collection {info.collection!r} was published with {info.documents} documents "
                 "and holds none of them"
             )
-        vector = (await self._vectors.embed(["warm-up"]))[0]
+        vector = (await self._vectors.embed(["warm-up"], "query"))[0]
         snapshot = replace(snapshot, dense=await self._copied(snapshot, len(vector)))
         # A search of the new version, before anybody's question meets it.
         await self.search(snapshot, vector, 1)

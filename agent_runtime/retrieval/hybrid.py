@@ -47,7 +47,7 @@ class HybridRetriever:
         """
         snapshot = self._follower.searchable()
         with self._telemetry.phase("embed", self._vectors.model):
-            vector = (await self._vectors.embed([question]))[0]
+            vector = (await self._vectors.embed([question], "query"))[0]
         limit = self._config.top_k * CANDIDATES
         with self._telemetry.phase("search"):
             hits = await self._follower.search(snapshot, vector, limit)

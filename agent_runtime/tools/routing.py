@@ -126,7 +126,7 @@ class Router:
         if self._vectors is None or not self._vectors.reads(language_of(message)):
             return [LEXICAL_SCALE * each for each in lexical]
         try:
-            vector = (await self._vectors.embed([message]))[0]
+            vector = (await self._vectors.embed([message], "query"))[0]
             matrices = [await self._matrix(self._vectors, known) for known in texts]
         except AgentError:  # words tell them apart too, and a turn does not fail for it
             return [LEXICAL_SCALE * each for each in lexical]
@@ -137,7 +137,7 @@ class Router:
 
     async def _matrix(self, vectors: Vectors, texts: tuple[str, ...]) -> Matrix:
         if (known := self._known.get(texts)) is None:
-            known = self._known[texts] = await vectors.embed(texts)
+            known = self._known[texts] = await vectors.embed(texts, "query")
             if len(self._known) > KEPT:
                 self._known.popitem(last=False)
         else:

@@ -39,8 +39,8 @@ def ingest(
 
     where = collection(config, environment)
     chunking = config.retrieval.chunking
-    originals, unread = read_sources(sources, recipe(chunking))
     embedder = models.embedder(config, environment.models, cpus(), environment.variables)
+    originals, unread = read_sources(sources, recipe(chunking, embedder.passage_prompt))
     worker = DocumentWorker(models.counter(config, environment.models), chunking)
 
     async def work() -> dict[str, object]:
@@ -66,11 +66,13 @@ def ingest(
     return asyncio.run(work())
 
 
-def convert(model: str, output: Path, format: str) -> str:
+def convert(
+    model: str, output: Path, format: str, query_prompt: str | None, passage_prompt: str | None
+) -> str:
     """Convert a model for an image and return its name. Raises AgentError."""
     from agent_runtime.models.convert import convert as run
 
-    return run(model, output, format).name
+    return run(model, output, format, query_prompt, passage_prompt).name
 
 
 def check(folder: Path) -> list[str]:

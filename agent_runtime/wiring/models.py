@@ -7,8 +7,8 @@ import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from agent_runtime.config import AgentConfig, LLMConfig
-from agent_runtime.domain import Matrix, ToolResult
+from agent_runtime.config import AgentConfig, EmbeddingPrompts, LLMConfig
+from agent_runtime.domain import Matrix, TextKind, ToolResult
 from agent_runtime.errors import InvalidConfigError, ModelNotFoundError
 from agent_runtime.llm.embedded import EmbeddedGenerator
 from agent_runtime.models import estimate, generators
@@ -36,7 +36,7 @@ def embedder(
 
         model: Embedder = OpenAIEmbedder(config.retrieval, variables)
     else:
-        model = load_model(name, models, threads)
+        model = load_model(name, models, threads, config.retrieval.embedding_prompts)
     longest = config.retrieval.chunking.max_tokens
     if longest > model.max_tokens:
         raise InvalidConfigError(
@@ -46,9 +46,14 @@ def embedder(
     return model
 
 
-def load_model(name: str, models: Path, threads: int) -> Embedder:
-    """Load an embedding model of the image. Raises ModelNotFoundError or InvalidConfigError."""
+def load_model(
+    name: str, models: Path, threads: int, prompts: EmbeddingPrompts | None = None
+) -> Embedder:
+    """Load an embedding model of the image, with its own prompts unless others are given. Raises
+    ModelNotFoundError or InvalidConfigError."""
     folder, manifest = find(models, name)
+    given = prompts.model_dump(exclude_none=True) if prompts else {}
+    manifest = manifest.model_copy(update={f"{kind}_prompt": given[kind] for kind in given})
     if manifest.format == "onnx":
         from agent_runtime.models.onnx import OnnxEmbedder
 
@@ -76,7 +81,7 @@ def try_out(name: str, models: Path) -> None:
     """Load a model of the image and use it once. Raises AgentError."""
     match kind(models, name):
         case "embedding":
-            load_model(name, models, threads=1).embed(["loads"])
+            load_model(name, models, threads=1).embed(["loads"], "plain")
         case "cross-encoder":
             load_reranker(name, models, threads=1).score("loads", ["loads"])
         case "generator":
@@ -132,7 +137,7 @@ async def warm_up(config: AgentConfig, vectors: Vectors | None, reranker: Rerank
     """Use the models once before the first request is taken. One behind a URL costs money, and may
     come later; the index is not ready before it."""
     if vectors and not config.retrieval.embedding_model.startswith(REMOTE):
-        await vectors.embed([WARM_UP])
+        await vectors.embed([WARM_UP], "query")
     if reranker:
         await asyncio.to_thread(reranker.score, WARM_UP, [WARM_UP] * 2)
 
@@ -146,7 +151,7 @@ class NoVectors:
     def reads(self, language: str) -> bool:
         return False
 
-    async def embed(self, texts: Sequence[str]) -> Matrix:
+    async def embed(self, texts: Sequence[str], kind: TextKind) -> Matrix:
         raise ModelNotFoundError("this agent has no embedding model")
 
 

@@ -70,7 +70,8 @@ def _documents(runtime: Runtime, environment: Environment) -> Documents | None:
     def ingestion(index: Index) -> Ingestion:
         return Ingestion(index, embedder, worker, _quietly, thread)
 
-    return ServedDocuments(knowledge.opened, ingestion, recipe(chunking), knowledge.follower)
+    made = recipe(chunking, embedder.passage_prompt)
+    return ServedDocuments(knowledge.opened, ingestion, made, knowledge.follower)
 
 
 def _quietly(done: int, total: int, chunks: int) -> None:

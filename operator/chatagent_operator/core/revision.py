@@ -43,9 +43,12 @@ def restore_revision(name: str, content: Any) -> Revision:
 
 
 def name_collection(namespace: str, agent: str, revision: Revision) -> str:
-    """Return the name of a revision's collection: one for each embedding model and chunking."""
+    """Return the name of a revision's collection: one for each embedding model, prompt of its
+    passages and chunking."""
     retrieval = revision.spec.pipeline.retrieval
     key = [retrieval.embedding_model, retrieval.chunking.model_dump(mode="json")]
+    if (prompt := retrieval.embedding_prompts.passage) is not None:
+        key.append(prompt)
     return f"{namespace}.{agent}.{names.digest(key)}"
 
 

@@ -28,7 +28,7 @@ assert type(exact).__name__ == "SentenceTransformerEmbedder"
 assert (exact.dimension, exact.max_tokens) == (quantized.dimension, quantized.max_tokens)
 assert exact.count_tokens(lines[0]) == quantized.count_tokens(lines[0])
 assert exact.reads("en") and quantized.reads("en") and not quantized.reads("zh")
-print(float((exact.embed(lines) * quantized.embed(lines)).sum(axis=1).mean()))
+print(float((exact.embed(lines, "passage") * quantized.embed(lines, "passage")).sum(axis=1).mean()))
 from torch import get_num_threads
 assert get_num_threads() == 1
 """
@@ -48,11 +48,11 @@ def test_embeddings_are_unit_rows_in_the_order_of_the_texts(models: Path) -> Non
 
     embedder = load_model("sentence-transformers/all-MiniLM-L6-v2", models, 1)
     texts = ["short", "a much longer sentence about refunds and returns " * 20, "short"]
-    rows = embedder.embed(texts)
+    rows = embedder.embed(texts, "passage")
     assert np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-3)
     assert float(rows[0] @ rows[2]) == pytest.approx(1, abs=0.02)
     assert float(rows[0] @ rows[1]) < 0.9
-    assert embedder.embed([]).shape == (0, 384)
+    assert embedder.embed([], "passage").shape == (0, 384)
 
 
 def test_the_runtime_leaves_nothing_in_a_home_folder(models: Path, tmp_path: Path) -> None:

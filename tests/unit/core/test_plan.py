@@ -411,6 +411,20 @@ def test_another_embedding_model_builds_its_own_index_before_it_serves() -> None
     assert len(cluster.weights()) == 2
 
 
+def test_another_prompt_of_passages_builds_its_own_index_and_one_of_queries_does_not() -> None:
+    cluster = serving()
+    jobs = {key for key in cluster.objects if key[0] == "Job"}
+    prompts = {"query": "query: "}
+    cluster.spec = spec("runtime:1", pipeline={"retrieval": {"embeddingPrompts": prompts}})
+    cluster.settle()
+    assert {key for key in cluster.objects if key[0] == "Job"} == jobs
+    assert len(cluster.weights()) == 2
+    prompts["passage"] = "passage: "
+    cluster.spec = spec("runtime:1", pipeline={"retrieval": {"embeddingPrompts": prompts}})
+    cluster.look()
+    assert len({key for key in cluster.objects if key[0] == "Job"} - jobs) == 1
+
+
 def test_a_job_whose_image_was_broken_is_recreated_with_the_next_one() -> None:
     cluster = Cluster(spec("runtime:broken"), broken_images={"runtime:broken"})
     cluster.settle()

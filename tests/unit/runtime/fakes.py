@@ -17,6 +17,7 @@ from agent_runtime.domain import (
     IndexedChunk,
     IndexInfo,
     Matrix,
+    TextKind,
     Vector,
 )
 from agent_runtime.errors import VectorStoreUnavailableError
@@ -28,6 +29,7 @@ class HashingEmbedder:
     model = "org/hashing"
     dimension = 64
     max_tokens = 256
+    passage_prompt = ""
 
     def __init__(self) -> None:
         self.embedded: list[str] = []
@@ -38,7 +40,7 @@ class HashingEmbedder:
     def count_tokens(self, text: str) -> int:
         return len(text.split())
 
-    def embed(self, texts: Sequence[str]) -> Matrix:
+    def embed(self, texts: Sequence[str], kind: TextKind) -> Matrix:
         self.embedded += texts
         rows = np.full((len(texts), self.dimension), 1e-3, np.float32)
         for row, text in zip(rows, texts, strict=True):
@@ -58,8 +60,8 @@ class HashingVectors:
     def reads(self, language: str) -> bool:
         return self.embedder.reads(language)
 
-    async def embed(self, texts: Sequence[str]) -> Matrix:
-        return self.embedder.embed(texts)
+    async def embed(self, texts: Sequence[str], kind: TextKind) -> Matrix:
+        return self.embedder.embed(texts, kind)
 
 
 class MemoryStore:
@@ -158,5 +160,5 @@ def indexed(
         start += len(line) + 1
     key = ChunkKey(f"s/{path}#{fingerprint}-{ordinal}", "s", path, fingerprint, total)
     chunk = Chunk(key, title, headings, text, 0, tuple(spans))
-    vectors = HashingEmbedder().embed([text[a:b] for a, b in spans])
+    vectors = HashingEmbedder().embed([text[a:b] for a, b in spans], "passage")
     return IndexedChunk(chunk, np.rint(vectors * 127).astype(np.int8))

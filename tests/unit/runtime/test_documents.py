@@ -16,6 +16,7 @@ from agent_runtime.errors import InvalidConfigError, NoDocumentsError, Unreadabl
 from agent_runtime.knowledge.chunking import chunk
 from agent_runtime.knowledge.markdown import blocks_of, title_of
 from agent_runtime.knowledge.parsing import parse
+from agent_runtime.knowledge.preparing import recipe
 from agent_runtime.knowledge.sources import original, read_sources
 
 
@@ -90,6 +91,12 @@ def test_the_fingerprint_follows_the_content_and_the_recipe(tmp_path: Path) -> N
     assert fingerprint("r") != first
     uploaded = original("files", "a.md", b"Two.", "r")
     assert uploaded.fingerprint == fingerprint("r")
+
+
+def test_the_recipe_names_the_prompt_of_passages_where_there_is_one() -> None:
+    config = ChunkingConfig()
+    assert recipe(config, "") == "2:160:1"  # another name for the same indexes everything again
+    assert len({recipe(config, prompt) for prompt in ("", "passage: ", "passage:")}) == 3
 
 
 def test_a_file_that_changes_between_looking_and_reading_is_left_for_the_next_run(

@@ -22,7 +22,7 @@ async def answer(question: str, *chunks: IndexedChunk, **config: object) -> list
     index = LexicalIndex({each.chunk.key.id: each.chunk.text for each in chunks})
     evidence = Evidence(
         question=question,
-        vector=HashingEmbedder().embed([question])[0],
+        vector=HashingEmbedder().embed([question], "query")[0],
         semantic=question.isascii(),
         weights=index.weights(question),
         passages=[Passage(each, 1.0) for each in chunks],

@@ -30,7 +30,7 @@ CONFIG = ChunkingConfig(max_tokens=32)
 
 
 def document(path: str, text: str, source: str = "s") -> Original:
-    return original(source, path, text.encode(), recipe(CONFIG))
+    return original(source, path, text.encode(), recipe(CONFIG, ""))
 
 
 def words(texts: Sequence[str]) -> list[int]:

@@ -93,7 +93,7 @@ class Story:
 
     def publish(self, version: int, text: str, id: str = "1") -> None:
         each = indexed(text, fingerprint=str(version))
-        vector = self.embedder.embed([text])[0]
+        vector = self.embedder.embed([text], "query")[0]
         self.store.chunks = {
             each.chunk.key.id: EmbeddedChunk(each.chunk, vector, each.sentence_vectors)
         }
@@ -433,7 +433,7 @@ async def test_retrieval_leaves_out_what_the_snapshot_does_not_know() -> None:
     await story.reason()
     unknown = indexed("refund", fingerprint="next")
     story.store.chunks[unknown.chunk.key.id] = EmbeddedChunk(
-        unknown.chunk, story.embedder.embed(["refund"])[0], unknown.sentence_vectors
+        unknown.chunk, story.embedder.embed(["refund"], "query")[0], unknown.sentence_vectors
     )
     evidence = await story.retriever.retrieve("refund?")
     assert [each.indexed.chunk.text for each in evidence.passages] == ["refund by card"]
@@ -455,7 +455,7 @@ async def test_a_reranker_has_the_last_word_on_the_candidates() -> None:
     story.publish(1, "refund")
     other = indexed("refund of a very long kind", path="b.md", fingerprint="2")
     story.store.chunks[other.chunk.key.id] = EmbeddedChunk(
-        other.chunk, story.embedder.embed(["refund"])[0], other.sentence_vectors
+        other.chunk, story.embedder.embed(["refund"], "query")[0], other.sentence_vectors
     )
     await story.reason()
     config = RetrievalConfig.model_validate({"topK": 1, "rerank": {"model": "org/longest"}})

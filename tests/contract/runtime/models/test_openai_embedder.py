@@ -83,7 +83,7 @@ async def test_rows_are_unit_vectors_in_the_order_of_the_texts(
     service.base64 = encoded
     embedder = _embedder(url)
     texts = ["x" * length for length in range(1, BATCH + 10)]
-    rows = await asyncio.to_thread(embedder.embed, texts)
+    rows = await asyncio.to_thread(embedder.embed, texts, "query")
     assert rows.dtype == np.float32
     assert np.allclose(np.linalg.norm(rows, axis=1), 1)
     assert np.allclose(rows[:, 0] / rows[:, 1], range(1, BATCH + 10), rtol=1e-4)
@@ -92,8 +92,8 @@ async def test_rows_are_unit_vectors_in_the_order_of_the_texts(
     assert first.headers["authorization"] == "Bearer secret"
     assert first.body["model"] == "e"
     assert [len(each.body["input"]) for each in service.requests[:2]] == [BATCH, 9]
-    assert (await asyncio.to_thread(embedder.embed, [])).shape == (0, 3)
-    assert (await asyncio.to_thread(embedder.embed, [""])).shape == (1, 3)
+    assert (await asyncio.to_thread(embedder.embed, [], "query")).shape == (0, 3)
+    assert (await asyncio.to_thread(embedder.embed, [""], "query")).shape == (1, 3)
     embedder.close()
 
 
@@ -102,7 +102,7 @@ async def test_passing_trouble_is_waited_out(service: Service, url: str, status:
     service.failures = [(status, {"retry_after": "1"}), (status, {})]
     embedder = _embedder(url)
     began = time.monotonic()
-    assert (await asyncio.to_thread(embedder.embed, ["a"])).shape == (1, 3)
+    assert (await asyncio.to_thread(embedder.embed, ["a"], "query")).shape == (1, 3)
     assert time.monotonic() - began >= 2  # the second wait is twice the first of half a second
     embedder.close()
 
@@ -117,7 +117,7 @@ async def test_lasting_trouble_says_what_it_is(
     service.failures = [(status, {})] * 5
     embedder = _embedder(url)
     with pytest.raises(EmbeddingsUnavailableError, match=match) as raised:
-        await asyncio.to_thread(embedder.embed, ["a"])
+        await asyncio.to_thread(embedder.embed, ["a"], "query")
     assert len(service.requests) == attempts
     assert "secret" not in str(raised.value)
     embedder.close()
@@ -129,7 +129,9 @@ async def test_a_text_that_is_refused_fails_its_own_request_only(
     embedder = _embedder(url)
     vectors = Batching(embedder, workers=1, characters=100_000)
     texts = [["good"], ["x" * 2000], ["better"]]
-    done = await asyncio.gather(*(vectors.embed(each) for each in texts), return_exceptions=True)
+    done = await asyncio.gather(
+        *(vectors.embed(each, "query") for each in texts), return_exceptions=True
+    )
     assert isinstance(done[1], InvalidRequestError)
     assert [each.shape for each in (done[0], done[2]) if isinstance(each, np.ndarray)] == [
         (1, 3),
@@ -157,7 +159,7 @@ async def test_answers_that_are_no_vectors_are_errors(data: list[Any]) -> None:
     async with serving(wrong) as url:
         embedder = _embedder(url)
         with pytest.raises(AgentError):
-            await asyncio.to_thread(embedder.embed, ["a"])
+            await asyncio.to_thread(embedder.embed, ["a"], "query")
         embedder.close()
 
 
@@ -168,7 +170,7 @@ async def test_a_half_open_service_ends_in_a_timeout() -> None:
     async with serving(hang) as url:
         embedder = _embedder(url, timeout=0.3)
         with pytest.raises(EmbeddingsUnavailableError, match="in time"):
-            await asyncio.to_thread(embedder.embed, ["a"])
+            await asyncio.to_thread(embedder.embed, ["a"], "query")
         embedder.close()
 
 

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from agent_runtime.config import ToolCallsConfig, load
-from agent_runtime.domain import Matrix, ToolSpec
+from agent_runtime.domain import Matrix, TextKind, ToolSpec
 from agent_runtime.models import catalogue
 from agent_runtime.models.onnx import OnnxEmbedder
 from agent_runtime.tools.routing import Router
@@ -60,8 +60,8 @@ class InThread:
     def reads(self, language: str) -> bool:
         return self._embedder.reads(language)
 
-    async def embed(self, texts: Sequence[str]) -> Matrix:
-        return await asyncio.to_thread(self._embedder.embed, texts)
+    async def embed(self, texts: Sequence[str], kind: TextKind) -> Matrix:
+        return await asyncio.to_thread(self._embedder.embed, texts, kind)
 
 
 @pytest.fixture(scope="module")

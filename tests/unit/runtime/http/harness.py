@@ -143,7 +143,7 @@ class WordRetriever:
     """Finds one passage."""
 
     async def retrieve(self, question: str) -> Evidence:
-        vector = HashingEmbedder().embed([question])[0]
+        vector = HashingEmbedder().embed([question], "query")[0]
         return Evidence(question, vector, True, {}, [Passage(indexed(QUOTE), 0.25)])
 
 

@@ -26,7 +26,7 @@ async def test_the_agent_lists_its_models(runtime: Runtime) -> None:
 async def test_texts_become_vectors_in_order(runtime: Runtime) -> None:
     body = {"input": ["one two", "three"], "model": "org/hashing"}
     listed = (await runtime.client.post(PATH, json=body)).json()
-    rows = HashingEmbedder().embed(["one two", "three"])
+    rows = HashingEmbedder().embed(["one two", "three"], "query")
     got = np.array([each["embedding"] for each in listed["data"]], np.float32)
     assert np.allclose(got, rows)
     assert [each["index"] for each in listed["data"]] == [0, 1]

@@ -48,7 +48,7 @@ class Found:
 
     async def retrieve(self, question: str) -> Evidence:
         self.asked.append(question)
-        vector = HashingVectors().embedder.embed([question])[0]
+        vector = HashingVectors().embedder.embed([question], "query")[0]
         return Evidence(question, vector, True, {}, [Passage(indexed(self._text), 1.0)])
 
 

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from agent_runtime.config import AgentConfig
+from agent_runtime.domain import TextKind
 from agent_runtime.models.batching import Batching
 from agent_runtime.wiring.models import warm_up
 from tests.unit.runtime.fakes import HashingEmbedder
@@ -34,9 +35,9 @@ class Embedding(HashingEmbedder):
         super().__init__()
         self.read: list[str] = []
 
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def embed(self, texts: Sequence[str], kind: TextKind) -> NDArray[np.float32]:
         self.read += texts
-        return super().embed(texts)
+        return super().embed(texts, kind)
 
 
 @pytest.mark.parametrize(("model", "texts"), [("org/local", 1), ("openai/remote", 0)])
