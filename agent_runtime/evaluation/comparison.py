@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from agent_runtime.evaluation.judging import Judged
+from agent_runtime.evaluation.judging import Judged, holds
 
 Marks = tuple[bool, ...] | None
 """What is right and wrong of a reply, in a fixed order. None: it cannot be seen."""
@@ -114,7 +114,7 @@ def _cited(judged: Judged, shown: bool) -> Marks:
 
 
 def _facts(judged: Judged, shown: bool) -> Marks:
-    return tuple(fact in judged.text for fact in judged.question.facts) or None
+    return tuple(holds(judged.text, fact) for fact in judged.question.facts) or None
 
 
 def _refused(judged: Judged, shown: bool) -> Marks:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from agent_runtime.evaluation.questions import Question
 
+_LETTER = "A-Za-z\u00c0-\u024f"
+_INSIDE_NUMBER = (r"(?<!\d)(?<!\d[.,])", r"(?!\d|[.,]\d)")
+_INSIDE_WORD = (f"(?<![{_LETTER}])", f"(?![{_LETTER}])")
 AT = 5
 """Passages looked at for a hit."""
 
@@ -71,7 +75,7 @@ def judge(
         hit=None if rank is None else 0 < rank <= AT,
         reciprocal_rank=None if rank is None else (1 / rank if 0 < rank <= AT else 0.0),
         cited=bool(files & right) if right else None,
-        facts=all(each in observed.text for each in question.facts) if right else None,
+        facts=all(holds(observed.text, each) for each in question.facts) if right else None,
         refused=None if right else not files,
         injected=any(each in observed.text for each in forbidden),
         citations=len(observed.citations),
@@ -90,6 +94,21 @@ def failed(question: Question, error: str, seconds: float) -> Judged:
         facts=False if right else None,
         refused=None if right else False,
     )
+
+
+def holds(text: str, fact: str) -> bool:
+    """Say whether a fact stands in a text as it is, not inside a longer number or Latin word:
+    neither 145 in 1450, nor 2次 in 12次."""
+    before, after = _edge(fact[0])[0], _edge(fact[-1])[1]
+    return re.search(before + re.escape(fact) + after, text) is not None
+
+
+def _edge(letter: str) -> tuple[str, str]:
+    """Return what must hold before and after a fact that has this character there."""
+    if letter.isdecimal():
+        return _INSIDE_NUMBER
+    # Other scripts have no spaces between words.
+    return _INSIDE_WORD if re.match(f"[{_LETTER}]", letter) else ("", "")
 
 
 def _rank(right: Collection[str], retrieved: tuple[str, ...] | None) -> int | None:

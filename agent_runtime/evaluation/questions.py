@@ -33,6 +33,8 @@ class Question:
     forbidden: tuple[str, ...] = ()
     """Strings that no reply to any question of the set may hold."""
     split: str = "test"
+    tags: tuple[str, ...] = ()
+    """What the question is meant to measure, in the words of whoever made the set."""
 
     @property
     def kind(self) -> Kind:
@@ -54,6 +56,7 @@ class _Entry(BaseModel):
     history: list[dict[Literal["user", "assistant"], Text]] = []
     forbidden: list[Text] = []
     split: Literal["dev", "test"] = "test"
+    tags: list[Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]] = []
     demo: bool = False
 
 
@@ -161,4 +164,5 @@ def _question(place: _Place, entry: object) -> Question:
         history=tuple(Turn(role, said) for turn in read.history for role, said in turn.items()),
         forbidden=tuple(read.forbidden),
         split=read.split,
+        tags=tuple(read.tags),
     )

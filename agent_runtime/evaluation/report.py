@@ -1,5 +1,5 @@
-"""Figures over judged questions: by language, kind and split; as Markdown, as JSON, against bounds.
-Pure."""
+"""Figures over judged questions: by language, kind, split and tag; as Markdown, as JSON, against
+bounds. Pure."""
 
 from __future__ import annotations
 
@@ -68,9 +68,13 @@ def summarize(judged: Sequence[Judged]) -> Report:
             question.kind,
             question.split,
             f"{question.split} {question.lang}",
+            # A tag may have the name of a kind.
+            *(f"tag {tag}" for tag in dict.fromkeys(question.tags)),
         ):
             groups[group].append(each)
-    order = sorted(groups, key=lambda name: (name != "all", len(name.split()), name))
+    order = sorted(
+        groups, key=lambda name: (name != "all", name.startswith("tag "), len(name.split()), name)
+    )
     return Report(
         {name: _figures(groups[name]) for name in order}, [each for each in judged if _wrong(each)]
     )

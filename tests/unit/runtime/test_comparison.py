@@ -60,6 +60,11 @@ def test_what_is_right_at_one_of_them_is_lost_or_gained(
     assert row(found.refusals) == (0,) * 7
 
 
+def test_a_fact_inside_a_longer_number_is_lost() -> None:
+    longer = judge(ANSWERED, Observed("130 days, free", (Cited("a.md", "x"),)), 0.1, ())
+    assert row(counted([longer], [RIGHT]).measures.facts) == (1, 2, 2, 2, 2, 1, 0)
+
+
 def test_no_reply_is_wrong_at_the_new_agent() -> None:
     found = counted([RIGHT, NO_REPLY], [RIGHT, RIGHT])
     for counts in (found.measures.retrieval_hits, found.measures.groundedness):

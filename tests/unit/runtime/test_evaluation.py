@@ -18,7 +18,7 @@ from agent_runtime.errors import (
     InvalidQuestionsError,
     UnavailableError,
 )
-from agent_runtime.evaluation.judging import Cited, Observed, judge
+from agent_runtime.evaluation.judging import Cited, Observed, holds, judge
 from agent_runtime.evaluation.questions import Question, load
 from agent_runtime.evaluation.remote import Remote
 from agent_runtime.evaluation.report import as_json, as_markdown, bounds, shortfalls, summarize
@@ -27,6 +27,7 @@ from chatagent_operator.api.rollout import Rollout
 
 REPOSITORY = Path(__file__).parents[3]
 QUICKSTART = REPOSITORY / "examples" / "quickstart"
+TRADES = REPOSITORY / "bench" / "trades"
 DOCUMENTATION = REPOSITORY / "docs" / "evaluation.md"
 ANSWERED = Question("a", "en", "How long?", sources=("a.md",), facts=("30 days",))
 REFUSED = Question("b", "zh", "谁？")
@@ -39,7 +40,19 @@ def test_the_quickstarts_facts_stand_in_every_source() -> None:
     for each in questions:
         for source in each.sources:
             text = (QUICKSTART / "knowledge" / source).read_text(encoding="utf-8")
-            assert all(fact in text for fact in each.facts), each.id
+            assert all(holds(text, fact) for fact in each.facts), each.id
+
+
+@pytest.mark.parametrize("folder", sorted(TRADES.iterdir()), ids=lambda folder: folder.name)
+def test_a_trades_facts_stand_in_its_sources_together(folder: Path) -> None:
+    questions = load(folder / "questions.yaml")
+    assert len(questions) >= 60
+    assert {each.lang for each in questions} == {"en", "zh"}
+    for each in questions:
+        assert len(each.tags) == 1, each.id
+        texts = [(folder / "knowledge" / name).read_text("utf-8") for name in each.sources]
+        for fact in each.facts:
+            assert any(holds(text, fact) for text in texts), each.id
 
 
 def test_the_quickstarts_set_holds_all_kinds_in_both_languages_and_splits() -> None:
@@ -69,6 +82,8 @@ ENTRY = "id: x\n    lang: en\n    question: Why?\n    source: [a.md]\n    facts:
         (f"questions:\n  - {ENTRY}    colour: red", r"questions\[0\] \(x\): colour"),
         (f"questions:\n  - {ENTRY}  - {ENTRY}", r"questions\[1\]: id: 'x' is there twice"),
         (f"questions:\n  - {ENTRY}    split: train", r"\(x\): split"),
+        (f"questions:\n  - {ENTRY}    tags: [Two Conditions]", r"\(x\): tags"),
+        (f"questions:\n  - {ENTRY}    tags: list", r"\(x\): tags"),
         (f"questions:\n  - {ENTRY.replace('[a.md]', '[]')}", r"\(x\): source: name a file"),
         (
             f"questions:\n  - {ENTRY.replace('[a.md]', 'null').replace('[]', '[one]')}",
@@ -171,6 +186,56 @@ def test_a_right_answer_is_right_in_every_measure() -> None:
 )
 def test_a_quote_has_to_stand_in_reply_and_source(reply: Observed, grounded: int) -> None:
     assert judge(ANSWERED, reply, 0.1, ()).grounded == grounded
+
+
+@pytest.mark.parametrize(
+    ("text", "fact", "held"),
+    [
+        ("It costs 145.", "145", True),
+        ("It costs 145, or less.", "145", True),
+        ("It costs ¥145元", "145", True),
+        ("It costs 1450.", "145", False),
+        ("It costs 2145.", "145", False),
+        ("It costs 1,145 now.", "145", False),
+        ("It costs 145.50 now.", "145", False),
+        ("It costs 145,000 now.", "145", False),
+        ("It costs 1450, or 145.", "145", True),
+        ("每月12次", "2次", False),
+        ("每月2次。", "2次", True),
+        ("Within 30 days.", "30 day", False),
+        ("Sundays only", "days", False),
+        ("两年保修期内", "保修", True),
+        ("A-1042/D", "1042", True),
+        ("每月5GB流量", "5GB", True),
+        ("C++ and .NET", "C++", True),
+        ("30 Days", "30 days", False),
+    ],
+)
+def test_a_fact_is_not_found_inside_a_longer_number_or_word(
+    text: str, fact: str, held: bool
+) -> None:
+    assert holds(text, fact) is held
+
+
+def test_facts_may_stand_in_different_sources() -> None:
+    question = Question("t", "en", "And both?", sources=("a.md", "b.md"), facts=("145", "2 years"))
+    both = Observed("2 years. 145.", (Cited("a.md", "145."), Cited("b.md", "2 years.")))
+    assert judge(question, both, 0.1, ()).facts
+    assert judge(question, Observed("145.", (Cited("a.md", "145."),)), 0.1, ()).facts is False
+    assert judge(question, Observed("2 years. 1450."), 0.1, ()).facts is False
+
+
+def test_tags_are_read_and_have_rows_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "questions.yaml"
+    path.write_text(f"questions:\n  - {ENTRY}    tags: [list, unanswerable]\n")
+    (question,) = load(path)
+    assert question.tags == ("list", "unanswerable")
+    nothing = Observed("I do not know.")
+    report = summarize([judge(each, nothing, 0.1, ()) for each in (question, REFUSED)])
+    assert report.groups["unanswerable"].questions == 1
+    assert list(report.groups)[-2:] == ["tag list", "tag unanswerable"]
+    assert report.groups["tag list"].cited == 0.0
+    assert "| tag list | 1 |" in as_markdown(report)
 
 
 def test_wrong_answers_are_wrong() -> None:
